@@ -1,0 +1,1 @@
+"""Conversation policies: who may send which message to whom, in what order."""

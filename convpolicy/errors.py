@@ -1,0 +1,302 @@
+"""The one tree of exceptions.
+
+Every error carries its facts as attributes and ends its message with what to do. Whose fault it is decides
+the class: `LocalViolation` is a mistake in the program that is running, `RemoteViolation` is a mistake of the
+other side. Catch `ConvPolicyError` to catch everything that this library raises on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = [
+    "Aborted",
+    "ConvPolicyError",
+    "ConversationError",
+    "Expired",
+    "ForeignThread",
+    "IllFormed",
+    "LinkError",
+    "LocalViolation",
+    "MissingExtra",
+    "NotImplementable",
+    "NotReachable",
+    "PayloadError",
+    "PeerLost",
+    "PolicyError",
+    "PolicyMismatch",
+    "PolicySyntaxError",
+    "Position",
+    "Quarantined",
+    "RemoteViolation",
+    "ServiceError",
+    "Unfinished",
+    "Unsupported",
+    "WiringError",
+]
+
+
+class Position(NamedTuple):
+    """A place in a policy's text: `line` and `column` count from 1, `source` is the text of that line."""
+
+    file: str
+    line: int
+    column: int
+    source: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def caret(self) -> str:
+        """Return the line with a caret under the place, indented for an error text."""
+        gutter = f"{self.line:>5} | "
+        blank = " " * (len(gutter) - 2) + "| "
+        return f"{gutter}{self.source.rstrip()}\n{blank}{' ' * (self.column - 1)}{'^' * max(1, self.width)}"
+
+
+def one_of(names: Iterable[str], *, empty: str = "nothing", word: str = "or") -> str:
+    """Join names for a sentence: `A`, `A or B`, `A, B or C`."""
+    listed = list(names)
+    if not listed:
+        return empty
+    if len(listed) == 1:
+        return listed[0]
+    return f"{', '.join(listed[:-1])} {word} {listed[-1]}"
+
+
+class ConvPolicyError(Exception):
+    """Everything that convpolicy raises on purpose."""
+
+
+class MissingExtra(ConvPolicyError, ImportError):
+    """An optional dependency is not installed; the message is the line that installs it."""
+
+    def __init__(self, extra: str, needs: str, why: str) -> None:
+        self.extra, self.needs = extra, needs
+        super().__init__(f'{why} needs {needs}: install it with  pip install "convpolicy[{extra}]"')
+
+
+# ---------------------------------------------------------------------------------------------- policies
+
+
+class PolicyError(ConvPolicyError):
+    """Something is wrong with a policy or with how it is used."""
+
+
+class _PlacedError(PolicyError):
+    """A policy error that may have a place in a text."""
+
+    def __init__(self, problem: str, *, at: Position | None = None, hint: str = "") -> None:
+        self.problem, self.at, self.hint = problem, at, hint
+        self.file = at.file if at else None
+        self.line = at.line if at else None
+        self.column = at.column if at else None
+        lines = [f"{at}: {problem}" if at else problem]
+        if at and at.source:
+            lines.append(at.caret())
+        if hint:
+            lines.append(f"  {hint}")
+        super().__init__("\n".join(lines))
+
+
+class PolicySyntaxError(_PlacedError):
+    """The text is not in the policy language: `file`, `line`, `column`, `problem`, `hint`."""
+
+
+class Unsupported(_PlacedError):
+    """The text uses a construct of Scribble that convpolicy reads but does not carry out; `construct` names it."""
+
+    def __init__(self, construct: str, *, at: Position | None = None, hint: str = "") -> None:
+        self.construct = construct
+        super().__init__(f"`{construct}` is not supported yet", at=at, hint=hint)
+
+
+class IllFormed(_PlacedError):
+    """The policy makes no sense as written: an unbound name, a message to oneself, a wrong number of roles."""
+
+
+class NotImplementable(PolicyError):
+    """The policy cannot be followed by its roles; `report` has every finding, with witness and fix."""
+
+    def __init__(self, policy: str, text: str, report: object, *, role: str | None = None) -> None:
+        self.policy, self.report, self.role = policy, report, role
+        super().__init__(text)
+
+
+class WiringError(PolicyError):
+    """The link cannot carry the policy, or a role is used where it does not belong."""
+
+
+class ServiceError(PolicyError):
+    """A service's handlers do not fit its role."""
+
+
+# ----------------------------------------------------------------------------------------- conversations
+
+
+class ConversationError(ConvPolicyError):
+    """Something went wrong in one conversation; `conversation` is its id in hexadecimal, where known."""
+
+    conversation: str | None = None
+
+
+class LocalViolation(ConversationError):
+    """This program tried what the policy does not allow now. Nothing has left the process.
+
+    Attributes: `role`, `state`, `attempted`, `allowed` (the moves that are), `history`.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        role: str,
+        state: str,
+        attempted: str,
+        allowed: tuple[str, ...],
+        history: tuple[str, ...] = (),
+    ) -> None:
+        self.role, self.state, self.attempted = role, state, attempted
+        self.allowed, self.history = allowed, history
+        so_far = ", ".join(history) or "nothing yet"
+        super().__init__(
+            f"{problem}\n  state: {state}\n  allowed now: {one_of(allowed)}\n  so far: {so_far}\n"
+            f"  Nothing was sent. {_advice(allowed)}"
+        )
+
+
+def _advice(allowed: tuple[str, ...]) -> str:
+    if not allowed:
+        return "The conversation is over for this role: start a new one."
+    return f"Do {one_of(allowed)} first, or change the policy."
+
+
+class RemoteViolation(ConversationError):
+    """A peer sent what the policy does not allow. The application never sees the message.
+
+    Attributes: `role` (ours), `peer`, `label`, `state`, `allowed` (the labels that were), `history`.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        role: str,
+        peer: str,
+        label: str,
+        state: str,
+        allowed: tuple[str, ...],
+        history: tuple[str, ...] = (),
+    ) -> None:
+        self.role, self.peer, self.label, self.state = role, peer, label, state
+        self.allowed, self.history = allowed, history
+        super().__init__(
+            f"{problem}\n  state: {state}\n  {role} may receive: {one_of(allowed)}\n"
+            f"  so far: {', '.join(history) or 'nothing yet'}\n"
+            f"  The message was refused. {peer} must follow the policy: compare both sides' policies and code."
+        )
+
+
+class Unfinished(ConversationError):
+    """The program leaves a conversation in which it still owes a message; `owes` lists the labels."""
+
+    def __init__(self, role: str, owes: tuple[str, ...], history: tuple[str, ...] = ()) -> None:
+        self.role, self.owes, self.history = role, owes, history
+        super().__init__(
+            f"{role} leaves the conversation but still owes {one_of(owes)}. The other roles were told that it "
+            f"is over.\n  so far: {', '.join(history) or 'nothing yet'}\n"
+            f"  Send {one_of(owes)} before leaving, or call `conversation.abort(reason)` to give up on purpose."
+        )
+
+
+class Aborted(ConversationError):
+    """The conversation was ended early by `by`, for `reason`."""
+
+    def __init__(self, reason: str, *, by: str) -> None:
+        self.reason, self.by = reason, by
+        super().__init__(f"{by} aborted the conversation: {reason}\n  Start a new conversation.")
+
+
+class Expired(ConversationError):
+    """A message was not sent within its time: `role` owed `label` within `within` seconds."""
+
+    def __init__(self, role: str, label: str, within: float) -> None:
+        self.role, self.label, self.within = role, label, within
+        super().__init__(
+            f"{role} did not send {label} within {within:g} s, so the conversation has expired.\n"
+            f"  Start a new conversation, or give the policy a longer `within` for {label}."
+        )
+
+
+class PolicyMismatch(ConversationError):
+    """The two sides do not run the same policy: `ours` and `theirs` are fingerprints, `differs` says where."""
+
+    def __init__(self, policy: str, ours: str, theirs: str, differs: str) -> None:
+        self.policy, self.ours, self.theirs, self.differs = policy, ours, theirs, differs
+        super().__init__(
+            f"the peer runs another {policy}: ours is {ours[:12]}, theirs is {theirs[:12]}\n  {differs}\n"
+            f"  Give both sides the same policy file."
+        )
+
+
+class Quarantined(ConversationError):
+    """The conversation was set aside after repeated violations by `peer`; nothing more is taken from it."""
+
+    def __init__(self, peer: str, violations: int, last: str) -> None:
+        self.peer, self.violations, self.last = peer, violations, last
+        super().__init__(
+            f"the conversation is quarantined after {violations} violations by {peer}; the last one: {last}\n"
+            f"  Other conversations go on. Fix {peer}, then start a new conversation."
+        )
+
+
+class PeerLost(ConversationError):
+    """The process at the other end is gone, and its side of the conversation with it."""
+
+    def __init__(self, peer: str, why: str) -> None:
+        self.peer, self.why = peer, why
+        super().__init__(
+            f"{peer} is gone: {why}\n  Its side of this conversation no longer exists. Start a new "
+            f"conversation; {peer} may have acted on what it had received."
+        )
+
+
+# --------------------------------------------------------------------------------- payloads and links
+
+
+class PayloadError(ConvPolicyError):
+    """A payload does not fit its declared type; `path` is where (`$.quantity`), `label` the message."""
+
+    def __init__(self, label: str, problem: str, path: str = "$") -> None:
+        self.label, self.problem, self.path = label, problem, path
+        super().__init__(
+            f"{label} does not fit its declaration at `{path}`: {problem}\n  Correct that field."
+        )
+
+
+class LinkError(ConvPolicyError):
+    """The transport failed or is misused."""
+
+
+class NotReachable(LinkError):
+    """Nothing that speaks convpolicy answered at `url` within `waited` seconds."""
+
+    def __init__(self, url: str, waited: float, role: str) -> None:
+        self.url, self.waited, self.role = url, waited, role
+        super().__init__(
+            f"no {role} answered at {url} within {waited:g} s.\n"
+            f"  Start the {role} first, or check the address; `join(..., timeout=…)` waits longer."
+        )
+
+
+class ForeignThread(LinkError):
+    """A link was used from another thread, or in a forked child, than the one that opened it."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} belongs to the thread and process that opened it.\n"
+            f"  Open one here instead; after a fork use the `spawn` start method of multiprocessing."
+        )

@@ -1,0 +1,63 @@
+"""Machines for the `transitions` library: hooks, diagrams and introspection, off the message path.
+
+The runtime steps `Machine`'s own table, because a `transitions` trigger costs many times a dictionary lookup.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from convpolicy.errors import MissingExtra
+from convpolicy.machine import Direction, Machine, Move, snake
+
+__all__ = ["transitions_of", "triggers"]
+
+
+def triggers(machine: Machine) -> dict[Move, str]:
+    """Return the trigger that stands for each move of the machine."""
+    moves = list(dict.fromkeys(move for row in machine.moves.values() for move in row))
+    plain = {move: _trigger(move) for move in moves}
+    shared = Counter(plain.values())
+    return {move: name if shared[name] == 1 else f"{name}_in_{_lane(move)}" for move, name in plain.items()}
+
+
+def _trigger(move: Move) -> str:
+    if move.direction is Direction.SEND:
+        return f"send_{snake(move.label)}_to_{snake(move.peer)}"
+    return f"receive_{snake(move.label)}_from_{snake(move.peer)}"
+
+
+def _lane(move: Move) -> str:
+    return "_".join(f"{par}_{branch}" for par, branch in move.lane) or "main"
+
+
+def transitions_of(machine: Machine, model: object = None, *, graph: bool = False) -> Any:
+    """Return `machine` as a `transitions` machine; see `Machine.to_transitions`."""
+    import transitions  # noqa: PLC0415 - slow to import, and needed here only
+    from transitions.extensions import GraphMachine  # noqa: PLC0415
+
+    if graph:
+        try:
+            import graphviz  # noqa: F401, PLC0415
+        except ImportError as missing:
+            raise MissingExtra("diagrams", "graphviz", "a GraphMachine") from missing
+    names = triggers(machine)
+    kind = GraphMachine if graph else transitions.Machine
+    states = (
+        [transitions.State(machine.name(s)) for s in machine.states()]
+        if not graph
+        else [machine.name(s) for s in machine.states()]
+    )
+    return kind(
+        model=model if model is not None else kind.self_literal,
+        states=states,
+        transitions=[
+            {"trigger": names[move], "source": machine.name(state), "dest": machine.name(target)}
+            for state in machine.states()
+            for move, target in machine.moves[state].items()
+        ],
+        initial=machine.name(machine.start),
+        auto_transitions=False,
+        send_event=True,
+    )

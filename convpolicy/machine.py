@@ -1,0 +1,343 @@
+"""One role's state machine, as a literal value.
+
+A machine is what `verify.projection` makes of a policy for one role, and it is the same value that runs, is
+drawn, is compared with other tools and is checked. States are small integers; each carries a name that says
+what the role does next (`owes_payment_awaits_shipment`). The states of wide `par` blocks are found as they
+are visited: a machine asks its `expand` function once per state and keeps the answer, so eight parallel
+branches cost what is used and not the product.
+
+This module knows nothing of policies' syntax, of sockets or of time. The order of imports is
+errors, policy, machine, verify: projection produces machines, so machines cannot know projection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from convpolicy.errors import one_of
+
+__all__ = ["Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
+
+State = int
+
+# A lane is a path through parallel branches, from the outside in: ((par, branch), …). `()` is outside any.
+# Pars are numbered over the whole policy, so two pars never share a lane.
+Lane = tuple[tuple[int, int], ...]
+
+
+def independent(left: Lane, right: Lane) -> bool:
+    """Return whether the lanes lie in different branches of one `par`, so that neither waits for the other."""
+    for (left_par, left_branch), (right_par, right_branch) in zip(left, right, strict=False):
+        if left_par != right_par:
+            return False
+        if left_branch != right_branch:
+            return True
+    return False
+
+
+class Symbol(NamedTuple):
+    """One exchange of the policy: who sends what to whom, and in which lane. A channel is all but the label."""
+
+    sender: str
+    receiver: str
+    label: str
+    lane: Lane = ()
+
+    def __str__(self) -> str:
+        return f"{self.sender}→{self.receiver} {self.label}"
+
+
+class Direction(StrEnum):
+    """Whether a move sends or receives."""
+
+    SEND = "!"
+    RECEIVE = "?"
+
+
+class Move(NamedTuple):
+    """One step of one role: `Seller!Order` sends an Order to Seller, `Seller?Invoice` receives an Invoice from it."""
+
+    direction: Direction
+    peer: str
+    label: str
+    lane: Lane = ()
+
+    def __str__(self) -> str:
+        return f"{self.peer}{self.direction}{self.label}"
+
+    @property
+    def words(self) -> str:
+        """The move in words, for error texts: `send Order to Seller`."""
+        if self.direction is Direction.SEND:
+            return f"send {self.label} to {self.peer}"
+        return f"receive {self.label} from {self.peer}"
+
+
+def symbol_of(role: str, move: Move) -> Symbol:
+    """Return the exchange that a move of `role` takes part in."""
+    if move.direction is Direction.SEND:
+        return Symbol(role, move.peer, move.label, move.lane)
+    return Symbol(move.peer, role, move.label, move.lane)
+
+
+def move_of(role: str, symbol: Symbol) -> Move | None:
+    """Return the role's move in an exchange, or None when it takes no part."""
+    if symbol.sender == role:
+        return Move(Direction.SEND, symbol.receiver, symbol.label, symbol.lane)
+    if symbol.receiver == role:
+        return Move(Direction.RECEIVE, symbol.sender, symbol.label, symbol.lane)
+    return None
+
+
+class Row(NamedTuple):
+    """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so."""
+
+    moves: Mapping[Move, Hashable]
+    final: bool
+    limits: Mapping[Move, float] = {}
+
+
+Expand = Callable[[Hashable], Row]
+
+
+class Machine:
+    """The state machine of `role` in the policy called `policy`.
+
+    `start` is its first state; `moves[state]` maps each move to the next state; `finals` is the set-like view
+    of the states in which the role may stop. `symbols` is the policy's whole table of exchanges, in the order
+    that the wire's label indices use; `fingerprint` is the policy's.
+
+    `expand` maps a key to its row, whose targets are keys again; `start_key` is where it begins. Keys are
+    turned into the integers 0, 1, 2, … in the order in which they are met.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        expand: Expand,
+        start_key: Hashable,
+        *,
+        policy: str = "",
+        fingerprint: str = "",
+        roles: tuple[str, ...] = (),
+        symbols: tuple[Symbol, ...] = (),
+    ) -> None:
+        self.policy, self.role, self.fingerprint = policy, role, fingerprint
+        self.roles, self.symbols = roles, symbols
+        self.start: State = 0
+        self.moves: Mapping[State, Mapping[Move, State]] = _Moves(self)
+        self._expand = expand
+        self._keys: list[Hashable] = [start_key]
+        self._numbers: dict[Hashable, State] = {start_key: 0}
+        self._rows: dict[State, _Row] = {}
+        self._names: dict[State, str] = {}
+        self._taken: dict[str, int] = {}
+
+    @classmethod
+    def of(
+        cls,
+        role: str,
+        moves: Mapping[State, Mapping[Move, State]],
+        finals: frozenset[State] | set[State],
+        *,
+        start: State = 0,
+        limits: Mapping[State, Mapping[Move, float]] | None = None,
+        policy: str = "",
+        fingerprint: str = "",
+        roles: tuple[str, ...] = (),
+        symbols: tuple[Symbol, ...] = (),
+    ) -> Machine:
+        """Build a machine from a whole table. States are renumbered in breadth-first order from `start`."""
+        rows = {
+            state: Row(dict(moves.get(state, {})), state in finals, dict((limits or {}).get(state, {})))
+            for state in {*moves, *finals, start, *(t for row in moves.values() for t in row.values())}
+        }
+        machine = cls(
+            role,
+            rows.__getitem__,
+            start,
+            policy=policy,
+            fingerprint=fingerprint,
+            roles=roles,
+            symbols=symbols,
+        )
+        for _ in machine.states():
+            pass
+        return machine
+
+    # ------------------------------------------------------------------------------------------ the table
+
+    def after(self, state: State, move: Move) -> State:
+        """Return the state after `move`. Raises KeyError when the move is not allowed in `state`."""
+        return self._row(state).moves[move]
+
+    def enabled(self, state: State) -> tuple[Move, ...]:
+        """Return the moves that are allowed in `state`."""
+        return tuple(self._row(state).moves)
+
+    def is_final(self, state: State) -> bool:
+        """Return whether the role may stop in `state`."""
+        return self._row(state).final
+
+    def limit(self, state: State, move: Move) -> float | None:
+        """Return in how many seconds after entering `state` the send must happen; None when at any time."""
+        return self._row(state).limits.get(move)
+
+    def key(self, state: State) -> Hashable:
+        """Return what the state stands for in the projection: what the role may be in, globally."""
+        return self._keys[state]
+
+    def states(self) -> Iterator[State]:
+        """Yield every reachable state in breadth-first order, expanding what was not visited yet."""
+        state = 0
+        while state < len(self._keys):
+            self._row(state)
+            yield state
+            state += 1
+
+    def within(self, size: int) -> bool:
+        """Return whether the machine has at most `size` states, expanding no more than that."""
+        return all(state < size for state in self.states())
+
+    @property
+    def finals(self) -> frozenset[State]:
+        """Every state in which the role may stop; expands the whole machine."""
+        return frozenset(state for state in self.states() if self._row(state).final)
+
+    def _row(self, state: State) -> _Row:
+        row = self._rows.get(state)
+        if row is None:
+            found = self._expand(self._keys[state])
+            moves = {move: self._number(key) for move, key in found.moves.items()}
+            row = self._rows[state] = _Row(moves, found.final, found.limits)
+        return row
+
+    def _number(self, key: Hashable) -> State:
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._keys)
+            self._keys.append(key)
+        return number
+
+    # -------------------------------------------------------------------------------------- what it means
+
+    def owes(self, state: State) -> tuple[str, ...]:
+        """Return the labels one of which the role must send before it may stop; empty when it may stop."""
+        if self.is_final(state):
+            return ()
+        return self._labels(state, Direction.SEND)
+
+    def awaits(self, state: State) -> tuple[str, ...]:
+        """Return the labels that may be received in `state`."""
+        return self._labels(state, Direction.RECEIVE)
+
+    def _labels(self, state: State, direction: Direction) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(m.label for m in self._row(state).moves if m.direction is direction))
+
+    def name(self, state: State) -> str:
+        """Return the state's name, unique in this machine: `owes_payment_awaits_shipment`, `done`."""
+        if state not in self._names:
+            name = _name(self._row(state))
+            count = self._taken[name] = self._taken.get(name, 0) + 1
+            self._names[state] = name if count == 1 else f"{name}_{count}"
+        return self._names[state]
+
+    def describe(self, state: State) -> str:
+        """Return the state in words: `owes Payment, awaits Shipment`."""
+        return _describe(self._row(state))
+
+    # ------------------------------------------------------------------------------------------- as values
+
+    def __eq__(self, other: object) -> bool:
+        """Compare tables. States are numbered breadth-first, so machines of one shape and move order are equal."""
+        if not isinstance(other, Machine):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, theirs = _literal(self), _literal(other)
+        return (self.role, mine) == (other.role, theirs)
+
+    def __hash__(self) -> int:
+        return hash((self.role, self.policy, self.fingerprint))
+
+    def __repr__(self) -> str:
+        return f"<Machine of {self.role} in {self.policy or 'a policy'}: {self.describe(self.start)} first>"
+
+    def to_transitions(self, model: object = None, *, graph: bool = False) -> Any:
+        """Return a `transitions` machine with the same states and moves.
+
+        Triggers are called `send_order_to_seller` and `receive_invoice_from_seller`; a label that occurs in
+        several lanes has the lane's number appended. With `graph=True` it is a `GraphMachine`.
+
+        Raises:
+            MissingExtra: `graph=True` and the `diagrams` extra is not installed.
+        """
+        from convpolicy.interop import transitions_of  # noqa: PLC0415 - importing transitions takes 50 ms
+
+        return transitions_of(self, model, graph=graph)
+
+
+class _Row(NamedTuple):
+    moves: Mapping[Move, State]
+    final: bool
+    limits: Mapping[Move, float]
+
+
+class _Moves(Mapping[State, Mapping[Move, State]]):
+    """`machine.moves`: a view that expands a state when it is asked for."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def __getitem__(self, state: State) -> Mapping[Move, State]:
+        return self._machine._row(state).moves  # noqa: SLF001 - this view is part of the machine
+
+    def __iter__(self) -> Iterator[State]:
+        return self._machine.states()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._machine.states())
+
+
+def _literal(machine: Machine) -> list[tuple[bool, dict[Move, State]]]:
+    return [(machine.is_final(state), dict(machine.moves[state])) for state in machine.states()]
+
+
+# ------------------------------------------------------------------------------------------ names of states
+
+
+def snake(name: str) -> str:
+    """Return a CapWords name in lower case with underscores: `PurchaseOrder` is `purchase_order`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _groups(row: _Row, direction: Direction) -> list[list[str]]:
+    """Return the labels of one direction, a list for each lane, in the order of the row."""
+    lanes: dict[Lane, dict[str, None]] = {}
+    for move in row.moves:
+        if move.direction is direction:
+            lanes.setdefault(move.lane, {})[move.label] = None
+    return [list(labels) for labels in lanes.values()]
+
+
+def _name(row: _Row) -> str:
+    if not row.moves:
+        return "done" if row.final else "stuck"
+    parts = ["may_stop"] if row.final else []
+    for verb, direction in (("owes", Direction.SEND), ("awaits", Direction.RECEIVE)):
+        parts += [f"{verb}_{'_or_'.join(map(snake, labels))}" for labels in _groups(row, direction)]
+    return "_".join(parts)
+
+
+def _describe(row: _Row) -> str:
+    if not row.moves:
+        return "done" if row.final else "stuck"
+    parts = ["may stop"] if row.final else []
+    for verb, direction in (("owes", Direction.SEND), ("awaits", Direction.RECEIVE)):
+        groups = _groups(row, direction)
+        if groups:
+            parts.append(f"{verb} {one_of((one_of(labels) for labels in groups), word='and')}")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""What may be said: policies as values, how to build them, and their text form."""

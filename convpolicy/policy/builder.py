@@ -1,0 +1,96 @@
+"""The words a policy is written with in Python: `send seq choice par loop again call`, `roles`, `labels`.
+
+    purchase = Policy("Purchase", seq(
+        send(Buyer, Seller, Order),
+        par(
+            send(Seller, Buyer, Shipment),
+            seq(send(Seller, Buyer, Invoice), send(Buyer, Seller, Payment)),
+        ),
+    ))
+
+A type checker sees that a role is made to send only what its declaration says it sends.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from convpolicy.policy.model import (
+    Again,
+    Call,
+    Choice,
+    Label,
+    Loop,
+    Par,
+    Policy,
+    Protocol,
+    Role,
+    Send,
+    Seq,
+    Statement,
+)
+from convpolicy.policy.payload import label, label_of
+
+__all__ = ["again", "call", "choice", "label", "labels", "loop", "par", "roles", "send", "seq"]
+
+M = TypeVar("M")
+
+
+def roles(*names: str) -> tuple[Role[Any, Any], ...]:
+    """Make roles without declaring what they send: `Buyer, Seller = roles("Buyer", "Seller")`."""
+    return tuple(Role[Any, Any](name) for name in names)
+
+
+def labels(*names: str) -> tuple[Label, ...]:
+    """Make labels whose payloads are plain dictionaries of undeclared fields."""
+    return tuple(Label(name) for name in names)
+
+
+def send(
+    sender: Role[M, Any],
+    receiver: Role[Any, M] | tuple[Role[Any, M], ...],
+    message: type[M] | Label,
+    *,
+    within: float | timedelta | None = None,
+) -> Send:
+    """`message` goes from `sender` to `receiver`, or to each of several.
+
+    `within` (seconds, or a timedelta) is how soon it must be sent once the sender may send it.
+
+    Raises:
+        TypeError: the message is neither a label nor a class whose fields can be read.
+    """
+    receivers = receiver if isinstance(receiver, tuple) else (receiver,)
+    seconds = within.total_seconds() if isinstance(within, timedelta) else within
+    return Send(sender, receivers, label_of(message), None if seconds is None else float(seconds))
+
+
+def seq(*steps: Statement) -> Seq:
+    """One step after the other."""
+    return Seq(steps)
+
+
+def choice(chooser: Role[Any, Any], *branches: Statement) -> Choice:
+    """`chooser` takes one of the branches; an empty one is `seq()`."""
+    return Choice(chooser, branches)
+
+
+def par(*branches: Statement) -> Par:
+    """All branches, in any interleaving."""
+    return Par(branches)
+
+
+def loop(name: str, *steps: Statement) -> Loop:
+    """The steps, with `again(name)` inside them to start over."""
+    return Loop(name, steps[0] if len(steps) == 1 else Seq(steps))
+
+
+def again(name: str) -> Again:
+    """Back to the head of the enclosing `loop(name, …)`."""
+    return Again(name)
+
+
+def call(protocol: Protocol | Policy | str, *roles: Role[Any, Any]) -> Call:
+    """Go on as `protocol`, with `roles` in its parameters' places. The policy must be given the protocol."""
+    return Call(protocol if isinstance(protocol, str) else protocol.name, roles)

@@ -1,0 +1,381 @@
+"""A policy as a value: roles, labels, and the statements that order them.
+
+Everything here is immutable and hashable, and nothing here decides anything: whether the policy can be
+followed is `convpolicy.verify`'s business. Two policies are equal when they say the same, wherever they
+were written; places in a text (`at`) and the Python classes of payloads (`Label.type`) do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from convpolicy.errors import Position
+
+__all__ = [
+    "Again",
+    "Call",
+    "Choice",
+    "Field",
+    "Label",
+    "Loop",
+    "Message",
+    "Par",
+    "Policy",
+    "Protocol",
+    "Role",
+    "Send",
+    "Seq",
+    "Statement",
+    "normal",
+    "statements",
+]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", contravariant=True)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(
+    frozen=True
+)  # no slots: a generic frozen dataclass with slots cannot be instantiated (Python 3.11)
+class Role(Generic[Sends, Receives]):
+    """A participant: `Role[Order | Payment, Shipment | Invoice]("Buyer")` sends the first, receives the second.
+
+    The type parameters are for type checkers only; roles are equal when their names are.
+
+    Raises:
+        ValueError: the name is not an identifier.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise ValueError(f"{self.name!r} is not a role name: use letters, digits and _, such as `Buyer`")
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+AnyRole = Role[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a payload: `sku: str`. `name` is empty where the text names only the sort."""
+
+    name: str
+    sort: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.sort}" if self.name else self.sort
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The name of a message and the fields of its payload. Calling it makes a message.
+
+    >>> Order = Label("Order", (Field("sku", "str"), Field("quantity", "int")))
+    >>> Order(sku="chair", quantity=2)
+    Order(sku='chair', quantity=2)
+    """
+
+    name: str
+    fields: tuple[Field, ...] = ()
+    type: type[Any] | None = field(default=None, compare=False, repr=False)
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+    def __call__(self, **payload: Any) -> Message:
+        """Make a message with this label; whether the payload fits is checked when it is sent."""
+        return Message(self.name, payload)
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.fields))})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The field names; a field without one is called by its place, `_1`, `_2`, …."""
+        return tuple(f.name or f"_{place}" for place, f in enumerate(self.fields, 1))
+
+
+class Message:
+    """A message whose label has no Python class: a label and a dictionary of fields.
+
+    `case Message("Invoice", {"amount": amount})` takes one apart.
+    """
+
+    __slots__ = ("fields", "label")
+    __match_args__ = ("label", "fields")
+
+    def __init__(self, label: str | Label, fields: Mapping[str, Any] | None = None) -> None:
+        self.label = label.name if isinstance(label, Label) else label
+        self.fields = dict(fields or {})
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self.label == other.label and self.fields == other.fields
+
+    __hash__ = None  # type: ignore[assignment]  # the payload is a dictionary
+
+    def __repr__(self) -> str:
+        return f"{self.label}({', '.join(f'{name}={value!r}' for name, value in self.fields.items())})"
+
+
+# ------------------------------------------------------------------------------------------- statements
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """`label from sender to receivers`; to several receivers it is sent to each, in the written order.
+
+    `within` is the number of seconds in which it must be sent once its sender may send it.
+    """
+
+    sender: AnyRole
+    receivers: tuple[AnyRole, ...]
+    label: Label
+    within: float | None = None
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    """The steps one after the other. `Seq(())` does nothing."""
+
+    steps: tuple[Statement, ...] = ()
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`chooser` takes one of the branches."""
+
+    chooser: AnyRole
+    branches: tuple[Statement, ...]
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Par:
+    """All branches, interleaved in any way. Each has its own channels (*lanes*)."""
+
+    branches: tuple[Statement, ...]
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`body`, in which `Again(name)` starts over."""
+
+    name: str
+    body: Statement
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Go back to the head of the enclosing `Loop` of that name. Nothing can follow it."""
+
+    name: str
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Go on as another protocol of the policy, with these roles in its parameters' places."""
+
+    protocol: str
+    roles: tuple[AnyRole, ...]
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+Statement = Send | Seq | Choice | Par | Loop | Again | Call
+
+
+def statements(root: Statement) -> Iterator[Statement]:
+    """Yield the statement and everything in it, in the order of the text."""
+    yield root
+    match root:
+        case Seq(steps=inside) | Choice(branches=inside) | Par(branches=inside):
+            for statement in inside:
+                yield from statements(statement)
+        case Loop(body=body):
+            yield from statements(body)
+        case _:
+            pass
+
+
+def normal(statement: Statement) -> Statement:
+    """Return the statement with nested sequences flattened, as its text form shows it."""
+    match statement:
+        case Seq(steps, at):
+            flat = tuple(_flat(steps))
+            return flat[0] if len(flat) == 1 else Seq(flat, at)
+        case Choice(chooser, branches, at):
+            return Choice(chooser, tuple(map(normal, branches)), at)
+        case Par(branches, at):
+            return Par(tuple(map(normal, branches)), at)
+        case Loop(name, body, at):
+            return Loop(name, normal(body), at)
+        case _:
+            return statement
+
+
+def _flat(steps: tuple[Statement, ...]) -> Iterator[Statement]:
+    for step in map(normal, steps):
+        if isinstance(step, Seq):
+            yield from step.steps
+        else:
+            yield step
+
+
+# --------------------------------------------------------------------------------------------- policies
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A named statement over its own roles, to be called from a policy."""
+
+    name: str
+    roles: tuple[AnyRole, ...]
+    body: Statement
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy: a name, its roles, what they say (`body`), and the protocols that the body calls.
+
+    `roles` defaults to the order of first appearance. `protocols` is kept in the order of their names.
+
+    Raises:
+        IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
+    """
+
+    name: str
+    body: Statement
+    roles: tuple[AnyRole, ...] = ()
+    protocols: tuple[Protocol, ...] = ()
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes
+
+        if not self.roles:
+            object.__setattr__(self, "roles", _mentioned(self.body))
+        protocols = (Protocol(p.name, p.roles, normal(p.body), p.at) for p in self.protocols)
+        object.__setattr__(self, "body", normal(self.body))
+        object.__setattr__(self, "protocols", tuple(sorted(protocols, key=lambda p: p.name)))
+        ensure(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
+
+    @property
+    def _said(self) -> tuple[object, ...]:
+        return (self.name, self.body, self.roles, self.protocols)
+
+    def protocol(self, name: str) -> Protocol | None:
+        """Return the protocol that a `Call` names, the policy itself included."""
+        if name == self.name:
+            return Protocol(self.name, self.roles, self.body, self.at)
+        return next((protocol for protocol in self.protocols if protocol.name == name), None)
+
+    @cached_property
+    def labels(self) -> tuple[Label, ...]:
+        """Every label, once, in the order of the text; the body first, then the called protocols."""
+        bodies = (self.body, *(protocol.body for protocol in self.protocols))
+        sends = (s for body in bodies for s in statements(body) if isinstance(s, Send))
+        return tuple(dict.fromkeys(send.label for send in sends))
+
+    @cached_property
+    def canonical(self) -> str:
+        """The policy as one text that does not depend on variable names, comments or payload classes."""
+        return "\n".join(_canonical(self))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of `canonical`, in hexadecimal: what two sides compare before they talk."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+
+def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
+    seen: dict[AnyRole, None] = {}
+    for statement in statements(body):
+        match statement:
+            case Send():
+                seen.update(dict.fromkeys((statement.sender, *statement.receivers)))
+            case Choice():
+                seen.setdefault(statement.chooser)
+            case Call():
+                seen.update(dict.fromkeys(statement.roles))
+            case _:
+                pass
+    return tuple(seen)
+
+
+# ---------------------------------------------------------------------------------------- canonical form
+#
+# The main protocol first, then what it calls in the order of first call, so that names of protocols do not
+# matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
+# Roles, labels, fields, structure and time limits do.
+
+
+def _canonical(policy: Policy) -> Iterator[str]:
+    order = _call_order(policy)
+    numbers = {name: number for number, name in enumerate(order)}
+    for name in order:
+        protocol = policy.protocol(name)
+        assert protocol is not None  # well-formedness has checked every call
+        roles = " ".join(role.name for role in protocol.roles)
+        yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
+
+
+def _call_order(policy: Policy) -> list[str]:
+    order = [policy.name]
+    for name in order:  # grows while it is walked: a breadth-first closure
+        protocol = policy.protocol(name)
+        assert protocol is not None
+        called = (s.protocol for s in statements(protocol.body) if isinstance(s, Call))
+        order.extend(dict.fromkeys(name for name in called if name not in order))
+    return order
+
+
+def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]) -> str:
+    def inside(statements: tuple[Statement, ...]) -> str:
+        return " ".join(_term(s, loops, numbers) for s in statements)
+
+    match statement:
+        case Send(sender, receivers, label, within):
+            limit = "" if within is None else f" within {within:g}"
+            return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit})"
+        case Seq(steps):
+            return f"(seq {inside(steps)})"
+        case Choice(chooser, branches):
+            return f"(choice {chooser} {inside(branches)})"
+        case Par(branches):
+            return f"(par {inside(branches)})"
+        case Loop(name, body):
+            return f"(loop {_term(body, (name, *loops), numbers)})"
+        case Again(name):
+            return f"(again {loops.index(name)})"
+        case Call(protocol, roles):
+            return f"(call {numbers[protocol]} {' '.join(r.name for r in roles)})"
