@@ -271,9 +271,7 @@ class PayloadError(ConvPolicyError):
 
     def __init__(self, label: str, problem: str, path: str = "$") -> None:
         self.label, self.problem, self.path = label, problem, path
-        super().__init__(
-            f"{label} does not fit its declaration at `{path}`: {problem}\n  Correct that field."
-        )
+        super().__init__(f"{label} does not fit its declaration at `{path}`: {problem}\n  Correct that field.")
 
 
 class LinkError(ConvPolicyError):

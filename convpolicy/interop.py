@@ -6,6 +6,7 @@ The runtime steps `Machine`'s own table, because a `transitions` trigger costs m
 from __future__ import annotations
 
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 from convpolicy.errors import MissingExtra
@@ -37,21 +38,13 @@ def transitions_of(machine: Machine, model: object = None, *, graph: bool = Fals
     import transitions  # noqa: PLC0415 - slow to import, and needed here only
     from transitions.extensions import GraphMachine  # noqa: PLC0415
 
-    if graph:
-        try:
-            import graphviz  # noqa: F401, PLC0415
-        except ImportError as missing:
-            raise MissingExtra("diagrams", "graphviz", "a GraphMachine") from missing
+    if graph and find_spec("graphviz") is None:
+        raise MissingExtra("diagrams", "graphviz", "a GraphMachine")
     names = triggers(machine)
     kind = GraphMachine if graph else transitions.Machine
-    states = (
-        [transitions.State(machine.name(s)) for s in machine.states()]
-        if not graph
-        else [machine.name(s) for s in machine.states()]
-    )
     return kind(
         model=model if model is not None else kind.self_literal,
-        states=states,
+        states=[machine.name(state) for state in machine.states()],
         transitions=[
             {"trigger": names[move], "source": machine.name(state), "dest": machine.name(target)}
             for state in machine.states()

@@ -41,9 +41,8 @@ Receives = TypeVar("Receives", contravariant=True)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-@dataclass(
-    frozen=True
-)  # no slots: a generic frozen dataclass with slots cannot be instantiated (Python 3.11)
+# No slots: a generic frozen dataclass with slots cannot be instantiated in Python 3.11.
+@dataclass(frozen=True)
 class Role(Generic[Sends, Receives]):
     """A participant: `Role[Order | Payment, Shipment | Invoice]("Buyer")` sends the first, receives the second.
 
@@ -293,11 +292,18 @@ class Policy:
     def _said(self) -> tuple[object, ...]:
         return (self.name, self.body, self.roles, self.protocols)
 
-    def protocol(self, name: str) -> Protocol | None:
-        """Return the protocol that a `Call` names, the policy itself included."""
+    def protocol(self, name: str) -> Protocol:
+        """Return the protocol that a `Call` names, the policy itself included.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
         if name == self.name:
             return Protocol(self.name, self.roles, self.body, self.at)
-        return next((protocol for protocol in self.protocols if protocol.name == name), None)
+        for protocol in self.protocols:
+            if protocol.name == name:
+                return protocol
+        raise KeyError(name)
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
@@ -344,7 +350,6 @@ def _canonical(policy: Policy) -> Iterator[str]:
     numbers = {name: number for number, name in enumerate(order)}
     for name in order:
         protocol = policy.protocol(name)
-        assert protocol is not None  # well-formedness has checked every call
         roles = " ".join(role.name for role in protocol.roles)
         yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
 
@@ -353,7 +358,6 @@ def _call_order(policy: Policy) -> list[str]:
     order = [policy.name]
     for name in order:  # grows while it is walked: a breadth-first closure
         protocol = policy.protocol(name)
-        assert protocol is not None
         called = (s.protocol for s in statements(protocol.body) if isinstance(s, Call))
         order.extend(dict.fromkeys(name for name in called if name not in order))
     return order

@@ -71,9 +71,7 @@ def _fields_of(message: type[Any]) -> tuple[inspect.Field, ...]:
         info = inspect.type_info(message)
     except (TypeError, NameError) as problem:
         raise TypeError(f"cannot read the fields of {message!r}: {problem}") from problem
-    if isinstance(
-        info, inspect.StructType | inspect.DataclassType | inspect.NamedTupleType | inspect.TypedDictType
-    ):
+    if isinstance(info, inspect.StructType | inspect.DataclassType | inspect.NamedTupleType | inspect.TypedDictType):
         return info.fields
     raise TypeError(
         f"{getattr(message, '__name__', message)!r} does not declare a message: use a NamedTuple, a dataclass, "

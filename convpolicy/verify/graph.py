@@ -1,0 +1,176 @@
+"""From statements to a graph of positions, by continuation: the first step of every check and projection.
+
+A position is an integer; `END` is where everything stops. From a position leave *silent* edges, *exchanges*
+(one message from one role to another), and at most one *par*, which starts a position in every branch, waits
+until all are at `END`, and goes on at its own target. Calls are inlined; each (protocol, roles, continuation)
+is built once, so tail recursion is a back edge. Lanes (`machine.Lane`) are given out here.
+
+The symbols are numbered in the order in which they are built. Both sides of a conversation build the same
+graph from the same policy, so these numbers are the label indices on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from convpolicy.errors import Position, Unsupported
+from convpolicy.machine import Lane, Symbol
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Loop,
+    Par,
+    Policy,
+    Protocol,
+    Send,
+    Seq,
+    Statement,
+)
+
+__all__ = ["END", "Exchange", "Fork", "Graph", "graph_of"]
+
+END = 0
+
+
+class Exchange(NamedTuple):
+    """An edge that is one message. `limit` is its `within` in seconds, `at` its place in the text."""
+
+    symbol: Symbol
+    target: int
+    limit: float | None
+    at: Position | None
+
+
+class Fork(NamedTuple):
+    """A `par`: its number, the position at which each branch starts, and where it goes on."""
+
+    number: int
+    branches: tuple[int, ...]
+    target: int
+    at: Position | None
+
+
+@dataclass(slots=True)
+class Graph:
+    """The positions of a policy. `choices[position]` is where a choice was written, for findings."""
+
+    policy: Policy
+    start: int = END
+    size: int = 1
+    silent: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    exchanges: dict[int, list[Exchange]] = field(default_factory=dict[int, list[Exchange]])
+    forks: dict[int, Fork] = field(default_factory=dict[int, Fork])
+    choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
+    symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The names of the roles, in the policy's order."""
+        return tuple(role.name for role in self.policy.roles)
+
+
+def graph_of(policy: Policy) -> Graph:
+    """Build the graph of a policy.
+
+    Raises:
+        Unsupported: a protocol calls itself where something is left to do after the call, or in a parallel
+            branch of itself (context-free recursion); the call is named.
+    """
+    builder = _Builder(policy)
+    names = {role: role for role in policy.roles}
+    builder.graph.start = builder.call(policy.name, tuple(names), END, (), policy.at)
+    return builder.graph
+
+
+class _Place(NamedTuple):
+    """What a statement needs to know of its surroundings."""
+
+    names: Mapping[AnyRole, AnyRole]  # the protocol's own roles → the policy's
+    loops: Mapping[str, int]
+    lane: Lane
+
+
+class _Builder:
+    def __init__(self, policy: Policy) -> None:
+        self.graph = Graph(policy)
+        self._calls: dict[tuple[str, tuple[AnyRole, ...], int, Lane], int] = {}
+        self._active: list[tuple[str, tuple[AnyRole, ...]]] = []
+
+    def position(self) -> int:
+        position = self.graph.size
+        self.graph.size += 1
+        return position
+
+    def call(self, name: str, roles: tuple[AnyRole, ...], after: int, lane: Lane, at: Position | None) -> int:
+        known = self._calls.get((name, roles, after, lane))
+        if known is not None:
+            return known
+        if (name, roles) in self._active:
+            raise Unsupported(
+                f"do {name}({', '.join(role.name for role in roles)})",
+                at=at,
+                hint=f"{name} calls itself with something left to do after the call or beside it; only a call in "
+                "the last place can be followed by a state machine. Use `rec` and `continue`, or move what follows "
+                "before the call.",
+            )
+        protocol = self.graph.policy.protocol(name)
+        head = self._calls[name, roles, after, lane] = self.position()
+        self._active.append((name, roles))
+        place = _Place(_binding(protocol, roles), {}, lane)
+        self.graph.silent[head] = [self.build(protocol.body, after, place)]
+        self._active.pop()
+        return head
+
+    def build(self, statement: Statement, after: int, place: _Place) -> int:
+        """Return the position at which `statement` starts when `after` is where it goes on."""
+        match statement:
+            case Send():
+                return self._send(statement, after, place)
+            case Seq(steps):
+                for step in reversed(steps):
+                    after = self.build(step, after, place)
+                return after
+            case Choice(branches=branches):
+                here = self.position()
+                self.graph.choices[here] = statement
+                self.graph.silent[here] = [self.build(branch, after, place) for branch in branches]
+                return here
+            case Par():
+                return self._par(statement, after, place)
+            case Loop(name, body):
+                head = self.position()
+                loops = {**place.loops, name: head}
+                self.graph.silent[head] = [self.build(body, after, place._replace(loops=loops))]
+                return head
+            case Again(name):
+                return place.loops[name]
+            case Call(name, roles, at):
+                return self.call(name, tuple(place.names[role] for role in roles), after, place.lane, at)
+
+    def _send(self, send: Send, after: int, place: _Place) -> int:
+        sender = place.names[send.sender].name
+        for receiver in reversed(send.receivers):
+            here = self.position()
+            symbol = Symbol(sender, place.names[receiver].name, send.label.name, place.lane)
+            self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
+            self.graph.exchanges[here] = [Exchange(symbol, after, send.within, send.at)]
+            after = here
+        return after
+
+    def _par(self, par: Par, after: int, place: _Place) -> int:
+        here, number = self.position(), len(self.graph.forks)
+        self.graph.forks[here] = Fork(number, (), after, par.at)  # takes the number before inner pars do
+        starts = tuple(
+            self.build(body, END, _Place(place.names, {}, (*place.lane, (number, branch))))
+            for branch, body in enumerate(par.branches)
+        )
+        self.graph.forks[here] = Fork(number, starts, after, par.at)
+        return here
+
+
+def _binding(protocol: Protocol, roles: Iterable[AnyRole]) -> dict[AnyRole, AnyRole]:
+    return dict(zip(protocol.roles, roles, strict=True))
