@@ -100,7 +100,7 @@ class Row(NamedTuple):
     limits: Mapping[Move, float] = {}
 
 
-Expand = Callable[[Hashable], Row]
+Expand = Callable[[Any], Row]
 
 
 class Machine:
@@ -172,19 +172,19 @@ class Machine:
 
     def after(self, state: State, move: Move) -> State:
         """Return the state after `move`. Raises KeyError when the move is not allowed in `state`."""
-        return self._row(state).moves[move]
+        return self.row(state).moves[move]
 
     def enabled(self, state: State) -> tuple[Move, ...]:
         """Return the moves that are allowed in `state`."""
-        return tuple(self._row(state).moves)
+        return tuple(self.row(state).moves)
 
     def is_final(self, state: State) -> bool:
         """Return whether the role may stop in `state`."""
-        return self._row(state).final
+        return self.row(state).final
 
     def limit(self, state: State, move: Move) -> float | None:
         """Return in how many seconds after entering `state` the send must happen; None when at any time."""
-        return self._row(state).limits.get(move)
+        return self.row(state).limits.get(move)
 
     def key(self, state: State) -> Hashable:
         """Return what the state stands for in the projection: what the role may be in, globally."""
@@ -194,7 +194,7 @@ class Machine:
         """Yield every reachable state in breadth-first order, expanding what was not visited yet."""
         state = 0
         while state < len(self._keys):
-            self._row(state)
+            self.row(state)
             yield state
             state += 1
 
@@ -205,9 +205,10 @@ class Machine:
     @property
     def finals(self) -> frozenset[State]:
         """Every state in which the role may stop; expands the whole machine."""
-        return frozenset(state for state in self.states() if self._row(state).final)
+        return frozenset(state for state in self.states() if self.row(state).final)
 
-    def _row(self, state: State) -> _Row:
+    def row(self, state: State) -> _Row:
+        """Return everything that is known of a state, expanding it when it is new."""
         row = self._rows.get(state)
         if row is None:
             found = self._expand(self._keys[state])
@@ -235,19 +236,19 @@ class Machine:
         return self._labels(state, Direction.RECEIVE)
 
     def _labels(self, state: State, direction: Direction) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(m.label for m in self._row(state).moves if m.direction is direction))
+        return tuple(dict.fromkeys(m.label for m in self.row(state).moves if m.direction is direction))
 
     def name(self, state: State) -> str:
         """Return the state's name, unique in this machine: `owes_payment_awaits_shipment`, `done`."""
         if state not in self._names:
-            name = _name(self._row(state))
+            name = _name(self.row(state))
             count = self._taken[name] = self._taken.get(name, 0) + 1
             self._names[state] = name if count == 1 else f"{name}_{count}"
         return self._names[state]
 
     def describe(self, state: State) -> str:
         """Return the state in words: `owes Payment, awaits Shipment`."""
-        return _describe(self._row(state))
+        return _describe(self.row(state))
 
     # ------------------------------------------------------------------------------------------- as values
 
@@ -293,7 +294,7 @@ class _Moves(Mapping[State, Mapping[Move, State]]):
         self._machine = machine
 
     def __getitem__(self, state: State) -> Mapping[Move, State]:
-        return self._machine._row(state).moves  # noqa: SLF001 - this view is part of the machine
+        return self._machine.row(state).moves
 
     def __iter__(self) -> Iterator[State]:
         return self._machine.states()
