@@ -1,0 +1,1 @@
+"""What convpolicy gives to the tests of its users. Modules are imported by name: `convpolicy.testing.strategies`."""
