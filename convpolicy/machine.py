@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 
@@ -92,15 +92,20 @@ def move_of(role: str, symbol: Symbol) -> Move | None:
     return None
 
 
-class Row(NamedTuple):
+Target = TypeVar("Target", bound=Hashable)
+
+
+class Row(NamedTuple, Generic[Target]):
     """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so."""
 
-    moves: Mapping[Move, Hashable]
+    moves: Mapping[Move, Target]
     final: bool
     limits: Mapping[Move, float] = {}
 
 
-Expand = Callable[[Any], Row]
+# Both take what a state stands for (`Machine.key`), which only the one who makes the machine knows the type of.
+Expand = Callable[[Any], Row[Any]]
+Ahead = Callable[[Any, str, Lane], frozenset[str]]
 
 
 class Machine:
@@ -111,7 +116,9 @@ class Machine:
     that the wire's label indices use; `fingerprint` is the policy's.
 
     `expand` maps a key to its row, whose targets are keys again; `start_key` is where it begins. Keys are
-    turned into the integers 0, 1, 2, … in the order in which they are met.
+    turned into the integers 0, 1, 2, … in the order in which they are met. When not `lazy` all are met at once,
+    breadth-first, so that the numbers mean the same in every process; the numbers of a lazy machine depend on
+    what was visited. `ahead` answers `may_receive_next` for a key; without it the table is searched.
     """
 
     def __init__(
@@ -120,6 +127,8 @@ class Machine:
         expand: Expand,
         start_key: Hashable,
         *,
+        ahead: Ahead | None = None,
+        lazy: bool = True,
         policy: str = "",
         fingerprint: str = "",
         roles: tuple[str, ...] = (),
@@ -132,9 +141,15 @@ class Machine:
         self._expand = expand
         self._keys: list[Hashable] = [start_key]
         self._numbers: dict[Hashable, State] = {start_key: 0}
-        self._rows: dict[State, _Row] = {}
+        self._rows: dict[State, Row[State]] = {}
+        self._ahead = ahead
+        self._next: dict[tuple[State, str, Lane], frozenset[str]] = {}
         self._names: dict[State, str] = {}
         self._taken: dict[str, int] = {}
+        self.lazy = lazy
+        if not lazy:
+            for _ in self.states():
+                pass
 
     @classmethod
     def of(
@@ -155,18 +170,16 @@ class Machine:
             state: Row(dict(moves.get(state, {})), state in finals, dict((limits or {}).get(state, {})))
             for state in {*moves, *finals, start, *(t for row in moves.values() for t in row.values())}
         }
-        machine = cls(
+        return cls(
             role,
             rows.__getitem__,
             start,
+            lazy=False,
             policy=policy,
             fingerprint=fingerprint,
             roles=roles,
             symbols=symbols,
         )
-        for _ in machine.states():
-            pass
-        return machine
 
     # ------------------------------------------------------------------------------------------ the table
 
@@ -207,13 +220,13 @@ class Machine:
         """Every state in which the role may stop; expands the whole machine."""
         return frozenset(state for state in self.states() if self.row(state).final)
 
-    def row(self, state: State) -> _Row:
+    def row(self, state: State) -> Row[State]:
         """Return everything that is known of a state, expanding it when it is new."""
         row = self._rows.get(state)
         if row is None:
             found = self._expand(self._keys[state])
             moves = {move: self._number(key) for move, key in found.moves.items()}
-            row = self._rows[state] = _Row(moves, found.final, found.limits)
+            row = self._rows[state] = Row(moves, found.final, found.limits)
         return row
 
     def _number(self, key: Hashable) -> State:
@@ -234,6 +247,33 @@ class Machine:
     def awaits(self, state: State) -> tuple[str, ...]:
         """Return the labels that may be received in `state`."""
         return self._labels(state, Direction.RECEIVE)
+
+    def may_receive_next(self, state: State, sender: str, lane: Lane) -> frozenset[str]:
+        """Return the labels that can be the first to come from `sender` in `lane`, now or later.
+
+        Later is after any moves on other channels, the role's own sends included. A message whose label is in
+        the answer and cannot be received in `state` is *early*: keep it. Any other label on that channel is a
+        violation. Answers are kept. A projected machine answers from the policy, in time linear in its text,
+        and expands nothing; a machine made from a table searches the table.
+        """
+        question = (state, sender, lane)
+        answer = self._next.get(question)
+        if answer is None:
+            answer = self._ahead(self._keys[state], sender, lane) if self._ahead else self._search(*question)
+            self._next[question] = answer
+        return answer
+
+    def _search(self, state: State, sender: str, lane: Lane) -> frozenset[str]:
+        labels: set[str] = set()
+        reached, todo = {state}, [state]
+        for here in todo:  # grows while it is walked
+            for move, target in self.row(here).moves.items():
+                if move == (Direction.RECEIVE, sender, move.label, lane):
+                    labels.add(move.label)
+                elif target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        return frozenset(labels)
 
     def _labels(self, state: State, direction: Direction) -> tuple[str, ...]:
         return tuple(dict.fromkeys(m.label for m in self.row(state).moves if m.direction is direction))
@@ -281,12 +321,6 @@ class Machine:
         return transitions_of(self, model, graph=graph)
 
 
-class _Row(NamedTuple):
-    moves: Mapping[Move, State]
-    final: bool
-    limits: Mapping[Move, float]
-
-
 class _Moves(Mapping[State, Mapping[Move, State]]):
     """`machine.moves`: a view that expands a state when it is asked for."""
 
@@ -315,7 +349,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def _groups(row: _Row, direction: Direction) -> list[list[str]]:
+def _groups(row: Row[State], direction: Direction) -> list[list[str]]:
     """Return the labels of one direction, a list for each lane, in the order of the row."""
     lanes: dict[Lane, dict[str, None]] = {}
     for move in row.moves:
@@ -324,7 +358,7 @@ def _groups(row: _Row, direction: Direction) -> list[list[str]]:
     return [list(labels) for labels in lanes.values()]
 
 
-def _name(row: _Row) -> str:
+def _name(row: Row[State]) -> str:
     if not row.moves:
         return "done" if row.final else "stuck"
     parts = ["may_stop"] if row.final else []
@@ -333,7 +367,7 @@ def _name(row: _Row) -> str:
     return "_".join(parts)
 
 
-def _describe(row: _Row) -> str:
+def _describe(row: Row[State]) -> str:
     if not row.moves:
         return "done" if row.final else "stuck"
     parts = ["may stop"] if row.final else []

@@ -1,0 +1,200 @@
+"""From a policy to the machine of one role: the subset construction, one `par` branch at a time.
+
+A local state is the set of places in which the conversation may be as far as the role can tell: it is closed
+under what the others do among themselves. A `par` under way is *one* item of that set, with a local state for
+each branch. What others do in a branch is absorbed in that branch's own state, and a role's move belongs to one
+branch, because branches have lanes of their own. So the product of the branches is never built: a state of it
+comes into being when it is visited.
+
+A machine of up to `SMALL` states is expanded and minimised at once; a larger one stays lazy.
+
+Nothing here asks whether the policy can be followed: that is `convpolicy.verify.conditions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
+from functools import partial
+from math import prod
+
+from convpolicy.errors import PolicyError, one_of
+from convpolicy.machine import Machine, Move, Row, move_of, symbol_of
+from convpolicy.policy.model import AnyRole, Policy
+from convpolicy.verify.ahead import Inside, Item, LocalState, first_receives
+from convpolicy.verify.graph import END, Graph, graph_of
+from convpolicy.verify.minimal import minimal
+
+__all__ = ["SMALL", "Inside", "Item", "LocalState", "positions", "project"]
+
+SMALL = 1_000
+
+
+def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
+    """Return the machine of `role`. `machine.key(state)` is a `LocalState`, one of those that were merged.
+
+    The machine's traces are those of the policy's global runs with everything erased in which the role takes no
+    part; a state is final when the policy may be over, as far as the role can tell.
+
+    Source: Li, Stutz, Wies, Zufferey, "Complete Multiparty Session Type Projection with Automata", CAV 2023,
+    section 5 (the subset construction), with lanes for `par`.
+
+    Raises:
+        PolicyError: the policy has no such role.
+        Unsupported: the policy calls itself in a way that no state machine can follow.
+    """
+    graph = policy if isinstance(policy, Graph) else graph_of(policy)
+    name = _known(graph, role)
+    view = _Viewpoint(graph, name)
+    start = view.closure([graph.start])
+    small = view.size(start) <= SMALL
+    expand: Callable[[LocalState], Row[LocalState]] = view.expand
+    if small:
+        expand = minimal(view.table(start)).__getitem__
+    return Machine(
+        name,
+        expand,
+        start,
+        lazy=not small,
+        ahead=partial(first_receives, graph, name),
+        policy=graph.policy.name,
+        fingerprint=graph.policy.fingerprint,
+        roles=graph.roles,
+        symbols=tuple(graph.symbols),
+    )
+
+
+def positions(state: LocalState) -> frozenset[int]:
+    """Return the graph's positions in a local state, those inside of pars included."""
+    found: set[int] = set()
+    for item in state:
+        if isinstance(item, Inside):
+            found.update(*map(positions, item.branches))
+        else:
+            found.add(item)
+    return frozenset(found)
+
+
+def _known(graph: Graph, role: AnyRole | str) -> str:
+    name = role if isinstance(role, str) else role.name
+    if name in graph.roles:
+        return name
+    near = get_close_matches(name, graph.roles, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Its roles are {one_of(graph.roles, word='and')}."
+    raise PolicyError(f"{graph.policy.name} has no role {name}\n  {hint}")
+
+
+class _Viewpoint:
+    """The graph as one role sees it."""
+
+    def __init__(self, graph: Graph, role: str) -> None:
+        self._graph, self._role = graph, role
+        self._starts: dict[int, LocalState] = {}
+        self._rows: dict[LocalState, Row[LocalState]] = {}
+        self._sizes: dict[LocalState, int] = {}
+
+    # -------------------------------------------------------------------------------- what the others may do
+
+    def closure(self, items: Iterable[Item]) -> LocalState:
+        """Return everything that the others can turn the items into without the role noticing."""
+        seen: set[Item] = set()
+        todo = list(items)
+        while todo:
+            item = todo.pop()
+            if item not in seen:
+                seen.add(item)
+                todo.extend(self._unseen(item))
+        # What only leads on is dropped: states that differ in nothing else are then one.
+        return frozenset(item for item in seen if item == END or self._acts(item))
+
+    def _unseen(self, item: Item) -> Iterator[Item]:
+        if isinstance(item, Inside):
+            if all(END in branch for branch in item.branches):
+                yield item.target
+            return
+        yield from self._graph.silent.get(item, ())
+        for exchange in self._graph.exchanges.get(item, ()):
+            if move_of(self._role, exchange.symbol) is None:
+                yield exchange.target
+        fork = self._graph.forks.get(item)
+        if fork is not None:
+            yield Inside(fork.number, fork.target, tuple(map(self._start, fork.branches)))
+
+    def _start(self, position: int) -> LocalState:
+        if position not in self._starts:
+            self._starts[position] = self.closure([position])
+        return self._starts[position]
+
+    # -------------------------------------------------------------------------------------- what the role does
+
+    def expand(self, state: LocalState) -> Row[LocalState]:
+        """Return what the role may do in `state`, in the order of the policy's symbols."""
+        targets: dict[Move, list[Item]] = {}
+        limits: dict[Move, float] = {}
+        for item in state:
+            for move, target, limit in self._moves(item):
+                targets.setdefault(move, []).append(target)
+                if limit is not None:
+                    # The role cannot tell which of the places it is in, so the tightest limit holds.
+                    limits[move] = min(limit, limits.get(move, limit))
+        ordered = sorted(targets, key=lambda move: self._graph.symbols[symbol_of(self._role, move)])
+        return Row({move: self.closure(targets[move]) for move in ordered}, END in state, limits)
+
+    def _moves(self, item: Item) -> Iterator[tuple[Move, Item, float | None]]:
+        if isinstance(item, Inside):
+            for place, branch in enumerate(item.branches):
+                row = self.row(branch)
+                for move, after in row.moves.items():
+                    branches = (*item.branches[:place], after, *item.branches[place + 1 :])
+                    yield move, item._replace(branches=branches), row.limits.get(move)
+            return
+        for exchange in self._graph.exchanges.get(item, ()):
+            own = move_of(self._role, exchange.symbol)
+            if own is not None:
+                yield own, exchange.target, exchange.limit
+
+    def _acts(self, item: Item) -> bool:
+        return next(self._moves(item), None) is not None
+
+    def row(self, state: LocalState) -> Row[LocalState]:
+        """Like `expand`, but kept: the states of branches are few, and shared by the states of their par."""
+        row = self._rows.get(state)
+        if row is None:
+            row = self._rows[state] = self.expand(state)
+        return row
+
+    # ------------------------------------------------------------------------------------------------ how much
+
+    def size(self, start: LocalState) -> int:
+        """Return how many states can be reached, or some number above `SMALL` as soon as it is that many.
+
+        A par counts as the product of its branches, which is known without building it.
+        """
+        if start not in self._sizes:
+            self._sizes[start] = self._count(start)
+        return self._sizes[start]
+
+    def _count(self, start: LocalState) -> int:
+        reached = {start: None}
+        todo = [start]
+        for state in todo:  # grows while it is walked
+            pars = (item for item in state if isinstance(item, Inside))
+            if any(prod(map(self.size, par.branches)) > SMALL for par in pars):
+                return SMALL + 1
+            new = [target for target in self.row(state).moves.values() if target not in reached]
+            reached.update(dict.fromkeys(new))
+            todo.extend(dict.fromkeys(new))
+            if len(todo) > SMALL:
+                return len(todo)
+        return len(todo)
+
+    def table(self, start: LocalState) -> dict[LocalState, Row[LocalState]]:
+        """Return the rows of every state that can be reached, breadth-first."""
+        rows = {start: self.row(start)}
+        todo = [start]
+        for state in todo:
+            for target in self.row(state).moves.values():
+                if target not in rows:
+                    rows[target] = self.row(target)
+                    todo.append(target)
+        return rows
