@@ -1,0 +1,248 @@
+"""Exhaustive search over communicating machines, breadth-first, with a bound on every channel.
+
+A configuration is the state of every machine and the content of every channel. A channel is an ordered pair of
+roles and a lane, first in, first out. The search is exact when no send was ever kept from happening by the
+bound; otherwise it says what happens with channels of that size and no more.
+
+Nothing is reduced and nothing is clever here: this is the judge of the checks that are (`conditions`), and what
+finds the shortest trace to a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from convpolicy.errors import one_of
+from convpolicy.machine import Direction, Lane, Machine, Move, State, Symbol, symbol_of
+
+__all__ = ["Exploration", "Failure", "Kind", "Step", "explore", "replay"]
+
+T = TypeVar("T")
+Channel = tuple[str, str, Lane]
+Queue = tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """What can go wrong in a system of machines."""
+
+    DEADLOCK = "deadlock"  # nobody can go on, and somebody has to
+    ORPHAN = "orphan"  # everybody may stop and nobody can go on, and a message is left in a channel
+    UNEXPECTED = "unexpected"  # a message has arrived that its receiver can never take
+
+
+class Step(NamedTuple):
+    """One move of one role. A send is seen as `Buyer→Seller Order`, a receive as `Seller takes Order`."""
+
+    role: str
+    move: Move
+
+    def __str__(self) -> str:
+        if self.move.direction is Direction.SEND:
+            return str(symbol_of(self.role, self.move))
+        return f"{self.role} takes {self.move.label}"
+
+
+class Failure(NamedTuple):
+    """What went wrong, and a shortest trace to it. `symbol` is the message at fault, where it is a message."""
+
+    kind: Kind
+    trace: tuple[Step, ...]
+    reason: str
+    symbol: Symbol | None = None
+
+    @property
+    def text(self) -> str:
+        """The trace and its end on one line."""
+        return " · ".join([*map(str, self.trace), self.reason])
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Exploration(NamedTuple):
+    """What a search found. `failure` is None when nothing is wrong as far as was looked.
+
+    `complete` is False when the limit on configurations stopped the search, `blocked` is True when the bound
+    kept a send from happening.
+    """
+
+    complete: bool
+    configurations: int
+    transitions: int
+    blocked: bool
+    failure: Failure | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether finding nothing is a proof: everything was visited, with room in every channel."""
+        return self.complete and not self.blocked
+
+
+def explore(machines: Mapping[str, Machine], bound: int, *, limit: int = 200_000) -> Exploration:
+    """Visit every configuration with at most `bound` messages in each channel, until a failure or the limit.
+
+    A configuration with a send that only the bound prevents is not a deadlock.
+
+    Source: breadth-first reachability of communicating automata (Brand and Zafiropulo, "On Communicating
+    Finite-State Machines", JACM 1983), restricted to bounded channels.
+
+    Raises:
+        ValueError: the bound is not positive.
+    """
+    if bound < 1:
+        raise ValueError(f"a channel must have room for a message: the bound is {bound}, make it 1 or more")
+    return _Search(machines, bound).run(limit)
+
+
+def replay(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bool:
+    """Return whether the system can take these steps, one after the other, with room in every channel."""
+    states = {role: machine.start for role, machine in machines.items()}
+    channels: dict[Channel, list[str]] = {}
+    for role, move in trace:
+        target = machines[role].moves[states[role]].get(move)
+        sender, receiver, label, lane = symbol_of(role, move)
+        queue = channels.setdefault((sender, receiver, lane), [])
+        if target is None or (move.direction is Direction.RECEIVE and queue[:1] != [label]):
+            return False
+        if move.direction is Direction.SEND:
+            queue.append(label)
+        else:
+            queue.pop(0)
+        states[role] = target
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ the search
+
+
+class _Entry(NamedTuple):
+    """A move of a machine, ready for use: where its channel is in a configuration and where it leads."""
+
+    step: Step
+    sends: bool
+    channel: int
+    label: str
+    target: State
+
+
+# The states of the machines, in the order of the roles, then the queues, in the order of the channels.
+Configuration = tuple[tuple[State, ...], tuple[Queue, ...]]
+
+
+class _Search:
+    def __init__(self, machines: Mapping[str, Machine], bound: int) -> None:
+        self._machines, self._bound = machines, bound
+        self._roles = tuple(machines)
+        self._channels = _channels(machines)
+        self._place = {channel: place for place, channel in enumerate(self._channels)}
+        self._rows: list[dict[State, tuple[_Entry, ...]]] = [{} for _ in machines]
+        self._start: Configuration = (tuple(m.start for m in machines.values()), ((),) * len(self._channels))
+        self._from: dict[Configuration, tuple[Configuration, Step] | None] = {self._start: None}
+
+    def run(self, limit: int) -> Exploration:
+        queue, transitions, blocked, failure = [self._start], 0, False, None
+        for here in queue:  # grows while it is walked
+            following, prevented = self._following(here)
+            blocked |= prevented
+            failure = self._wrong(here, stuck=not following and not prevented)
+            if failure or len(queue) > limit:
+                break
+            transitions += len(following)
+            for step, after in following:
+                if after not in self._from:
+                    self._from[after] = (here, step)
+                    queue.append(after)
+        complete = failure is not None or len(queue) <= limit
+        return Exploration(complete, len(queue), transitions, blocked, failure)
+
+    def _following(self, here: Configuration) -> tuple[list[tuple[Step, Configuration]], bool]:
+        """Return the steps from here, each with where it leads, and whether the bound prevents another."""
+        states, queues = here
+        found: list[tuple[Step, Configuration]] = []
+        prevented = False
+        for place, state in enumerate(states):
+            for step, sends, channel, label, target in self._row(place, state):
+                queue = queues[channel]
+                if sends and len(queue) >= self._bound:
+                    prevented = True
+                elif sends or (queue and queue[0] == label):
+                    changed = (*queue, label) if sends else queue[1:]
+                    found.append((step, (_with(states, place, target), _with(queues, channel, changed))))
+        return found, prevented
+
+    def _row(self, place: int, state: State) -> tuple[_Entry, ...]:
+        row = self._rows[place].get(state)
+        if row is None:
+            role = self._roles[place]
+            moves = self._machines[role].moves[state]
+            row = self._rows[place][state] = tuple(self._entry(role, move, to) for move, to in moves.items())
+        return row
+
+    def _entry(self, role: str, move: Move, target: State) -> _Entry:
+        sender, receiver, label, lane = symbol_of(role, move)
+        channel = self._place[sender, receiver, lane]
+        return _Entry(Step(role, move), move.direction is Direction.SEND, channel, label, target)
+
+    # -------------------------------------------------------------------------------------- what is wrong
+
+    def _wrong(self, here: Configuration, *, stuck: bool) -> Failure | None:
+        states, queues = here
+        left = [
+            Symbol(sender, receiver, queue[0], lane)
+            for (sender, receiver, lane), queue in zip(self._channels, queues, strict=True)
+            if queue
+        ]
+        if stuck and not self._all_final(states):
+            return self._failure(Kind.DEADLOCK, here, f"stuck: {self._who_waits(states)}")
+        if stuck and left:
+            return self._failure(Kind.ORPHAN, here, f"over, but {_said(left[0])} is left", left[0])
+        for symbol in left:
+            if not self._takes(symbol, states):
+                reason = f"{symbol.receiver} can never take {_said(symbol)}"
+                return self._failure(Kind.UNEXPECTED, here, reason, symbol)
+        return None
+
+    def _all_final(self, states: tuple[State, ...]) -> bool:
+        return all(self._machines[role].is_final(state) for role, state in zip(self._roles, states, strict=True))
+
+    def _takes(self, symbol: Symbol, states: tuple[State, ...]) -> bool:
+        sender, receiver, label, lane = symbol
+        state = states[self._roles.index(receiver)]
+        return label in self._machines[receiver].may_receive_next(state, sender, lane)
+
+    def _who_waits(self, states: tuple[State, ...]) -> str:
+        waiting: list[str] = []
+        for role, state in zip(self._roles, states, strict=True):
+            machine = self._machines[role]
+            if not machine.is_final(state):
+                wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
+                waiting.append(f"{role} waits for {wanted}")
+        return "; ".join(waiting)
+
+    def _failure(self, kind: Kind, here: Configuration, reason: str, symbol: Symbol | None = None) -> Failure:
+        trace: list[Step] = []
+        came = self._from[here]
+        while came is not None:
+            here, step = came
+            trace.append(step)
+            came = self._from[here]
+        return Failure(kind, tuple(reversed(trace)), reason, symbol)
+
+
+def _channels(machines: Mapping[str, Machine]) -> tuple[Channel, ...]:
+    """Return every channel that is used, from the policy's symbols where the machines know them."""
+    used: dict[Channel, None] = {}
+    for role, machine in machines.items():
+        symbols = machine.symbols or (symbol_of(role, move) for row in machine.moves.values() for move in row)
+        used.update(dict.fromkeys((sender, receiver, lane) for sender, receiver, _, lane in symbols))
+    return tuple(used)
+
+
+def _said(symbol: Symbol) -> str:
+    return f"{symbol.label} from {symbol.sender}"
+
+
+def _with(row: tuple[T, ...], place: int, value: T) -> tuple[T, ...]:
+    return (*row[:place], value, *row[place + 1 :])
