@@ -1,0 +1,511 @@
+"""One role's side of one conversation, without input or output.
+
+A `Conversation` holds the state of its machine, and for every peer the sequence numbers, what is not yet
+acknowledged, and what has arrived but cannot be taken yet. It is told what to send and what has arrived, and
+says what to transmit and what to deliver. It has no socket, no clock and no thread: time comes in as `now`,
+in seconds of any monotonic clock.
+
+What arrives is handled in two steps. `accept` is the transport's: it drops duplicates, restores the order of
+one sender, and keeps the message. `take` is the policy's: it hands out the next message that the state
+allows, and moves the machine. `receive` is both in one, for a role that acts on a message as it arrives.
+A message that is early, because this role must act first or another message must come first, is kept; one
+that no continuation of the conversation allows is a violation, and is refused.
+
+Every change of state passes through `_advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from enum import Enum
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from convpolicy.errors import ConversationError, Expired, LocalViolation, RemoteViolation, one_of
+from convpolicy.machine import Direction, Machine, Move
+from convpolicy.policy.model import Message
+from convpolicy.table import Node, Step, Table
+
+__all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
+
+# How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
+WINDOW = 16
+
+# How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
+FIRST_RESEND, LAST_RESEND = 1.0, 30.0
+
+# The moves that a conversation remembers for error texts, two bytes each.
+_REMEMBERED = 64
+
+
+class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """A message on its way: which conversation, from and to which role, which number, which label.
+
+    `sender` and `receiver` are the roles' numbers, `label` is the label's index, `seq` counts from 1 for each
+    ordered pair of roles, `ack` is the highest number received from the receiver without a gap.
+    `payload` is the encoded message in a frame, and may be any value where no bytes are made.
+    `policy` is the fingerprint, and there only while the receiver may not know the conversation yet.
+    """
+
+    conversation: bytes
+    sender: int
+    receiver: int
+    seq: int
+    ack: int
+    label: int
+    payload: msgspec.Raw
+    policy: bytes | None = None
+
+
+class Received(NamedTuple):
+    """A message that the policy allows now; the machine has moved."""
+
+    label: str
+    payload: Any
+    sender: str
+
+
+class Arrival(Enum):
+    """What became of an envelope that did not lead to a `Received`."""
+
+    KEPT = "kept"  # it waits to be taken: early, or its role asks for it later
+    DUPLICATE = "duplicate"  # seen before: only the acknowledgement is repeated
+    FULL = "full"  # more than the window waits already: not acknowledged, so it will come again
+
+
+Snapshot = dict[str, Any]
+
+
+class Peering:
+    """What one conversation knows of one peer role."""
+
+    __slots__ = ("acked", "ahead", "attempts", "full", "owes_ack", "received", "resend_at", "route", "sent", "unacked")
+
+    def __init__(self) -> None:
+        self.sent = self.acked = self.received = 0
+        self.unacked: list[Envelope] | None = None
+        self.ahead: dict[int, Envelope] | None = None
+        self.owes_ack = self.full = False
+        self.attempts = 0
+        self.resend_at = 0.0
+        self.route: Any = None  # whom the runtime sends to; not looked at here
+
+
+def name_of(message: object) -> str:
+    """Return the label that a message goes under: its class's name, or what a `Message` says."""
+    return message.label if type(message) is Message else type(message).__name__
+
+
+class Conversation:
+    """The side of `machine.role` in the conversation `id` (16 bytes).
+
+    `send`, `receive` and the others are described in the module's opening; `error` is set, and stays, when the
+    conversation has failed.
+    """
+
+    __slots__ = ("_deadlines", "_held", "_history", "_node", "_table", "error", "id", "peers", "violations")
+
+    def __init__(self, machine: Machine | Table, id: bytes, *, now: float = 0.0) -> None:  # noqa: A002
+        self._table = machine if isinstance(machine, Table) else Table(machine)
+        self.id = id
+        self._node: Node = self._table.start
+        self._history = b""
+        self._held: list[Envelope] | None = None
+        self._deadlines: dict[Move, float] | None = None
+        self.error: ConversationError | None = None
+        self.violations = 0
+        self.peers = tuple(Peering() for _ in self._table.roles)
+        if self._node.limits:
+            self._arm(self._node, None, now)
+
+    # -------------------------------------------------------------------------------------------- sending
+
+    def send(self, message: object, *, to: str | None = None, now: float = 0.0) -> Envelope:
+        """Say `message` and return the envelope to transmit; its payload is the message itself.
+
+        Raises:
+            LocalViolation: the policy does not allow it now. Nothing has changed.
+            ConversationError: the conversation has failed before.
+        """
+        return self.emit(name_of(message), message, to=to, now=now)
+
+    def emit(self, label: str, payload: object, *, to: str | None = None, now: float = 0.0) -> Envelope:
+        """Send `payload` under `label`; `to` names the peer where several could be meant. Raises as `send` does."""
+        step = self.allows(label, to)
+        peer = self.peers[step.peer]
+        peer.sent += 1
+        opening = peer.received == 0 and peer.acked == 0
+        envelope = Envelope(
+            self.id,
+            self._table.role,
+            step.peer,
+            peer.sent,
+            peer.received,
+            step.index,
+            cast("Any", payload),
+            bytes.fromhex(self._table.machine.fingerprint) if opening else None,
+        )
+        peer.owes_ack = False
+        if peer.unacked is None:
+            peer.unacked = [envelope]
+            peer.resend_at, peer.attempts = now + FIRST_RESEND, 0
+        else:
+            peer.unacked.append(envelope)
+        self._advance(step, now)
+        return envelope
+
+    def allows(self, label: str, to: str | None = None) -> Step:
+        """Return the step that sending `label` would take. Raises as `send` does; changes nothing."""
+        if self.error is not None:
+            raise self.error
+        sends = self._node.sends
+        step = sends.get(label if to is None else (label, to))
+        if step is None:
+            raise self._local_violation(label, to, ambiguous=to is None and label in sends)
+        return step
+
+    def room(self, peer: int) -> bool:
+        """Return whether the peer's credit allows another message to be sent now."""
+        unacked = self.peers[peer].unacked
+        return unacked is None or len(unacked) < WINDOW
+
+    def _local_violation(self, label: str, to: str | None, *, ambiguous: bool) -> LocalViolation:
+        role = self.role
+        if ambiguous:
+            peers = [move.peer for move in self._moves(Direction.SEND) if move.label == label]
+            problem = f"{role} may send {label} to {one_of(peers)} now: say which with `to=`"
+        elif to is not None:
+            problem = f"{role} may not send {label} to {to} now"
+        else:
+            problem = f"{role} may not send {label} now"
+        return LocalViolation(
+            problem,
+            role=role,
+            state=self.describe(),
+            attempted=label,
+            allowed=tuple(move.words for move in self.moves()),
+            history=self.history,
+        )
+
+    # ------------------------------------------------------------------------------------------ receiving
+
+    def receive(self, envelope: Envelope, *, now: float = 0.0) -> Received | Arrival:
+        """Take an envelope that has arrived, and the message in it when the state allows it.
+
+        After a `Received`, and after `emit`, what was kept may have become possible: call `take` until None.
+
+        Raises:
+            RemoteViolation: the policy does not allow the message; it is dropped, and the state is unchanged.
+        """
+        peer = self.peers[envelope.sender]
+        if envelope.seq == peer.received + 1 and self._held is None and peer.ahead is None and self.error is None:
+            step = self._node.receives.get(envelope.label)
+            if step is not None:
+                if envelope.ack > peer.acked:
+                    self.acknowledge(envelope.sender, envelope.ack, now=now)
+                peer.received += 1
+                peer.owes_ack = True
+                self._advance(step, now)
+                return Received(step.move.label, envelope.payload, step.move.peer)
+        arrival = self.accept(envelope, now=now)
+        if arrival is Arrival.KEPT:
+            return self.take(now=now) or arrival
+        return arrival
+
+    def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
+        """Take an envelope that has arrived and keep its message until it is asked for with `take`."""
+        peer = self.peers[envelope.sender]
+        if envelope.ack > peer.acked:
+            self.acknowledge(envelope.sender, envelope.ack, now=now)
+        if envelope.seq <= peer.received:
+            peer.owes_ack = True
+            return Arrival.DUPLICATE
+        if self._waiting(envelope.sender) >= WINDOW or envelope.seq > peer.received + WINDOW:
+            peer.full = True
+            return Arrival.FULL
+        ahead = peer.ahead or {}
+        ahead[envelope.seq] = envelope
+        while peer.received + 1 in ahead:
+            peer.received += 1
+            peer.owes_ack = True
+            self._hold(ahead.pop(peer.received))
+        peer.ahead = ahead or None
+        return Arrival.KEPT
+
+    def take(self, wanted: Collection[str] | None = None, *, now: float = 0.0) -> Received | None:
+        """Return the first kept message that the state allows now, or None; with `wanted`, only of these labels.
+
+        Raises:
+            RemoteViolation: a kept message can never be allowed any more; it is dropped.
+        """
+        if self._held is None or self.error is not None:
+            return None
+        receives = self._node.receives
+        for envelope in self._heads():
+            step = receives.get(envelope.label)
+            if step is None:
+                self._refuse_unless_early(envelope)
+            elif wanted is None or step.move.label in wanted:
+                self._drop(envelope)
+                self._advance(step, now)
+                return Received(step.move.label, envelope.payload, step.move.peer)
+        return None
+
+    def possible(self) -> tuple[str, ...]:
+        """Return the labels of kept messages that the state allows now, in the order of their arrival."""
+        receives = self._node.receives
+        return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
+
+    def _heads(self) -> Iterator[Envelope]:
+        """Yield the first kept envelope of every channel: the same sender and lane are first in, first out."""
+        seen: set[tuple[int, object]] = set()
+        for envelope in tuple(self._held or ()):
+            channel = (envelope.sender, self._table.lanes[envelope.label])
+            if channel not in seen:
+                seen.add(channel)
+                yield envelope
+
+    def _hold(self, envelope: Envelope) -> None:
+        if self._held is None:
+            self._held = []
+        self._held.append(envelope)
+
+    def _drop(self, envelope: Envelope) -> None:
+        held = self._held or []
+        held.remove(envelope)
+        self._held = held or None
+
+    def _waiting(self, sender: int) -> int:
+        if self._held is None:
+            return 0
+        return sum(1 for envelope in self._held if envelope.sender == sender)
+
+    def _refuse_unless_early(self, envelope: Envelope) -> None:
+        table = self._table
+        sender, label = table.roles[envelope.sender], table.labels[envelope.label]
+        lane = table.lanes[envelope.label]
+        if label in table.machine.may_receive_next(self._node.state, sender, lane):
+            return
+        self._drop(envelope)
+        raise self.refusal(sender, label)
+
+    def refusal(self, sender: str, label: str) -> RemoteViolation:
+        """Return, and count, the violation that `label` from `sender` is in this state."""
+        self.violations += 1
+        return RemoteViolation(
+            f"{sender} sent {label}, which the policy does not allow now",
+            role=self.role,
+            peer=sender,
+            label=label,
+            state=self.describe(),
+            allowed=tuple(f"{m.label} from {m.peer}" for m in self._moves(Direction.RECEIVE)),
+            history=self.history,
+        )
+
+    # ---------------------------------------------------------------------------- acknowledgement and time
+
+    def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
+        """Note that the peer has received everything up to `upto`. A number that was never sent is ignored."""
+        peering = self.peers[peer]
+        if not peering.acked < upto <= peering.sent:
+            return
+        peering.acked = upto
+        left = [envelope for envelope in peering.unacked or () if envelope.seq > upto]
+        peering.unacked = left or None
+        peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
+
+    def resend(self, now: float) -> list[Envelope]:
+        """Return what must be transmitted again at `now`, with today's acknowledgements, oldest first."""
+        again: list[Envelope] = []
+        for peering in self.peers:
+            if peering.unacked and now >= peering.resend_at:
+                peering.attempts += 1
+                peering.resend_at = now + min(LAST_RESEND, FIRST_RESEND * 2**peering.attempts)
+                for envelope in peering.unacked:
+                    envelope.ack = peering.received
+                again += peering.unacked
+        return again
+
+    def hasten(self, peer: int) -> None:
+        """Make everything unacknowledged to `peer` due at once: its connection is new, or it has room again."""
+        self.peers[peer].resend_at = 0.0
+
+    def expire(self, now: float) -> list[Expired]:
+        """Return the messages of this role whose time is up at `now`; the conversation has then failed."""
+        if self.error is not None or self._deadlines is None:
+            return []
+        late = [
+            Expired(self.role, move.label, self._node.limits[move])
+            for move, deadline in self._deadlines.items()
+            if now >= deadline
+        ]
+        if late:
+            self.error = late[0]
+        return late
+
+    @property
+    def deadline(self) -> float | None:
+        """When the first limited message of this role is due; None when none is."""
+        return min(self._deadlines.values()) if self._deadlines and self.error is None else None
+
+    @property
+    def resend_at(self) -> float | None:
+        """When the next retransmission is due; None when everything is acknowledged."""
+        due = [peering.resend_at for peering in self.peers if peering.unacked]
+        return min(due) if due else None
+
+    # --------------------------------------------------------------------------------------- the one funnel
+
+    def _advance(self, step: Step, now: float) -> None:
+        """Move the machine. Every send and every receive passes here."""
+        node = step.node
+        if not node.ready:
+            self._table.fill(node)
+        if node.limits or self._deadlines is not None:
+            self._arm(node, step.move, now)
+        self._node = node
+        history = self._history + step.code
+        self._history = history if len(history) <= _REMEMBERED or self._table.machine.lazy else history[2:]
+
+    def _arm(self, node: Node, taken: Move | None, now: float) -> None:
+        # A limited send keeps the deadline it got when it first became possible, through moves of other lanes.
+        running = self._deadlines or {}
+        self._deadlines = {
+            move: running[move] if move in running and move != taken else now + limit
+            for move, limit in node.limits.items()
+        } or None
+
+    # ------------------------------------------------------------------------------------------- what it is
+
+    @property
+    def role(self) -> str:
+        """The role whose side this is."""
+        return self._table.machine.role
+
+    @property
+    def table(self) -> Table:
+        """The compiled machine."""
+        return self._table
+
+    @property
+    def state(self) -> str:
+        """The name of the machine's state."""
+        return self._table.machine.name(self._node.state)
+
+    def describe(self) -> str:
+        """The state in words: `owes Payment, awaits Shipment`."""
+        return self._table.machine.describe(self._node.state)
+
+    def moves(self) -> tuple[Move, ...]:
+        """The moves that the policy allows now; none when the conversation has failed."""
+        return () if self.error else tuple(self._table.machine.enabled(self._node.state))
+
+    def _moves(self, direction: Direction) -> Iterable[Move]:
+        return (move for move in self.moves() if move.direction is direction)
+
+    @property
+    def owes(self) -> tuple[str, ...]:
+        """The labels one of which this role must still send now."""
+        return () if self.error else self._table.machine.owes(self._node.state)
+
+    @property
+    def awaits(self) -> tuple[str, ...]:
+        """The labels that may be received now."""
+        return () if self.error else self._table.machine.awaits(self._node.state)
+
+    @property
+    def final(self) -> bool:
+        """Whether this role may stop here."""
+        return self._node.final
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
+        return self._node.sink and self._held is None and all(peer.unacked is None for peer in self.peers)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be sent or received any more."""
+        return self._node.sink or self.error is not None
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The labels of the last moves, oldest first."""
+        return self._table.said(self._history)
+
+    def __repr__(self) -> str:
+        sent, received = (sum(values) for values in zip(*((p.sent, p.received) for p in self.peers), strict=True))
+        policy = self._table.machine.policy
+        what = f"failed: {type(self.error).__name__}" if self.error else self.describe()
+        return f"<Conversation {policy} {self.id.hex()[:4]}… as {self.role}: {what} | sent {sent}, received {received}>"
+
+    # ---------------------------------------------------------------------------------- snapshot and restore
+
+    def snapshot(self) -> Snapshot:
+        """Return everything needed to go on later, as plain values: what `restore` takes.
+
+        Payloads are in it as they were given; times are of the caller's clock.
+        """
+        return {
+            "id": self.id,
+            "fingerprint": self._table.machine.fingerprint,
+            "state": self._node.state,
+            "history": self._history,
+            "violations": self.violations,
+            "peers": [
+                (p.sent, p.acked, p.received, _plain(p.unacked), _plain((p.ahead or {}).values()), p.owes_ack)
+                for p in self.peers
+            ],
+            "held": _plain(self._held),
+            "deadlines": [(list(move), at) for move, at in (self._deadlines or {}).items()],
+        }
+
+    @classmethod
+    def restore(cls, machine: Machine | Table, snapshot: Snapshot, *, now: float = 0.0) -> Conversation:
+        """Return the conversation that `snapshot` was taken of. What is unacknowledged is due at once.
+
+        Raises:
+            ValueError: the snapshot is of another policy.
+        """
+        conversation = cls(machine, snapshot["id"], now=now)
+        table = conversation._table
+        if snapshot["fingerprint"] != table.machine.fingerprint:
+            raise ValueError(
+                f"the snapshot is of policy {snapshot['fingerprint'][:12]}, the machine of "
+                f"{table.machine.fingerprint[:12]}: restore it with the machine it was taken from"
+            )
+        if table.machine.lazy:  # its states are numbered as they are met, so the way there is walked again
+            for at in range(0, len(snapshot["history"]), 2):
+                conversation._advance(_step(conversation._node, snapshot["history"][at : at + 2]), now)
+        else:
+            conversation._node = table.node(snapshot["state"])
+            conversation._history = snapshot["history"]
+        conversation.violations = snapshot["violations"]
+        for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):
+            peering.sent, peering.acked, peering.received, unacked, ahead, peering.owes_ack = values
+            peering.unacked = _envelopes(unacked)
+            peering.ahead = {envelope.seq: envelope for envelope in _envelopes(ahead) or ()} or None
+        conversation._held = _envelopes(snapshot["held"])
+        deadlines = {_move(fields): at for fields, at in snapshot["deadlines"]}
+        conversation._deadlines = deadlines or None
+        return conversation
+
+
+def _step(node: Node, code: bytes) -> Step:
+    """Return the step out of `node` with this code; a snapshot's history always has one."""
+    steps: Iterable[Step | None] = (*node.receives.values(), *node.sends.values())
+    return next(step for step in steps if step is not None and step.code == code)
+
+
+def _plain(envelopes: Iterable[Envelope] | None) -> list[list[Any]]:
+    return [list(cast("Iterable[Any]", msgspec.structs.astuple(envelope))) for envelope in envelopes or ()]
+
+
+def _envelopes(plain: list[list[Any]]) -> list[Envelope] | None:
+    return [Envelope(*fields) for fields in plain] or None
+
+
+def _move(fields: list[Any]) -> Move:
+    direction, peer, label, lane = fields
+    return Move(Direction(direction), peer, label, tuple(tuple(part) for part in lane))

@@ -1,0 +1,95 @@
+"""A machine compiled for stepping: one node a state, one dictionary lookup a message.
+
+`Machine` is the value that is verified and drawn; a `Table` is the same machine with everything looked up in
+advance that a conversation needs at each step: the label's index on the wire, the peer's number, the next
+node. Nodes are made when a conversation first reaches them, so a lazy machine stays lazy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from convpolicy.machine import Direction, Machine, Move, State, symbol_of
+
+__all__ = ["Node", "Step", "Table"]
+
+
+class Step:
+    """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number."""
+
+    __slots__ = ("code", "index", "move", "node", "peer")
+
+    def __init__(self, move: Move, index: int, peer: int, node: Node, code: bytes) -> None:
+        self.move, self.index, self.peer, self.node, self.code = move, index, peer, node, code
+
+
+Limits: TypeAlias = Mapping[Move, float]
+
+
+class Node:
+    """A state, compiled. `sends` maps a label, and (label, peer), to its step; `receives` maps a label's index.
+
+    A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `sink` is
+    whether the role is done here, `sends` and `receives` being empty. A node is empty until it is `ready`.
+    """
+
+    __slots__ = ("final", "limits", "ready", "receives", "sends", "sink", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.ready = False
+        self.final = self.sink = False
+        self.sends: dict[str | tuple[str, str], Step | None] = {}
+        self.receives: dict[int, Step] = {}
+        self.limits: Limits = {}
+
+
+class Table:
+    """The compiled machine: `start` is its first node.
+
+    `roles` numbers the roles, `labels` the label indices: the tables that the wire format refers to.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.roles = machine.roles
+        self.role = machine.roles.index(machine.role)
+        self.labels = tuple(symbol.label for symbol in machine.symbols)
+        self.lanes = tuple(symbol.lane for symbol in machine.symbols)
+        self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
+        self._nodes: dict[State, Node] = {}
+        self.start = self.node(machine.start)
+
+    def node(self, state: State) -> Node:
+        """Return the node of a state, filled."""
+        return self.fill(self._node(state))
+
+    def fill(self, node: Node) -> Node:
+        """Look up everything about a node that was met for the first time."""
+        if node.ready:
+            return node
+        row = self.machine.row(node.state)
+        for move, target in row.moves.items():
+            index = self._indices[symbol_of(self.machine.role, move)]
+            code = index.to_bytes(2, "big")
+            step = Step(move, index, self.roles.index(move.peer), self._node(target), code)
+            if move.direction is Direction.RECEIVE:
+                node.receives[index] = step
+            else:
+                node.sends[move.label, move.peer] = step
+                node.sends[move.label] = None if move.label in node.sends else step
+        node.final, node.limits = row.final, row.limits
+        node.sink = not row.moves
+        node.ready = True
+        return node
+
+    def _node(self, state: State) -> Node:
+        node = self._nodes.get(state)
+        if node is None:
+            node = self._nodes[state] = Node(state)
+        return node
+
+    def said(self, codes: bytes) -> tuple[str, ...]:
+        """Return the labels that a history of two-byte codes stands for."""
+        return tuple(self.labels[int.from_bytes(codes[at : at + 2], "big")] for at in range(0, len(codes), 2))

@@ -1,0 +1,152 @@
+"""Frames: one ZeroMQ frame is one MessagePack array of items, so that many messages share a socket call.
+
+An item is an array whose first element says what it is: an `Envelope` (0), or one of the control items here.
+A frame is at most `MAX_FRAME` bytes; anything that is not exactly such an array is `Malformed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from convpolicy.conversation import Envelope
+
+__all__ = [
+    "MAX_FRAME",
+    "VERSION",
+    "Acknowledged",
+    "Ended",
+    "Forget",
+    "Goodbye",
+    "Hello",
+    "Item",
+    "Malformed",
+    "Ping",
+    "Plays",
+    "Refused",
+    "Unknown",
+    "decode",
+    "encode",
+]
+
+VERSION = 1
+MAX_FRAME = 64 * 1024
+MAX_ITEMS = 10_000
+
+
+class Malformed(ValueError):
+    """The bytes are not a frame; the text says why. It never leaves the library."""
+
+
+class Plays(msgspec.Struct, array_like=True, gc=False):
+    """One policy that the other side plays a role in. `text` is its canonical form, to say what differs."""
+
+    policy: str
+    role: str
+    fingerprint: bytes
+    text: str
+    labels: list[str]
+
+
+class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """The first item on a connection. `nonce` is new for every process; `answer` asks for the other's Hello."""
+
+    version: int
+    nonce: bytes
+    plays: list[Plays]
+    answer: bool
+
+
+class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
+    """`sender` has received everything from `receiver` up to `upto`; with `room`, send again what is left."""
+
+    conversation: bytes
+    sender: int
+    receiver: int
+    upto: int
+    room: bool = False
+
+
+class Refused(msgspec.Struct, array_like=True, tag=3, gc=False):
+    """The message `seq` from `receiver` was not allowed: it is dropped, the conversation of `sender` goes on."""
+
+    conversation: bytes
+    sender: int
+    receiver: int
+    seq: int
+    label: str
+    reason: str
+
+
+class Ended(msgspec.Struct, array_like=True, tag=4, gc=False):
+    """The conversation is over for `sender` before its end.
+
+    `kind` is aborted, expired or quarantined; `facts` are what the error of that name is made from.
+    """
+
+    conversation: bytes
+    sender: int
+    kind: str
+    facts: list[str | int | float]
+
+
+class Unknown(msgspec.Struct, array_like=True, tag=5, gc=False):
+    """There is no such conversation here: it was never opened, or the process that knew it is gone."""
+
+    conversation: bytes
+
+
+class Forget(msgspec.Struct, array_like=True, tag=6, gc=False):
+    """These conversations are finished and acknowledged here; nothing of them will be sent again."""
+
+    conversations: list[bytes]
+
+
+class Ping(msgspec.Struct, array_like=True, tag=7, gc=False):
+    """A sign of life; with `answer` it wants one back."""
+
+    answer: bool
+
+
+class Goodbye(msgspec.Struct, array_like=True, tag=8, gc=False):
+    """The other side is leaving on purpose; its conversations are over."""
+
+
+Item = Envelope | Hello | Acknowledged | Refused | Ended | Unknown | Forget | Ping | Goodbye
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Item])
+
+
+def encode(items: Sequence[Item]) -> list[bytes]:
+    """Return the frames that carry these items in order: one, or more when one would be too large.
+
+    Raises:
+        Malformed: a single item does not fit into a frame.
+    """
+    frame = _encoder.encode(items)
+    if len(frame) <= MAX_FRAME and len(items) <= MAX_ITEMS:
+        return [frame]
+    if len(items) == 1:
+        raise Malformed(f"a message of {len(frame)} bytes does not fit into a frame of {MAX_FRAME}")
+    half = len(items) // 2
+    return [*encode(items[:half]), *encode(items[half:])]
+
+
+def decode(frame: bytes) -> list[Item]:
+    """Return the items of a frame.
+
+    Raises:
+        Malformed: it is too large, too deep, or not an array of items; nothing of it is used.
+    """
+    if len(frame) > MAX_FRAME:
+        raise Malformed(f"{len(frame)} bytes are more than the {MAX_FRAME} of a frame")
+    try:
+        items = _decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+        raise Malformed(str(problem)) from problem
+    if len(items) > MAX_ITEMS:
+        raise Malformed(f"{len(items)} items are more than the {MAX_ITEMS} of a frame")
+    return items
