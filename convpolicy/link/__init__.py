@@ -1,0 +1,1 @@
+"""How frames travel: the `Link` port, and the links that convpolicy ships."""

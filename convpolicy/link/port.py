@@ -1,0 +1,88 @@
+"""The port between conversations and transports.
+
+A `Link` is what a user passes as `via=`: a description, with no resource behind it. Opening it gives a `Port`,
+one open end, which moves whole frames without ever waiting. A port says what became of a frame; what is worth
+sending again is known above, in the outboxes of the conversations, so a port keeps no messages of its own.
+
+Any link passes `convpolicy.testing.check_link`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+__all__ = ["LISTENER", "Address", "Delivery", "Guarantees", "Link", "Port"]
+
+# Whom a frame came from or goes to; only the port that gave it out knows what it means. Empty is the listener.
+Address: TypeAlias = bytes
+LISTENER: Address = b""
+
+
+class Delivery(Enum):
+    """What became of a frame that was handed to a port."""
+
+    SENT = "sent"  # it is with the transport; whether it arrives, only an acknowledgement says
+    BUSY = "busy"  # the transport takes no more now: try again when the port wakes
+    GONE = "gone"  # there is nobody at that address
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantees:
+    """What a link keeps: the order of frames between two ends, and whether frames travel back."""
+
+    ordered: bool
+    answers: bool
+
+
+class Port(ABC):
+    """One open end of a link. Its methods never wait, and belong to the thread that opened it."""
+
+    @abstractmethod
+    def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
+        """Say how to be woken when frames may have come or room may have appeared.
+
+        A port with a file descriptor passes it to `descriptor`, to be watched for reading; another one calls
+        `wake`, from any thread.
+        """
+
+    @abstractmethod
+    def drain(self, limit: int) -> list[tuple[Address, bytes]]:
+        """Return up to `limit` frames that have arrived, each with whom it came from."""
+
+    @abstractmethod
+    def transmit(self, address: Address, frame: bytes) -> Delivery:
+        """Hand one frame over."""
+
+    @abstractmethod
+    def readable(self) -> bool:
+        """Return whether another frame has arrived already."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close; what was handed over may still go out for a second. Closing twice is fine."""
+
+
+class Link(ABC):
+    """Where and how frames travel; opening it gives a `Port`."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The address, for error texts and logs."""
+
+    @property
+    @abstractmethod
+    def guarantees(self) -> Guarantees:
+        """What the link keeps; policies are checked against it."""
+
+    @abstractmethod
+    def open(self, *, listen: bool) -> Port:
+        """Open one end: the one that others come to (`listen`), or one that goes to it.
+
+        Raises:
+            LinkError: the address cannot be used.
+        """
