@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib.util import find_spec
+from itertools import chain, count
 from typing import Any
 
 from convpolicy.errors import MissingExtra
@@ -16,11 +17,20 @@ __all__ = ["transitions_of", "triggers"]
 
 
 def triggers(machine: Machine) -> dict[Move, str]:
-    """Return the trigger that stands for each move of the machine."""
-    moves = list(dict.fromkeys(move for row in machine.moves.values() for move in row))
-    plain = {move: _trigger(move) for move in moves}
-    shared = Counter(plain.values())
-    return {move: name if shared[name] == 1 else f"{name}_in_{_lane(move)}" for move, name in plain.items()}
+    """Return the trigger that stands for each move of the machine; no two moves share one.
+
+    Where the plain names are the same, the lane is appended; where they still are (`Order` and `order`), a number.
+    """
+    moves = dict.fromkeys(move for row in machine.moves.values() for move in row)
+    plain = Counter(map(_trigger, moves))
+    names: dict[Move, str] = {}
+    taken: set[str] = set()
+    for move in moves:
+        name = _trigger(move) if plain[_trigger(move)] == 1 else f"{_trigger(move)}_in_{_lane(move)}"
+        numbered = chain([name], (f"{name}_{number}" for number in count(2)))
+        names[move] = next(candidate for candidate in numbered if candidate not in taken)
+        taken.add(names[move])
+    return names
 
 
 def _trigger(move: Move) -> str:
@@ -44,7 +54,7 @@ def transitions_of(machine: Machine, model: object = None, *, graph: bool = Fals
     kind = GraphMachine if graph else transitions.Machine
     return kind(
         model=model if model is not None else kind.self_literal,
-        states=[machine.name(state) for state in machine.states()],
+        states=[{"name": machine.name(state), "final": machine.is_final(state)} for state in machine.states()],
         transitions=[
             {"trigger": names[move], "source": machine.name(state), "dest": machine.name(target)}
             for state in machine.states()

@@ -279,12 +279,25 @@ class Machine:
         return tuple(dict.fromkeys(m.label for m in self.row(state).moves if m.direction is direction))
 
     def name(self, state: State) -> str:
-        """Return the state's name, unique in this machine: `owes_payment_awaits_shipment`, `done`."""
+        """Return the state's name, unique in this machine: `owes_payment_awaits_shipment`, `done`.
+
+        A second state of the same name is called `…_2`, and so on: by number, or, in a lazy machine, in the order
+        of asking.
+        """
         if state not in self._names:
-            name = _name(self.row(state))
-            count = self._taken[name] = self._taken.get(name, 0) + 1
-            self._names[state] = name if count == 1 else f"{name}_{count}"
+            for unnamed in (state,) if self.lazy else self.states():
+                self._names[unnamed] = self._unused(_name(self.row(unnamed)))
         return self._names[state]
+
+    def _unused(self, name: str) -> str:
+        number = self._taken[name] = self._taken.get(name, 0) + 1
+        if number == 1:
+            return name
+        numbered = f"{name}_{number}"
+        if numbered in self._taken:  # a label may end like that by itself
+            return self._unused(name)
+        self._taken[numbered] = 1
+        return numbered
 
     def describe(self, state: State) -> str:
         """Return the state in words: `owes Payment, awaits Shipment`."""

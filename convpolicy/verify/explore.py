@@ -195,7 +195,7 @@ class _Search:
             if queue
         ]
         if stuck and not self._all_final(states):
-            return self._failure(Kind.DEADLOCK, here, f"stuck: {self._who_waits(states)}")
+            return self._failure(Kind.DEADLOCK, here, f"stuck: {self._who_waits(states, left)}")
         if stuck and left:
             return self._failure(Kind.ORPHAN, here, f"over, but {_said(left[0])} is left", left[0])
         for symbol in left:
@@ -212,13 +212,15 @@ class _Search:
         state = states[self._roles.index(receiver)]
         return label in self._machines[receiver].may_receive_next(state, sender, lane)
 
-    def _who_waits(self, states: tuple[State, ...]) -> str:
+    def _who_waits(self, states: tuple[State, ...], left: list[Symbol]) -> str:
         waiting: list[str] = []
         for role, state in zip(self._roles, states, strict=True):
             machine = self._machines[role]
             if not machine.is_final(state):
                 wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
                 waiting.append(f"{role} waits for {wanted}")
+        if left:
+            waiting.append(f"nobody takes {one_of(map(str, left))}")
         return "; ".join(waiting)
 
     def _failure(self, kind: Kind, here: Configuration, reason: str, symbol: Symbol | None = None) -> Failure:
