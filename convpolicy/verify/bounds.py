@@ -1,0 +1,117 @@
+"""How many messages can be in flight on a channel at most.
+
+Let a receiver stop before a message that has been sent to it. Whoever depends on it stops in time (`blocking`);
+whoever does not goes on. The messages that its sender can still send on the same channel, with the first, are in
+flight together. The largest number is a longest path; where sending one lies on a cycle there is no largest
+number: the sender may run ahead without end. This is exact for policies that can be followed, since only what
+depends on the receiver has to wait for it.
+
+Branches of a `par` are laid one after the other, the channel's own first: what happens in independent branches
+neither waits for it nor sends on it, so their product is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from convpolicy.machine import Lane
+from convpolicy.verify.blocking import Blocking
+from convpolicy.verify.components import components
+from convpolicy.verify.graph import Graph
+from convpolicy.verify.overtaking import Channel, channel_of
+from convpolicy.verify.terms import InOrder, Step, Term, TooLarge
+
+__all__ = ["bounds"]
+
+CAP = 20_000  # nodes of one search; past it a channel counts as without a bound
+
+Node = tuple[Term, int]
+Edges = dict[Node, list[tuple[Node, int]]]
+
+
+def bounds(graph: Graph) -> dict[Channel, int | None]:
+    """Return the most messages in flight for every channel; None where there is no bound, or none was found."""
+    blocking = Blocking(graph.roles, graph.symbols)
+    lanes: dict[Lane, list[Channel]] = {}
+    for channel in dict.fromkeys(map(channel_of, graph.symbols)):
+        lanes.setdefault(channel.lane, []).append(channel)
+    found: dict[Channel, int | None] = {}
+    for lane, channels in lanes.items():
+        steps = _steps(graph, lane)
+        for channel in channels:
+            found[channel] = None if steps is None else _most(steps, blocking, channel)
+    return {channel: found[channel] for channel in dict.fromkeys(map(channel_of, graph.symbols))}
+
+
+def _steps(graph: Graph, lane: Lane) -> dict[Term, tuple[Step, ...]] | None:
+    """Return the steps of every term, the branches of `lane` before their neighbours; None when there are too many."""
+    first = {par: (branch, *(n for n in range(_width(graph, par)) if n != branch)) for par, branch in lane}
+    try:
+        terms = InOrder(graph, first, cap=CAP)
+        steps = {term: terms.steps(term) for term in terms.start()}
+        waiting = list(steps)
+        for term in waiting:
+            for step in steps[term]:
+                if step.target not in steps:
+                    steps[step.target] = terms.steps(step.target)
+                    waiting.append(step.target)
+            if len(waiting) > CAP:
+                return None
+    except TooLarge:
+        return None
+    return steps
+
+
+def _width(graph: Graph, par: int) -> int:
+    return next(len(fork.branches) for fork in graph.forks.values() if fork.number == par)
+
+
+def _most(steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel) -> int | None:
+    edges: Edges = {}
+    starts = list(_starts(steps, blocking, channel))
+    waiting = list(dict.fromkeys(starts))
+    known = set(waiting)
+    for node in waiting:
+        edges[node] = list(_ahead(steps, blocking, channel, node))
+        fresh = [target for target, _ in edges[node] if target not in known]
+        known.update(fresh)
+        waiting += dict.fromkeys(fresh)
+        if len(waiting) > CAP:
+            return None
+    ahead = _longest(edges)
+    return None if ahead is None else max((1 + ahead[node] for node in starts), default=0)
+
+
+def _starts(steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel) -> Iterator[Node]:
+    """Yield where the conversation is when a message of the channel has been sent and its receiver stops before it."""
+    for leaving in steps.values():
+        for step in leaving:
+            if channel_of(step.symbol) == channel:
+                yield step.target, blocking.join(blocking.one(channel.receiver, channel.lane), step.joins)
+
+
+def _ahead(
+    steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel, node: Node
+) -> Iterator[tuple[Node, int]]:
+    term, blocked = node
+    if blocking.holds(blocked, channel.sender, channel.lane):
+        return
+    for step in steps[term]:
+        sent = int(channel_of(step.symbol) == channel)
+        yield (step.target, blocking.after(blocked, step)), sent
+
+
+def _longest(edges: Edges) -> dict[Node, int] | None:
+    """Return the most messages sent on a path from each node; None when a cycle sends one."""
+    longest: dict[Node, int] = {}
+    for together in components({node: [target for target, _ in out] for node, out in edges.items()}):
+        inside = set(together)
+        best = 0
+        for node in together:
+            for target, sent in edges[node]:
+                if target not in inside:
+                    best = max(best, sent + longest[target])
+                elif sent:
+                    return None
+        longest.update(dict.fromkeys(together, best))
+    return longest

@@ -1,0 +1,163 @@
+"""Which rule decides a policy, and what it finds: the bare decision, without words for people.
+
+The conditions on pairs decide where they can, on the automaton with all interleavings or, for wide `par` blocks
+without loops, on the branches one after the other. Exploration of the projected machines decides the rest as far
+as it goes, and is asked as well where loops meet `par`: there the conditions have been tested less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from convpolicy.machine import Machine
+from convpolicy.verify.automaton import automaton_of
+from convpolicy.verify.conditions import Condition, Views, Violation, violations
+from convpolicy.verify.eligible import Ineligible, Rule, ineligible
+from convpolicy.verify.explore import Failure, explore
+from convpolicy.verify.graph import Graph
+from convpolicy.verify.progress import Waiting, waiting
+from convpolicy.verify.projection import project
+from convpolicy.verify.shape import loops_meet_pars, orders
+from convpolicy.verify.terms import InOrder, Terms, TooLarge
+
+__all__ = ["BOUNDS", "By", "Decision", "Fault", "Limits", "Verdict", "decide", "first_failure", "machines_of"]
+
+BOUNDS = (1, 2)  # messages in a channel, for exploration
+
+
+class Verdict(StrEnum):
+    """`implementable` is proved by the rule that the report names, `explored` is not a proof."""
+
+    IMPLEMENTABLE = "implementable"
+    REJECTED = "rejected"
+    EXPLORED = "explored"
+
+
+class By(StrEnum):
+    """The rule that gave a verdict."""
+
+    ELIGIBILITY = "the rules that every policy keeps: one sender decides, an end is an end, nothing is stuck"
+    CONDITIONS = "coherence conditions (sound and complete)"
+    LANES = "coherence conditions with lanes for par (tested, not proved)"
+    LANES_IN_ORDER = "coherence conditions with lanes, branches of par one after the other (tested, not proved)"
+    LANES_AND_EXPLORATION = "coherence conditions with lanes, and exploration up to 2 messages a channel"
+    EXPLORATION = "exploration up to 2 messages a channel (no proof)"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large things may become: states of the interleaved automaton without and with loops; configurations."""
+
+    acyclic: int = 600
+    cyclic: int = 3_000
+    configurations: int = 20_000
+
+
+Fault = Ineligible | tuple[Views, Violation]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict, by which rule, and what was found. `failure` is what exploration met."""
+
+    graph: Graph
+    verdict: Verdict
+    by: By
+    faults: tuple[Fault, ...] = ()
+    waits: tuple[tuple[Views, Waiting], ...] = ()
+    failure: Failure | None = None
+    progress_known: bool = True
+
+    def progress(self, *, fair: bool) -> bool | None:
+        """Return whether the policy has fair or unfair progress; None where that was not decided."""
+        if not self.progress_known:
+            return None
+        return not any(wait.fair is fair or not wait.fair for _, wait in self.waits)
+
+
+def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
+    """Decide a policy. Never raises for a graph, however large."""
+    loops = loops_meet_pars(graph)
+    try:
+        every = _views(graph, limits, loops=loops)
+        unfit = _first_of_each(found for views in every for found in ineligible(views.automaton))
+    except TooLarge:
+        return _explored(graph, limits, ())
+    if any(found.rule is not Rule.SENDER_DRIVEN for found in unfit):
+        return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
+    if unfit:
+        return _explored(graph, limits, tuple(unfit))
+    return _by_conditions(graph, every, limits, loops=loops)
+
+
+def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:
+    """Return what the conditions look at: one automaton with all interleavings, or one for each order."""
+    cap = limits.cyclic if loops or not graph.forks else limits.acyclic
+    try:
+        return [Views(automaton_of(Terms(graph, cap=cap), cap=cap if graph.forks else 10**9))]
+    except TooLarge:
+        if loops:
+            raise
+    return [Views(automaton_of(InOrder(graph, order)), in_order=True) for order in orders(graph)]
+
+
+def _first_of_each(found: Iterable[Ineligible]) -> list[Ineligible]:
+    first: dict[Rule, Ineligible] = {}
+    for one in found:
+        first.setdefault(one.rule, one)
+    return list(first.values())
+
+
+def _by_conditions(graph: Graph, every: list[Views], limits: Limits, *, loops: bool) -> Decision:
+    by = By.LANES_IN_ORDER if every[0].in_order else By.LANES if graph.forks else By.CONDITIONS
+    faults = tuple(_faults(graph, every))
+    waits = tuple(_waits(graph, every))
+    if any(violation.condition is not Condition.LANES for _, violation in faults):
+        return Decision(graph, Verdict.REJECTED, by, faults, waits)
+    if not loops:
+        return Decision(graph, Verdict.IMPLEMENTABLE, by, faults, waits)
+    failure = first_failure(machines_of(graph), limits.configurations)
+    verdict = Verdict.REJECTED if failure else Verdict.IMPLEMENTABLE
+    return Decision(graph, verdict, By.LANES_AND_EXPLORATION, faults, waits, failure)
+
+
+def _faults(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Violation]]:
+    for role in graph.roles:
+        known: set[Condition] = set()
+        for views in every:
+            for violation in violations(views, role):
+                if violation.condition not in known:
+                    known.add(violation.condition)
+                    yield views, violation
+                if len(known) == len(Condition):
+                    break
+
+
+def _waits(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
+    for role in graph.roles:
+        found = ((views, wait) for views in every for wait in waiting(views.of[role]))
+        first = min(found, key=lambda pair: pair[1].fair, default=None)  # a breach of fair progress before others
+        if first is not None:
+            yield first
+
+
+def _explored(graph: Graph, limits: Limits, unfit: tuple[Ineligible, ...]) -> Decision:
+    failure = first_failure(machines_of(graph), limits.configurations)
+    verdict = Verdict.REJECTED if failure else Verdict.EXPLORED
+    return Decision(graph, verdict, By.EXPLORATION, unfit, failure=failure, progress_known=False)
+
+
+def machines_of(graph: Graph) -> dict[str, Machine]:
+    """Return the machine of every role."""
+    return {role: project(graph, role) for role in graph.roles}
+
+
+def first_failure(machines: dict[str, Machine], configurations: int) -> Failure | None:
+    """Return the first failure that exploration meets with one message a channel, then with two."""
+    for bound in BOUNDS:
+        failure = explore(machines, bound, limit=configurations).failure
+        if failure:
+            return failure
+    return None

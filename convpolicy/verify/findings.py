@@ -1,0 +1,213 @@
+"""From what a decision found to findings: in words, with a place, a witness and the runs behind it.
+
+Texts are for people who have never heard of session types: they name roles, messages and what happens, and the
+word for the property is kept for tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from convpolicy.errors import Position
+from convpolicy.machine import Symbol
+from convpolicy.policy.model import Policy
+from convpolicy.verify.conditions import Condition, Views, Violation
+from convpolicy.verify.decide import Decision, Verdict
+from convpolicy.verify.divergence import Divergence, diverge
+from convpolicy.verify.eligible import Ineligible, Rule
+from convpolicy.verify.explore import Failure
+from convpolicy.verify.progress import Waiting
+from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
+
+__all__ = ["Finding", "Fix", "Found", "Severity", "found"]
+
+
+class Severity(StrEnum):
+    """An error refuses the policy, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change that makes the policy pass: the text to put where, and the policy with it."""
+
+    text: str
+    policy: Policy
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `message` says what, `detail` what happens; `role` is the one that suffers."""
+
+    property: str
+    severity: Severity
+    role: str | None
+    at: Position | None
+    message: str
+    detail: str
+    witness: Witness | None
+    fix: Fix | None = None
+
+
+class Found(NamedTuple):
+    """A finding, and where its two runs part: what a fix starts from."""
+
+    finding: Finding
+    divergence: Divergence | None
+
+
+def found(decision: Decision, stuck: Failure | None) -> Iterator[Found]:
+    """Yield the findings of a decision; `stuck` is what exploration met, and goes to the first error."""
+    rest = stuck
+    for fault in decision.faults:
+        one = _ineligible(decision, fault) if isinstance(fault, Ineligible) else _violation(*fault)
+        yield _with_stuck(one, rest)
+        rest = None
+    if rest:
+        yield Found(_met(rest), None)
+    suffering = {fault[1].role for fault in decision.faults if not isinstance(fault, Ineligible)}
+    for views, wait in decision.waits:
+        if wait.role not in suffering:  # its own fault already explains why it waits
+            yield _waiting(views, wait)
+
+
+def _with_stuck(one: Found, stuck: Failure | None) -> Found:
+    witness = one.finding.witness
+    if stuck is None or witness is None or isinstance(witness, StuckRun):
+        return one
+    return one._replace(finding=replace(one.finding, witness=replace(witness, stuck=stuck)))
+
+
+def _met(failure: Failure) -> Finding:
+    message = "the roles can get stuck" if failure.symbol is None else f"{failure.symbol.receiver} can get stuck"
+    role = failure.symbol.receiver if failure.symbol else None
+    return Finding("receive", Severity.ERROR, role, None, message, failure.reason, StuckRun(failure))
+
+
+# --------------------------------------------------------------------------------------------- conditions
+
+
+def _violation(views: Views, violation: Violation) -> Found:
+    view, automaton = views.of[violation.role], views.automaton
+    left, right = view.runs(violation.pair)
+    left += automaton.path(violation.pair[0], [violation.left], without=violation.role)
+    right += automaton.path(violation.pair[1], [violation.right], without=violation.role)
+    witness = TwoRuns(
+        violation.condition, violation.role, left, right, violation.symbol, violation.other, violation.path
+    )
+    tail = violation.path or ((violation.other,) if violation.other else ())
+    parting = diverge(automaton, (*left, violation.symbol), (*right, *tail))
+    if violation.condition is Condition.LANES:
+        return Found(_same_message(violation, witness, automaton.place(violation.left, violation.symbol)), parting)
+    message = _cannot_tell(violation.role, parting)
+    detail = f"{_on(parting.left)} {_must(violation)}; {_on(parting.right)} {_must_not(violation)}"
+    finding = Finding(violation.condition, Severity.ERROR, violation.role, parting.at, message, detail, witness)
+    return Found(finding, parting)
+
+
+def _cannot_tell(role: str, parting: Divergence) -> str:
+    if parting.choice is None:
+        return f"{role} cannot tell what it has to do"
+    return f"{role} cannot tell the branches of `choice at {parting.choice.chooser}` apart"
+
+
+def _on(symbol: Symbol | None) -> str:
+    return f"on {symbol.label or symbol}" if symbol else "otherwise"
+
+
+def _act(role: str, symbol: Symbol) -> str:
+    if symbol.sender == role:
+        return f"send {symbol.label} to {symbol.receiver}"
+    return f"receive {symbol.label} from {symbol.sender}"
+
+
+def _must(violation: Violation) -> str:
+    return f"it must {_act(violation.role, violation.symbol)}"
+
+
+def _must_not(violation: Violation) -> str:
+    match violation.condition, violation.other:
+        case Condition.SEND, _:
+            return "it must not"
+        case Condition.RECEIVE, Symbol() as other:
+            return f"it must first {_act(violation.role, other)}, but {violation.symbol.label} may be there before"
+        case _, Symbol() as other:
+            return f"it must {_act(violation.role, other)}"
+        case _:
+            return "it must not"
+
+
+def _same_message(violation: Violation, witness: TwoRuns, at: Position | None) -> Finding:
+    role, symbol = violation.role, violation.symbol
+    message = f"{role} may send {symbol.label} to {symbol.receiver} in two places at once"
+    detail = f"its code could not say which of the two {symbol.label} it means; give one of them another label"
+    return Finding(Condition.LANES, Severity.ERROR, role, at, message, detail, witness)
+
+
+# --------------------------------------------------------------------------------------------- eligibility
+
+
+def _ineligible(decision: Decision, fault: Ineligible) -> Found:
+    witness = OneRun(fault.rule, fault.run, fault.moves, fault.start)
+    at = fault.at or next((fault.automaton.place(fault.state, move) for move in fault.moves), None)
+    parting = diverge(fault.automaton, (*fault.run, *fault.moves[:1]), (*fault.run, *fault.moves[1:]))
+    role, message, detail = _unfit(fault)
+    at = parting.at or at or fault.automaton.terms.graph.policy.at
+    undecided = decision.verdict is Verdict.EXPLORED
+    severity = Severity.WARNING if undecided else Severity.ERROR
+    return Found(Finding(fault.rule, severity, role, at, message, detail, witness), parting)
+
+
+def _unfit(fault: Ineligible) -> tuple[str | None, str, str]:
+    match fault.rule, fault.moves:
+        case Rule.SINK_FINAL, (move, *_):
+            message = f"{move.receiver} cannot tell whether the conversation is over"
+            return (
+                move.receiver,
+                message,
+                f"it may be over here, or go on with {move}, and nobody is told that it is over",
+            )
+        case Rule.SENDER_DRIVEN, (one, other):
+            message = f"{one.sender} and {other.sender} may both go first"
+            return (
+                None,
+                message,
+                f"{one} and {other} exclude each other, and each role may start its own: one must decide",
+            )
+        case _:
+            return None, "the conversation gets stuck", "it is not over, and there is no message that could come next"
+
+
+# ------------------------------------------------------------------------------------------------ progress
+
+
+def _waiting(views: Views, wait: Waiting) -> Found:
+    view, automaton = views.of[wait.role], views.automaton
+    left, right = view.runs(wait.pair)
+    source = view.source(wait.pair[0], wait.symbol)
+    left += automaton.path(wait.pair[0], [source], without=wait.role)
+    right += automaton.path(wait.pair[1], [wait.right], without=wait.role)
+    parting = diverge(automaton, (*left, wait.symbol), right)
+    name = "unfair-progress" if wait.fair else "fair-progress"
+    witness = TwoRuns(name, wait.role, left, right, wait.symbol)
+    if wait.fair:
+        message = f"{wait.role} waits for ever if the others never come back to it"
+        detail = f"it waits for {wait.symbol.label} while they may go round and round without {wait.role}"
+        at = _place_of_loop(views, wait, parting)
+        return Found(Finding(name, Severity.WARNING, wait.role, at, message, detail, witness), parting)
+    detail = f"{_on(parting.left)} it must {_act(wait.role, wait.symbol)}; {_on(parting.right)} it receives nothing"
+    message = _cannot_tell(wait.role, parting)
+    return Found(Finding(name, Severity.ERROR, wait.role, parting.at, message, detail, witness), parting)
+
+
+def _place_of_loop(views: Views, wait: Waiting, parting: Divergence) -> Position | None:
+    moves = views.automaton.moves[wait.right]
+    return next((views.automaton.place(wait.right, symbol) for symbol in moves), parting.at)

@@ -1,0 +1,169 @@
+"""The answer of a check: a verdict, by which rule, and findings; for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from convpolicy.policy.model import Policy
+from convpolicy.verify.decide import Verdict
+from convpolicy.verify.findings import Finding, Severity
+from convpolicy.verify.overtaking import Channel
+from convpolicy.verify.witness import TwoRuns, Witness
+
+__all__ = ["Json", "Report", "Verdict"]
+
+Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check says of a policy. True when the policy may be used: implementable, and no finding is an error.
+
+    `implementable` is None where only exploration could be asked. `fair_progress` and `unfair_progress` are None
+    where they were not decided. `roles` maps each role to the number of states of its machine, None when they are
+    too many to count. `bounds` maps each channel to the most messages that can be in flight, None when there is
+    no such number.
+    """
+
+    policy: Policy
+    verdict: Verdict
+    fair_progress: bool | None
+    unfair_progress: bool | None
+    rule: str
+    findings: tuple[Finding, ...]
+    roles: Mapping[str, int | None]
+    bounds: Mapping[Channel, int | None]
+
+    @property
+    def implementable(self) -> bool | None:
+        """Whether every role can follow the policy; None when that is not known."""
+        if self.verdict is Verdict.EXPLORED:
+            return None
+        return self.verdict is Verdict.IMPLEMENTABLE
+
+    def __bool__(self) -> bool:
+        return self.verdict is Verdict.IMPLEMENTABLE and not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that refuse the policy."""
+        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+
+    def __str__(self) -> str:
+        return "\n".join([*self._summary(), *(line for finding in self.findings for line in _lines(self, finding))])
+
+    def _summary(self) -> Iterator[str]:
+        name = self.policy.name
+        if self.errors:
+            count = f"{len(self.errors)} error{'s' if len(self.errors) > 1 else ''}"
+            yield f"{name} cannot be used as it is: {count}"
+        elif self.verdict is Verdict.EXPLORED:
+            yield f"{name} is undecided: no fault was found, but that is not a proof"
+            yield f"  by {self.rule}"
+        else:
+            sizes = ", ".join(f"{role} {_count(size)}" for role, size in self.roles.items())
+            yield f"{name} is implementable: every role can follow it without getting stuck"
+            yield f"  by {self.rule}"
+            yield f"  states: {sizes}"
+            yield f"  in flight at most: {', '.join(self._in_flight()) or 'nothing'}"
+
+    def _in_flight(self) -> Iterator[str]:
+        most: dict[tuple[str, str], int | None] = {}
+        for (sender, receiver, _), bound in self.bounds.items():  # the lanes of two roles together
+            so_far = most.get((sender, receiver), 0)
+            most[sender, receiver] = None if bound is None or so_far is None else so_far + bound
+        for (sender, receiver), bound in most.items():
+            yield f"{sender}→{receiver} {'no limit' if bound is None else bound}"
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the report as plain values, with the keys that `convpolicy check --json` prints."""
+        at = self.policy.at
+        return {
+            "file": at.file if at else None,
+            "protocol": self.policy.name,
+            "verdict": self.verdict.value,
+            "implementable": self.implementable,
+            "fair_progress": self.fair_progress,
+            "unfair_progress": self.unfair_progress,
+            "rule": self.rule,
+            "findings": [_finding_to_json(finding) for finding in self.findings],
+            "roles": dict(self.roles),
+            "bounds": {channel_name(channel): bound for channel, bound in self.bounds.items()},
+        }
+
+    def sequence(self) -> str:
+        """Return the first witness as a Mermaid sequence chart; empty when there is none."""
+        witness = next((finding.witness for finding in self.findings if finding.witness), None)
+        return "" if witness is None else "\n".join(_chart(self.policy, witness))
+
+
+def channel_name(channel: Channel) -> str:
+    """Return a channel in one word: `Buyer→Seller`, with the lane's branches after a slash inside a par."""
+    lane = "".join(f"/{par}.{branch}" for par, branch in channel.lane)
+    return f"{channel.sender}→{channel.receiver}{lane}"
+
+
+def _count(size: int | None) -> str:
+    return "too many to count" if size is None else str(size)
+
+
+# ----------------------------------------------------------------------------------------------- for people
+
+
+def _lines(report: Report, finding: Finding) -> Iterator[str]:
+    place = finding.at or report.policy.name
+    warning = "warning: " if finding.severity is Severity.WARNING else ""
+    yield f"{place}: {warning}{finding.message}"
+    if finding.at and finding.at.source:
+        yield f"{finding.at.caret()} {finding.detail}"
+    else:
+        yield f"  {finding.detail}"
+    if finding.witness:
+        first, *others = finding.witness.lines()
+        yield f"  witness: {first}"
+        yield from (f"           {line}" for line in others)
+    if finding.fix:
+        yield f"  fix: {finding.fix}"
+
+
+def _finding_to_json(finding: Finding) -> Json:
+    return {
+        "property": str(finding.property),
+        "severity": finding.severity.value,
+        "role": finding.role,
+        "line": finding.at.line if finding.at else None,
+        "column": finding.at.column if finding.at else None,
+        "message": f"{finding.message}: {finding.detail}",
+        "witness": str(finding.witness) if finding.witness else None,
+        "fix": str(finding.fix) if finding.fix else None,
+    }
+
+
+# -------------------------------------------------------------------------------------------------- charts
+
+
+def _chart(policy: Policy, witness: Witness) -> Iterator[str]:
+    yield "sequenceDiagram"
+    yield from (f"  participant {role}" for role in policy.roles)
+    if isinstance(witness, TwoRuns):
+        yield "  alt one run"
+        yield from (f"    {s.sender}->>{s.receiver}: {s.label}" for s in (*witness.left, witness.symbol))
+        yield f"  else another run, the same for {witness.role}"
+        yield from (f"    {s.sender}->>{s.receiver}: {s.label}" for s in witness.right)
+        yield "  end"
+        return
+    yield from (f"  {line}" for line in _arrows(witness))
+
+
+def _arrows(witness: Witness) -> Iterator[str]:
+    match witness:
+        case TwoRuns():
+            return
+        case _ if witness.stuck:
+            for step in witness.stuck.trace:
+                if step.move.direction == "!":
+                    yield f"{step.role}->>{step.move.peer}: {step.move.label}"
+            yield f"Note over {witness.stuck.trace[-1].role}: {witness.stuck.reason}" if witness.stuck.trace else ""
+        case _:
+            yield from (f"{s.sender}->>{s.receiver}: {s.label}" for s in getattr(witness, "run", ()))

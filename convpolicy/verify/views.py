@@ -1,0 +1,171 @@
+"""What one role can tell: its view of the automaton, and the pairs of states that look alike to it.
+
+A role sees its own sends and receives. Two states are *alike* for it when some two runs that look the same to it
+lead there (simultaneous reachability; Li, Stutz, Wies and Zufferey, "Complete Multiparty Session Type Projection
+with Automata", CAV 2023). All states that others' moves lead to from one state are alike, so it is enough to keep
+pairs of *entries*: the states just after a move of the role, and the start. This needs no subset construction,
+whose machines can be exponentially large where the pairs are not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from convpolicy.machine import Lane, Symbol, independent
+from convpolicy.verify.automaton import Automaton
+
+__all__ = ["Pair", "View"]
+
+Pair = tuple[int, int]
+
+
+class _Link(NamedTuple):
+    """How a pair was found: from an earlier pair, by one move that the role makes in both runs."""
+
+    pair: Pair
+    symbol: Symbol
+
+
+class View:
+    """The view of `role`. `pass_own` lets `sure` pass the role's own moves in lanes independent of the send."""
+
+    def __init__(self, automaton: Automaton, role: str, *, pass_own: bool = False) -> None:
+        self.automaton, self.role, self.pass_own = automaton, role, pass_own
+        self._closures: dict[int, tuple[int, ...]] = {}
+        self._after: dict[int, dict[Symbol, tuple[int, ...]]] = {}
+        self._unable: dict[tuple[int, Symbol], int | None] = {}
+        self._reach: dict[Symbol, frozenset[int]] = {}
+        self.before = self._backwards()
+        self._links: dict[Pair, _Link | None] = {}
+
+    def mine(self, symbol: Symbol) -> bool:
+        """Return whether the role takes part in this exchange."""
+        return self.role in (symbol.sender, symbol.receiver)
+
+    # ------------------------------------------------------------------------------------------- from an entry
+
+    def closure(self, entry: int) -> tuple[int, ...]:
+        """Return the states that others' moves lead to, the entry first."""
+        if entry not in self._closures:
+            found = {entry: None}
+            waiting = [entry]
+            for state in waiting:
+                for symbol, target in self.automaton.moves[state].items():
+                    if target not in found and not self.mine(symbol):
+                        found[target] = None
+                        waiting.append(target)
+            self._closures[entry] = tuple(found)
+        return self._closures[entry]
+
+    def after(self, entry: int) -> dict[Symbol, tuple[int, ...]]:
+        """Return the role's next moves from an entry, each with the entries that it leads to."""
+        if entry not in self._after:
+            moves: dict[Symbol, dict[int, None]] = {}
+            for state in self.closure(entry):
+                for symbol, target in self.automaton.moves[state].items():
+                    if self.mine(symbol):
+                        moves.setdefault(symbol, {})[target] = None
+            self._after[entry] = {symbol: tuple(targets) for symbol, targets in moves.items()}
+        return self._after[entry]
+
+    def sends(self, entry: int) -> Iterator[Symbol]:
+        """Yield what the role may send next."""
+        return (symbol for symbol in self.after(entry) if symbol.sender == self.role)
+
+    def receives(self, entry: int) -> Iterator[Symbol]:
+        """Yield what the role may receive next."""
+        return (symbol for symbol in self.after(entry) if symbol.receiver == self.role)
+
+    def source(self, entry: int, symbol: Symbol) -> int:
+        """Return the first state of the closure that a move of the role leaves."""
+        return next(state for state in self.closure(entry) if symbol in self.automaton.moves[state])
+
+    # ---------------------------------------------------------------------------------- what can still be sent
+
+    def reaches(self, symbol: Symbol) -> frozenset[int]:
+        """Return the states from which others' moves lead to this send of the role."""
+        if symbol not in self._reach:
+            found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
+            waiting = list(found)
+            for state in waiting:
+                for passed, source in self.before[state]:
+                    if source not in found and self._passes(passed, symbol):
+                        found.add(source)
+                        waiting.append(source)
+            self._reach[symbol] = frozenset(found)
+        return self._reach[symbol]
+
+    def _passes(self, passed: Symbol, symbol: Symbol) -> bool:
+        return not self.mine(passed) or (self.pass_own and independent(passed.lane, symbol.lane))
+
+    def _backwards(self) -> list[list[tuple[Symbol, int]]]:
+        before: list[list[tuple[Symbol, int]]] = [[] for _ in self.automaton.states]
+        for source, moves in enumerate(self.automaton.moves):
+            for symbol, target in moves.items():
+                before[target].append((symbol, source))
+        return before
+
+    def unable(self, entry: int, symbol: Symbol) -> int | None:
+        """Return a state of the closure from which this send can no longer be reached; None when there is none."""
+        key = entry, symbol
+        if key not in self._unable:
+            able = self.reaches(symbol)
+            self._unable[key] = next((state for state in self.closure(entry) if state not in able), None)
+        return self._unable[key]
+
+    def reaches_within(self, symbol: Symbol, branch: Lane) -> frozenset[int]:
+        """Return the states from which others' moves that lie inside `branch` lead to this send of the role."""
+        found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
+        waiting = list(found)
+        for state in waiting:
+            for passed, source in self.before[state]:
+                inside = passed.lane[: len(branch)] == branch
+                if inside and source not in found and not self.mine(passed):
+                    found.add(source)
+                    waiting.append(source)
+        return frozenset(found)
+
+    # -------------------------------------------------------------------------------------------------- pairs
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the pairs of entries that look alike, each once and in one order, shortest runs first."""
+        self._links = {(0, 0): None}
+        waiting: deque[Pair] = deque([(0, 0)])
+        while waiting:
+            pair = waiting.popleft()
+            yield pair
+            for symbol, found in self._successors(pair):
+                left, right = found
+                if found not in self._links and (right, left) not in self._links:
+                    self._links[found] = _Link(pair, symbol)
+                    waiting.append(found)
+
+    def _successors(self, pair: Pair) -> Iterator[tuple[Symbol, Pair]]:
+        ours, theirs = self.after(pair[0]), self.after(pair[1])
+        for symbol, lefts in ours.items():
+            for right in theirs.get(symbol, ()):
+                for left in lefts:
+                    yield symbol, (left, right)
+
+    def runs(self, pair: Pair) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
+        """Return two runs from the start that look alike to the role and lead to the two entries."""
+        if pair not in self._links:  # kept in the other order
+            right, left = self.runs((pair[1], pair[0]))
+            return left, right
+        lefts: list[tuple[Symbol, ...]] = []
+        rights: list[tuple[Symbol, ...]] = []
+        link = self._links[pair]
+        while link is not None:
+            lefts.append(self._step(link.pair[0], link.symbol, pair[0]))
+            rights.append(self._step(link.pair[1], link.symbol, pair[1]))
+            pair = link.pair
+            link = self._links[pair]
+        return tuple(chain(*reversed(lefts))), tuple(chain(*reversed(rights)))
+
+    def _step(self, entry: int, symbol: Symbol, target: int) -> tuple[Symbol, ...]:
+        moves = self.automaton.moves
+        sources = [state for state in self.closure(entry) if moves[state].get(symbol) == target]
+        return (*self.automaton.path(entry, sources, without=self.role), symbol)

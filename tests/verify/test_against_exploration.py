@@ -1,0 +1,61 @@
+"""Verdicts on random policies against exhaustive exploration of the roles' machines: the judge that knows no theory.
+
+No accepted policy gets stuck, and none is rejected without a witness that replays. `CONVPOLICY_EXAMPLES` sets the
+number of policies.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from convpolicy.policy.model import Policy
+from convpolicy.testing.strategies import policies
+from convpolicy.verify.check import check
+from convpolicy.verify.decide import machines_of
+from convpolicy.verify.explore import explore
+from convpolicy.verify.graph import graph_of
+from convpolicy.verify.report import Verdict
+
+EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "2000"))
+CONFIGURATIONS = 3_000
+
+many = settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def judge(policy: Policy) -> None:
+    report = check(policy)
+    if report.verdict is Verdict.IMPLEMENTABLE:
+        machines = machines_of(graph_of(policy))
+        for bound in (1, 2):
+            assert explore(machines, bound, limit=CONFIGURATIONS).failure is None
+    if report.verdict is Verdict.REJECTED:
+        assert report.errors
+    for finding in report.findings:
+        assert finding.witness is not None
+        assert finding.witness.replay(policy), finding
+
+
+@few
+@given(policies(roles=(2, 4)))
+def test_no_accepted_policy_gets_stuck(policy: Policy) -> None:
+    judge(policy)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@many
+@given(policies(roles=(3, 4)))
+def test_no_accepted_policy_gets_stuck_at_length(policy: Policy) -> None:
+    judge(policy)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@many
+@given(policies(roles=(3, 4), size=12, loops=False))
+def test_no_accepted_policy_without_loops_gets_stuck_at_length(policy: Policy) -> None:
+    judge(policy)
