@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from convpolicy.errors import Position
+from convpolicy.errors import PolicyError, Position
 
 __all__ = [
     "Again",
@@ -70,10 +70,16 @@ AnyRole = Role[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a payload: `sku: str`. `name` is empty where the text names only the sort."""
+    """One field of a payload: `sku: str`. `name` is empty where the text names only the sort.
+
+    A sort is kept without blanks but after a comma, as in `map<str, list<int>>`, however it was written.
+    """
 
     name: str
     sort: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sort", "".join(self.sort.split()).replace(",", ", "))
 
     def __str__(self) -> str:
         return f"{self.name}: {self.sort}" if self.name else self.sort
@@ -258,7 +264,10 @@ class Protocol:
 class Policy:
     """A policy: a name, its roles, what they say (`body`), and the protocols that the body calls.
 
-    `roles` defaults to the order of first appearance. `protocols` is kept in the order of their names.
+    `roles` defaults to the order of first appearance. Of `protocols` those are kept that are called, from the
+    body or from one another, in the order of their names; so more may be given than are needed. `ignored` is
+    what a text also says and nothing here looks at, such as a refinement of a payload: such a policy can be
+    checked as if it were not there, but `scribble.load` refuses it.
 
     Raises:
         IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
@@ -269,13 +278,15 @@ class Policy:
     roles: tuple[AnyRole, ...] = ()
     protocols: tuple[Protocol, ...] = ()
     at: Position | None = field(default=None, compare=False, repr=False)
+    ignored: tuple[PolicyError, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes
 
         if not self.roles:
             object.__setattr__(self, "roles", _mentioned(self.body))
-        protocols = (Protocol(p.name, p.roles, normal(p.body), p.at) for p in self.protocols)
+        called = _called(self.body, self.protocols)
+        protocols = (Protocol(p.name, p.roles, normal(p.body), p.at) for p in self.protocols if p.name in called)
         object.__setattr__(self, "body", normal(self.body))
         object.__setattr__(self, "protocols", tuple(sorted(protocols, key=lambda p: p.name)))
         ensure(self)
@@ -321,6 +332,18 @@ class Policy:
     def fingerprint(self) -> str:
         """The SHA-256 of `canonical`, in hexadecimal: what two sides compare before they talk."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+
+def _called(body: Statement, protocols: Iterable[Protocol]) -> set[str]:
+    """Return the names that are called, from `body` or from a protocol that is called."""
+    bodies = {p.name: p.body for p in protocols}
+    names: set[str] = set()
+    pending = [body]
+    while pending:
+        calls = {s.protocol for s in statements(pending.pop()) if isinstance(s, Call)}
+        pending += [bodies[name] for name in calls - names if name in bodies]
+        names |= calls
+    return names
 
 
 def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
@@ -369,7 +392,7 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
 
     match statement:
         case Send(sender, receivers, label, within):
-            limit = "" if within is None else f" within {within:g}"
+            limit = "" if within is None else f" within {within!r}"
             return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit})"
         case Seq(steps):
             return f"(seq {inside(steps)})"

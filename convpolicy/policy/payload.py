@@ -148,7 +148,7 @@ def declare(policy: Policy, types: Iterable[type[Any]]) -> Policy:
         if declared.name in classes:
             _compare(declared, label_of(classes[declared.name]))
     protocols = tuple(Protocol(p.name, p.roles, _typed(p.body, classes), p.at) for p in policy.protocols)
-    return type(policy)(policy.name, _typed(policy.body, classes), policy.roles, protocols, policy.at)
+    return type(policy)(policy.name, _typed(policy.body, classes), policy.roles, protocols, policy.at, policy.ignored)
 
 
 def _compare(text: Label, python: Label) -> None:

@@ -1,17 +1,257 @@
 """Whether a policy makes sense as written, before anybody asks whether it can be followed.
 
 Roles and recursion variables are bound, nobody sends to itself, calls give each parameter a different role,
-nothing follows `again`, and a recursion variable does not cross the border of a `par`. Whether recursion is
-guarded is left to `convpolicy.verify`: an unguarded loop is well written and cannot be followed.
+nothing follows `again`, a recursion variable does not cross the border of a `par`, and on one ordered pair of
+roles a label has one payload. Whether recursion is guarded is left to `convpolicy.verify`: an unguarded loop
+is well written and cannot be followed.
 """
 
 from __future__ import annotations
 
-from convpolicy.policy.model import Policy
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
-__all__ = ["ensure"]
+from convpolicy.errors import IllFormed, Position, one_of
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Label,
+    Loop,
+    Par,
+    Policy,
+    Protocol,
+    Send,
+    Seq,
+    Statement,
+    statements,
+)
+from convpolicy.policy.nearest import did_you_mean
+
+__all__ = ["RESERVED", "ensure", "unknown_loop", "unknown_protocol", "unknown_role"]
+
+_WORD = re.compile(r"[A-Za-z0-9_]+\Z")
+_SORT = re.compile(r"[A-Za-z0-9_]+(<.+>)?\Z")
+
+# They begin statements in a text, so a message of that name could not be written down.
+RESERVED = (
+    *("choice", "par", "rec", "continue", "do", "connect", "disconnect", "wrap", "interruptible"),
+    *("aux", "explicit", "global", "local", "nested"),
+)
 
 
 def ensure(policy: Policy) -> None:
-    """Raise `IllFormed`, with the place where known, at the first thing that makes no sense."""
-    _ = policy
+    """Check a policy and every protocol that it calls.
+
+    Raises:
+        IllFormed: something makes no sense; with the place where it is known, at the first such thing.
+    """
+    arities = {p.name: p for p in (policy.protocol(policy.name), *policy.protocols)}
+    _one_of_each((policy.name, *(p.name for p in policy.protocols)), "protocol", policy.at)
+    for protocol in arities.values():
+        _Check(protocol, arities).whole()
+    _one_payload_each(policy)
+
+
+# --------------------------------------------------------------------------------------- names that are not bound
+
+
+def unknown_role(name: str, protocol: str, roles: Iterable[str], at: Position | None) -> IllFormed:
+    """Return the error for a role that the protocol does not have."""
+    known = list(roles)
+    hint = f"{did_you_mean(name, known)}Its roles are {one_of(known, empty='none', word='and')}."
+    return IllFormed(f"`{name}` is not a role of {protocol}", at=at, hint=hint)
+
+
+def unknown_protocol(name: str, known: Iterable[str], at: Position | None) -> IllFormed:
+    """Return the error for a call of a protocol that is not there."""
+    listed = list(known)
+    hint = f"{did_you_mean(name, listed)}The protocols here: {one_of(listed, word='and')}."
+    return IllFormed(f"there is no protocol `{name}`", at=at, hint=hint)
+
+
+def unknown_loop(name: str, inside: Iterable[str], outside: Iterable[str], at: Position | None) -> IllFormed:
+    """Return the error for `continue name`: `outside` are the loops around the `par` that it stands in."""
+    if name in outside:
+        return IllFormed(
+            f"`continue {name}` would leave its branch of the `par` while the others still run",
+            at=at,
+            hint=f"put the `rec {name}` inside the branch, or the `continue {name}` after the `par`.",
+        )
+    known = list(inside)
+    hint = f"{did_you_mean(name, known)}" + (
+        f"The loops around it: {one_of(known, word='and')}." if known else f"Write `rec {name} {{ … }}` around it."
+    )
+    return IllFormed(f"`continue {name}` is not inside a `rec {name}`", at=at, hint=hint)
+
+
+# ------------------------------------------------------------------------------------------------ one protocol
+
+
+class _Check:
+    def __init__(self, protocol: Protocol, protocols: Mapping[str, Protocol]) -> None:
+        self._protocol, self._protocols = protocol, protocols
+        self._roles = {role.name for role in protocol.roles}
+
+    def whole(self) -> None:
+        protocol = self._protocol
+        _named(protocol.name, "a protocol", protocol.at)
+        _one_of_each([role.name for role in protocol.roles], "role", protocol.at)
+        self.statement(protocol.body, (), ())
+
+    def statement(self, statement: Statement, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
+        """Check a statement in the loops `inside`; those of `outside` cannot be reached across a `par`."""
+        match statement:
+            case Send():
+                self._send(statement)
+            case Seq(steps):
+                self._seq(steps, inside, outside)
+            case Choice(chooser, branches, at):
+                self._bound([chooser], at)
+                self._some(branches, f"the choice at {chooser}", at)
+                self._all(branches, inside, outside)
+            case Par(branches, at):
+                self._some(branches, "the par", at)
+                self._all(branches, (), (*outside, *inside))
+            case Loop(name, body, at):
+                _named(name, "a recursion variable", at)
+                self.statement(body, (*inside, name), outside)
+            case Again(name, at):
+                if name not in inside:
+                    raise unknown_loop(name, inside, outside, at)
+            case Call():
+                self._call(statement)
+
+    def _all(self, branches: Iterable[Statement], inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
+        for branch in branches:
+            self.statement(branch, inside, outside)
+
+    def _some(self, branches: tuple[Statement, ...], what: str, at: Position | None) -> None:
+        if not branches:
+            raise IllFormed(f"{what} has no branches", at=at, hint="give it one, or take it away.")
+
+    def _seq(self, steps: tuple[Statement, ...], inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
+        self._all(steps, inside, outside)
+        for step, following in pairwise(steps):
+            if isinstance(step, Again):
+                hint = f"move it before the `continue {step.name}`, or take it away."
+                raise IllFormed(f"nothing can follow `continue {step.name}`", at=following.at, hint=hint)
+
+    def _bound(self, roles: Iterable[AnyRole], at: Position | None) -> None:
+        for role in roles:
+            if role.name not in self._roles:
+                known = [known.name for known in self._protocol.roles]
+                raise unknown_role(role.name, self._protocol.name, known, at)
+
+    def _send(self, send: Send) -> None:
+        at, label = send.at, send.label.name
+        _written(send.label, at)
+        self._bound((send.sender, *send.receivers), at)
+        if not send.receivers:
+            raise IllFormed(f"{label} has no receiver", at=at, hint="name the role that receives it.")
+        if send.sender in send.receivers:
+            hint = "a message goes to another role; what a role does alone is not part of the policy."
+            raise IllFormed(f"{send.sender} sends {label} to itself", at=at, hint=hint)
+        _one_of_each([role.name for role in send.receivers], "receiver", at)
+        if send.within is not None and not (0 < send.within < math.inf):
+            hint = "give a time such as `within 30s`, or leave `within` out."
+            raise IllFormed(f"{label} has to be sent within {send.within:g} s, which cannot be", at=at, hint=hint)
+
+    def _call(self, call: Call) -> None:
+        self._bound(call.roles, call.at)
+        called = self._protocols.get(call.protocol)
+        if called is None:
+            raise unknown_protocol(call.protocol, self._protocols, call.at)
+        if len(call.roles) != len(called.roles):
+            wants = f"{len(called.roles)} role{'s' * (len(called.roles) != 1)}"
+            listed = ", ".join(role.name for role in called.roles)
+            raise IllFormed(
+                f"{call.protocol} has {wants}, and is called with {len(call.roles)}",
+                at=call.at,
+                hint=f"give a role for each of {call.protocol}({listed}).",
+            )
+        _one_of_each([role.name for role in call.roles], "role", call.at, where=f" in the call of {call.protocol}")
+
+
+def _one_of_each(names: Iterable[str], what: str, at: Position | None, where: str = "") -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            hint = f"give each {what} once."
+            raise IllFormed(f"the {what} {name} is named {_times(count)}{where}", at=at, hint=hint)
+
+
+def _times(count: int) -> str:
+    return "twice" if count == 2 else f"{count} times"
+
+
+# ----------------------------------------------------------------------- names that a text could not write down
+
+
+def _named(name: str, what: str, at: Position | None) -> None:
+    if not _WORD.match(name):
+        raise IllFormed(f"{name!r} cannot name {what}", at=at, hint="use letters, digits and _.")
+
+
+def _written(label: Label, at: Position | None) -> None:
+    if label.name:
+        _named(label.name, "a message", at)
+    if label.name in RESERVED:
+        hint = "it begins a statement of the notation: write it with a capital letter, or another word."
+        raise IllFormed(f"`{label.name}` cannot name a message", at=at, hint=hint)
+    for field in label.fields:
+        if field.name:
+            _named(field.name, f"a field of {label.name}", at)
+        if not _SORT.match(field.sort):
+            hint = "use a sort such as `str` or `list<int>`, or the name of a type."
+            raise IllFormed(f"{field.sort!r} is not the sort of a field of {label.name}", at=at, hint=hint)
+    _one_of_each([field.name for field in label.fields if field.name], "field", at, where=f" in {label.name}")
+
+
+# ------------------------------------------------------------------------------------- one payload for a label
+
+
+def _one_payload_each(policy: Policy) -> None:
+    """On one ordered pair a label has one payload, or its receiver could not tell what it is to read.
+
+    Existing Scribble files use one label with several payloads without field names, and with several names
+    for a field of one sort; both are let pass.
+    """
+    seen: dict[tuple[str, str, str], Label] = {}
+    for sender, receiver, label in _exchanges(policy):
+        first = seen.setdefault((sender, receiver, label.name), label)
+        if _sorts(first) != _sorts(label) and any(field.name for field in (*first.fields, *label.fields)):
+            raise IllFormed(
+                f"{label.name} from {sender} to {receiver} is declared in two ways: {first} and {label}",
+                at=label.at,
+                hint=f"make them the same, or give one another name.{_elsewhere(first.at)}",
+            )
+
+
+def _sorts(label: Label) -> list[str]:
+    return [field.sort for field in label.fields]
+
+
+def _elsewhere(at: Position | None) -> str:
+    return f" The first is at {at}." if at else ""
+
+
+def _exchanges(policy: Policy) -> Iterator[tuple[str, str, Label]]:
+    """Yield each message as sender, receiver and label, in the names of the policy's own roles."""
+    pending = [(policy.name, policy.roles)]
+    for name, roles in pending:  # grows while it is walked: every call with every choice of roles, once
+        protocol = policy.protocol(name)
+        binding = dict(zip(protocol.roles, roles, strict=True))
+        for statement in statements(protocol.body):
+            match statement:
+                case Send(sender, receivers, label):
+                    yield from ((binding[sender].name, binding[receiver].name, label) for receiver in receivers)
+                case Call(called, passed):
+                    target = (called, tuple(binding[role] for role in passed))
+                    if target not in pending:
+                        pending.append(target)
+                case _:
+                    pass

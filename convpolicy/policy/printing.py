@@ -1,0 +1,80 @@
+"""From policy to text: the policy itself first, then what it calls, as `aux` protocols.
+
+Everything that makes two policies equal is written, so `scribble.loads(render(policy)) == policy`; a property
+test holds it to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from convpolicy.policy.durations import duration
+from convpolicy.policy.layout import lay_out
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Label,
+    Loop,
+    Par,
+    Policy,
+    Protocol,
+    Send,
+    Seq,
+    Statement,
+)
+from convpolicy.policy.source import Source
+
+__all__ = ["render"]
+
+
+def render(policy: Policy) -> str:
+    """Return the text of a policy, laid out as `format_text` would."""
+    return lay_out(Source("".join(_policy(policy)), policy.name))
+
+
+def _policy(policy: Policy) -> Iterator[str]:
+    yield _protocol("global", policy.protocol(policy.name))
+    for called in policy.protocols:
+        yield _protocol("aux global", called)
+
+
+def _protocol(kind: str, protocol: Protocol) -> str:
+    roles = ", ".join(f"role {role}" for role in protocol.roles)
+    return f"{kind} protocol {protocol.name}({roles}) {_block(protocol.body)} "
+
+
+def _block(statement: Statement) -> str:
+    return f"{{ {_statement(statement)} }}"
+
+
+def _blocks(between: str, branches: Iterable[Statement]) -> str:
+    return f" {between} ".join(map(_block, branches))
+
+
+def _statement(statement: Statement) -> str:
+    match statement:
+        case Send(sender, receivers, label, within):
+            limit = "" if within is None else f" within {duration(within)}"
+            return f"{_label(label)} from {sender} to {_list(receivers)}{limit};"
+        case Seq(steps):
+            return " ".join(map(_statement, steps))
+        case Choice(chooser, branches):
+            return f"choice at {chooser} {_blocks('or', branches)}"
+        case Par(branches):
+            return f"par {_blocks('and', branches)}"
+        case Loop(name, body):
+            return f"rec {name} {_block(body)}"
+        case Again(name):
+            return f"continue {name};"
+        case Call(protocol, roles):
+            return f"do {protocol}({_list(roles)});"
+
+
+def _label(label: Label) -> str:
+    return str(label) if label.fields or not label.name else label.name
+
+
+def _list(roles: Iterable[AnyRole]) -> str:
+    return ", ".join(role.name for role in roles)

@@ -1,0 +1,257 @@
+"""The body of one protocol: from syntax tree to statements.
+
+Names are looked up where they stand, so an unknown one is reported at its own column. What Scribble has and a
+policy has not is refused here by its name. `@"…"` annotations say nothing to a policy and are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from lark import Token, Tree
+
+from convpolicy.errors import PolicyError, PolicySyntaxError, Unsupported
+from convpolicy.policy.durations import seconds
+from convpolicy.policy.model import Again, AnyRole, Call, Choice, Field, Label, Loop, Par, Role, Send, Seq, Statement
+from convpolicy.policy.module import Declaration, Module, dotted
+from convpolicy.policy.nearest import did_you_mean, nearest
+from convpolicy.policy.payload import SORTS
+from convpolicy.policy.syntax import Node, parts, place, tokens
+from convpolicy.policy.wellformed import unknown_loop, unknown_role
+
+__all__ = ["Argument", "CallTarget", "Reader"]
+
+# How many sorts go inside the `<…>` of a sort.
+_INSIDE = {"list": 1, "map": 2}
+
+_UNSUPPORTED = {
+    "connection": ("connect", "roles are connected by the link that the policy runs over: take the `connect` away."),
+    "connect": ("connect", "roles are connected by the link that the policy runs over: take the statement away."),
+    "disconnect": ("disconnect", "a role is done when its part of the policy ends: take the statement away."),
+    "wrap": ("wrap", "encryption is a matter of the link, not of the policy: take the statement away."),
+    "calls": ("calls", "use `do` to go on as another protocol with roles that are here already."),
+    "interruptible": ("interruptible", "write the interrupting message as a branch of a `choice`."),
+    "local_receive": ("receive without a receiver", "in a global protocol write `Label from A to B;`."),
+    "local_send": ("send without a sender", "in a global protocol write `Label from A to B;`."),
+}
+
+
+class Argument(NamedTuple):
+    """What is given for a type parameter, as the message and as the sort that it can stand for."""
+
+    label: Label
+    sort: str
+
+    @property
+    def word(self) -> str:
+        """The argument as a part of a name."""
+        return "_".join("".join(c if c.isalnum() else " " for c in f"{self.label.name} {self.sort}").split())
+
+
+Environment = Mapping[str, Argument]
+CallTarget = Callable[[Node, tuple[Argument, ...]], str]
+
+
+class Reader:
+    """Reads the body of `declaration`.
+
+    `call` links a `do`'s target, and returns its name in the policy. `ignored` gets what is left out.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        declaration: Declaration,
+        environment: Environment,
+        call: CallTarget,
+        ignored: list[PolicyError],
+    ) -> None:
+        self._ignored = ignored
+        self._nested = {str(tokens(nested)[0]) for nested in declaration.tree.find_data("nested")}
+        self._source, self._environment, self._call = module.source, environment, call
+        self._declaration = declaration
+        self._types = {declared.name for declared in module.types}
+        self.roles = tuple(self._declared(role) for part in parts(declaration.tree, "roles") for role in part.children)
+        self._known = {role.name: role for role in self.roles}
+
+    def _declared(self, node: Token | Node) -> AnyRole:
+        name = tokens(node)[0] if isinstance(node, Tree) else node
+        try:
+            return Role[Any, Any](str(name))
+        except ValueError:
+            hint = "use letters, digits and _, a letter first."
+            raise PolicySyntaxError(f"`{name}` cannot name a role", at=place(self._source, name), hint=hint) from None
+
+    def body(self) -> Statement:
+        """Return what the protocol says.
+
+        Raises:
+            IllFormed, Unsupported, PolicySyntaxError: see `Module.policy`.
+        """
+        return self._block(parts(self._declaration.tree, "block")[0], (), ())
+
+    # ---------------------------------------------------------------------------------------------- statements
+
+    def _block(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Statement:
+        steps = tuple(
+            self._statement(step, inside, outside)
+            for step in node.children
+            if isinstance(step, Tree) and step.data not in {"annotation", "nested"}
+        )
+        for nested in parts(node, "nested"):
+            hint = "move the protocol out of this one, as `aux global protocol`."
+            self._ignored.append(Unsupported("nested protocol", at=place(self._source, nested), hint=hint))
+        return steps[0] if len(steps) == 1 else Seq(steps, place(self._source, node))
+
+    def _blocks(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> tuple[Statement, ...]:
+        return tuple(self._block(block, inside, outside) for block in parts(node, "block"))
+
+    def _statement(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Statement:
+        """Read a statement in the loops `inside`; those of `outside` are beyond the border of a `par`."""
+        at = place(self._source, node)
+        match node.data:
+            case "message":
+                return self._message(node)
+            case "choice":
+                return Choice(self._role(tokens(node)[0]), self._blocks(node, inside, outside), at)
+            case "par":
+                return Par(self._blocks(node, (), (*outside, *inside)), at)
+            case "rec":
+                self._no_expression(node, "rec with a value")
+                name = str(tokens(node)[0])
+                return Loop(name, self._block(parts(node, "block")[0], (*inside, name), outside), at)
+            case "continue":
+                self._no_expression(node, "continue with a value")
+                return self._again(tokens(node)[0], inside, outside)
+            case "do":
+                return self._do(node)
+            case other:
+                construct, hint = _UNSUPPORTED[other]
+                raise Unsupported(construct, at=at, hint=hint)
+
+    def _again(self, name: Token, inside: tuple[str, ...], outside: tuple[str, ...]) -> Again:
+        at = place(self._source, name)
+        if name not in inside:
+            raise unknown_loop(str(name), inside, outside, at)
+        return Again(str(name), at)
+
+    def _do(self, node: Node) -> Call:
+        at = place(self._source, node)
+        if tokens(node):
+            hint = f"take the `{tokens(node)[0]}:` away."
+            raise Unsupported(f"do {tokens(node)[0]}: …", at=at, hint=hint)
+        target = parts(node, "qualified")[0]
+        if dotted(target) in self._nested:
+            hint = f"move {dotted(target)} out of this protocol, as `aux global protocol`."
+            raise Unsupported(f"do {dotted(target)}, a nested protocol", at=place(self._source, target), hint=hint)
+        arguments = [self._argument(a) for part in parts(node, "arguments") for a in parts(part, "argument")]
+        roles = tuple(self._passed(role) for role in parts(node, "rolearg"))
+        return Call(self._call(target, tuple(arguments)), roles, at)
+
+    def _passed(self, node: Node) -> AnyRole:
+        role, *renamed = tokens(node)
+        if renamed:
+            hint = "give the roles in the order of the protocol's parameters, without `as`."
+            raise Unsupported(f"{role} as {renamed[0]}", at=place(self._source, role), hint=hint)
+        return self._role(role)
+
+    def _role(self, name: Token) -> AnyRole:
+        known = self._known.get(str(name))
+        if known is None:
+            raise unknown_role(str(name), self._declaration.name, self._known, place(self._source, name))
+        return known
+
+    def _no_expression(self, node: Node, construct: str) -> None:
+        for bracket in tokens(node, "BRACKET"):
+            hint = "the policy says who sends what, not with which values: take the `[…]` away."
+            self._ignored.append(Unsupported(construct, at=place(self._source, bracket), hint=hint))
+
+    # ------------------------------------------------------------------------------------- messages and payloads
+
+    def _message(self, node: Node) -> Send:
+        label = self._label(parts(node, "signature")[0])
+        receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
+        return Send(self._role(tokens(node)[0]), receivers, label, self._within(node), label.at)
+
+    def _within(self, node: Node) -> float | None:
+        for limit in parts(node, "within"):
+            return self._seconds(tokens(limit, "DURATION")[0])
+        return None
+
+    def _seconds(self, duration: Token) -> float:
+        try:
+            return seconds(duration)
+        except ValueError as problem:
+            at = place(self._source, duration)._replace(width=len(duration))
+            raise PolicySyntaxError(f"`{duration}` is not a time", at=at, hint=f"{problem}.") from None
+
+    def _label(self, node: Node) -> Label:
+        """Read the head of a message: a parameter of the protocol stands for what was given for it."""
+        at = place(self._source, node)
+        name = self._label_name(node)
+        payloads = parts(node, "payloads")
+        if not payloads and name in self._environment:
+            given = self._environment[name].label
+            return Label(given.name, given.fields, at=at)
+        return Label(name, self._fields(payloads), at=at)
+
+    def _label_name(self, node: Node) -> str:
+        for name in parts(node, "qualified"):
+            if len(name.children) > 1:
+                hint = "a message is named by one word; declare it in this file."
+                raise Unsupported(dotted(name), at=place(self._source, name), hint=hint)
+            return dotted(name)
+        return ""
+
+    def _fields(self, payloads: Iterable[Node]) -> tuple[Field, ...]:
+        return tuple(self._field(field) for part in payloads for field in parts(part, "field", "unnamed", "delegated"))
+
+    def _field(self, node: Node) -> Field:
+        if node.data == "delegated":
+            hint = "a policy does not hand conversations over: send an id, and start a conversation of its own."
+            construct = f"{dotted(parts(node, 'qualified')[0])}@{tokens(node)[0]}"
+            self._ignored.append(Unsupported(construct, at=place(self._source, node), hint=hint))
+            return Field("", dotted(parts(node, "qualified")[0]).rpartition(".")[2])
+        for refinement in tokens(node, "REFINEMENT"):
+            hint = "check values where the message is made, or in its payload class."
+            at = place(self._source, refinement)._replace(width=len(refinement))
+            self._ignored.append(Unsupported(f"the refinement {refinement}", at=at, hint=hint))
+        name = "".join(tokens(node))
+        sort = parts(node, "sort")[0]
+        return Field(name, self._sort(sort, named=bool(name)))
+
+    def _sort(self, node: Node, *, named: bool) -> str:
+        name = parts(node, "qualified")[0]
+        inside = parts(node, "sort")
+        word = dotted(name).rpartition(".")[2]
+        if not inside and word in self._environment:
+            return self._environment[word].sort or word
+        if len(inside) != _INSIDE.get(word, 0):
+            raise self._wrong_inside(word, name)
+        if named:
+            self._not_misspelt(word, name)
+        return f"{word}<{', '.join(self._sort(s, named=named) for s in inside)}>" if inside else word
+
+    def _wrong_inside(self, word: str, name: Node) -> PolicySyntaxError:
+        at = place(self._source, name)
+        if word in _INSIDE:
+            shown = {"list": "list<str>", "map": "map<str, int>"}[word]
+            return PolicySyntaxError(f"`{word}` does not say what is in it", at=at, hint=f"write it as in `{shown}`.")
+        return PolicySyntaxError(f"`{word}` takes no `<…>`", at=at, hint="only `list<…>` and `map<…, …>` do.")
+
+    def _not_misspelt(self, word: str, name: Node) -> None:
+        """Refuse `strr` for `str`. Other unknown words are names of types, which may be given in Python."""
+        known = (*SORTS, *_INSIDE)
+        if word not in known and word.islower() and word not in self._types and nearest(word, known, cutoff=0.75):
+            hint = f"{did_you_mean(word, known)}A type of your own begins with a capital letter, or is declared."
+            raise PolicySyntaxError(f"there is no sort `{word}`", at=place(self._source, name), hint=hint)
+
+    def _argument(self, node: Node) -> Argument:
+        fields = self._fields(parts(node, "payloads"))
+        for sort in parts(node, "sort"):
+            word = self._sort(sort, named=False)
+            given = self._environment.get(dotted(parts(sort, "qualified")[0]))
+            plain = Label(word, fields)
+            return Argument(given.label if given and not parts(node, "payloads") else plain, word)
+        return Argument(Label("", fields), "")
