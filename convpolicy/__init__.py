@@ -1,1 +1,91 @@
-"""Conversation policies: who may send which message to whom, in what order."""
+"""Conversation policies: who may send which message to whom, in what order.
+
+Declared once, proved to be followable, projected onto each participant as its own state machine, and held to
+at run time over ZeroMQ.
+"""
+
+from convpolicy.errors import (
+    Aborted,
+    ConversationError,
+    ConvPolicyError,
+    Expired,
+    ForeignThread,
+    IllFormed,
+    LinkError,
+    LocalViolation,
+    MissingExtra,
+    NotImplementable,
+    NotReachable,
+    PayloadError,
+    PeerLost,
+    PolicyError,
+    PolicyMismatch,
+    PolicySyntaxError,
+    Quarantined,
+    RemoteViolation,
+    ServiceError,
+    Unfinished,
+    Unsupported,
+    WiringError,
+)
+from convpolicy.link.bus import Bus
+from convpolicy.link.memory import Faults, Memory
+from convpolicy.machine import Machine
+from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
+from convpolicy.policy.model import Field, Label, Message, Protocol, Role
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.player import Player
+from convpolicy.runtime.script import Script
+from convpolicy.runtime.service import Service
+from convpolicy.verbs import Policy
+from convpolicy.verify.report import Report
+
+__all__ = [
+    "Aborted",
+    "Bus",
+    "ConvPolicyError",
+    "ConversationError",
+    "Dialogue",
+    "Expired",
+    "Faults",
+    "Field",
+    "ForeignThread",
+    "IllFormed",
+    "Label",
+    "LinkError",
+    "LocalViolation",
+    "Machine",
+    "Memory",
+    "Message",
+    "MissingExtra",
+    "NotImplementable",
+    "NotReachable",
+    "PayloadError",
+    "PeerLost",
+    "Player",
+    "Policy",
+    "PolicyError",
+    "PolicyMismatch",
+    "PolicySyntaxError",
+    "Protocol",
+    "Quarantined",
+    "RemoteViolation",
+    "Report",
+    "Role",
+    "Script",
+    "Service",
+    "ServiceError",
+    "Unfinished",
+    "Unsupported",
+    "WiringError",
+    "again",
+    "call",
+    "choice",
+    "label",
+    "labels",
+    "loop",
+    "par",
+    "roles",
+    "send",
+    "seq",
+]

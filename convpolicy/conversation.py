@@ -104,7 +104,19 @@ class Conversation:
     conversation has failed.
     """
 
-    __slots__ = ("_deadlines", "_held", "_history", "_node", "_table", "error", "id", "peers", "violations")
+    __slots__ = (
+        "_deadlines",
+        "_held",
+        "_history",
+        "_node",
+        "_table",
+        "error",
+        "id",
+        "owner",
+        "peers",
+        "violations",
+        "watched",
+    )
 
     def __init__(self, machine: Machine | Table, id: bytes, *, now: float = 0.0) -> None:  # noqa: A002
         self._table = machine if isinstance(machine, Table) else Table(machine)
@@ -115,6 +127,8 @@ class Conversation:
         self._deadlines: dict[Move, float] | None = None
         self.error: ConversationError | None = None
         self.violations = 0
+        self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
+        self.watched = False  # whether the runtime has this conversation on its list of retransmissions
         self.peers = tuple(Peering() for _ in self._table.roles)
         if self._node.limits:
             self._arm(self._node, None, now)
@@ -128,14 +142,13 @@ class Conversation:
             LocalViolation: the policy does not allow it now. Nothing has changed.
             ConversationError: the conversation has failed before.
         """
-        return self.emit(name_of(message), message, to=to, now=now)
+        return self.emit(self.allows(name_of(message), to), message, now=now)
 
-    def emit(self, label: str, payload: object, *, to: str | None = None, now: float = 0.0) -> Envelope:
-        """Send `payload` under `label`; `to` names the peer where several could be meant. Raises as `send` does."""
-        step = self.allows(label, to)
+    def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
+        """Take a step that `allows` has just returned, with an encoded payload."""
         peer = self.peers[step.peer]
-        peer.sent += 1
         opening = peer.received == 0 and peer.acked == 0
+        peer.sent += 1
         envelope = Envelope(
             self.id,
             self._table.role,
@@ -144,7 +157,7 @@ class Conversation:
             peer.received,
             step.index,
             cast("Any", payload),
-            bytes.fromhex(self._table.machine.fingerprint) if opening else None,
+            self._table.fingerprint if opening else None,
         )
         peer.owes_ack = False
         if peer.unacked is None:
@@ -201,7 +214,7 @@ class Conversation:
         peer = self.peers[envelope.sender]
         if envelope.seq == peer.received + 1 and self._held is None and peer.ahead is None and self.error is None:
             step = self._node.receives.get(envelope.label)
-            if step is not None:
+            if step is not None and step.peer == envelope.sender:
                 if envelope.ack > peer.acked:
                     self.acknowledge(envelope.sender, envelope.ack, now=now)
                 peer.received += 1
@@ -224,6 +237,9 @@ class Conversation:
         if self._waiting(envelope.sender) >= WINDOW or envelope.seq > peer.received + WINDOW:
             peer.full = True
             return Arrival.FULL
+        if not self._table.sends(envelope.sender, envelope.label):
+            self.skip(envelope)
+            raise self.refusal(self._table.roles[envelope.sender], self._table.label(envelope.label))
         ahead = peer.ahead or {}
         ahead[envelope.seq] = envelope
         while peer.received + 1 in ahead:
@@ -232,6 +248,13 @@ class Conversation:
             self._hold(ahead.pop(peer.received))
         peer.ahead = ahead or None
         return Arrival.KEPT
+
+    def skip(self, envelope: Envelope) -> None:
+        """Count an envelope as received without its message, which was refused."""
+        peer = self.peers[envelope.sender]
+        if envelope.seq == peer.received + 1:
+            peer.received += 1
+            peer.owes_ack = True
 
     def take(self, wanted: Collection[str] | None = None, *, now: float = 0.0) -> Received | None:
         """Return the first kept message that the state allows now, or None; with `wanted`, only of these labels.
@@ -256,6 +279,26 @@ class Conversation:
         """Return the labels of kept messages that the state allows now, in the order of their arrival."""
         receives = self._node.receives
         return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
+
+    def hopeless(self, wanted: Collection[str]) -> str | None:
+        """Return why none of these labels can come any more, or None when one still may.
+
+        A label cannot come when no continuation allows it, or when another message from the same sender, in the
+        same lane, waits before it and has to be taken first.
+        """
+        if self._held is None and any(self._table.labels[i] in wanted for i in self._node.receives):
+            return None
+        heads = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
+        state, before = self._node.state, ""
+        for sender, lane in self._table.channels:
+            if not self._table.machine.may_receive_next(state, self._table.roles[sender], lane) & set(wanted):
+                continue
+            head = heads.get((sender, lane))
+            if head is None or head in wanted:
+                return None
+            before = head
+        names = one_of(wanted)
+        return f"{before} has come and must be received first" if before else f"the policy allows no {names} any more"
 
     def _heads(self) -> Iterator[Envelope]:
         """Yield the first kept envelope of every channel: the same sender and lane are first in, first out."""

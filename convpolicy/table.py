@@ -48,7 +48,8 @@ class Node:
 class Table:
     """The compiled machine: `start` is its first node.
 
-    `roles` numbers the roles, `labels` the label indices: the tables that the wire format refers to.
+    `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
+    `channels` lists the (sender, lane) pairs on which something may come to this role.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -57,6 +58,12 @@ class Table:
         self.role = machine.roles.index(machine.role)
         self.labels = tuple(symbol.label for symbol in machine.symbols)
         self.lanes = tuple(symbol.lane for symbol in machine.symbols)
+        self.fingerprint = bytes.fromhex(machine.fingerprint)
+        senders = [machine.roles.index(symbol.sender) for symbol in machine.symbols]
+        self._incoming = {
+            index: senders[index] for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role
+        }
+        self.channels = tuple(dict.fromkeys((sender, self.lanes[index]) for index, sender in self._incoming.items()))
         self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
         self._nodes: dict[State, Node] = {}
         self.start = self.node(machine.start)
@@ -89,6 +96,14 @@ class Table:
         if node is None:
             node = self._nodes[state] = Node(state)
         return node
+
+    def sends(self, sender: int, label: int) -> bool:
+        """Return whether the policy has a message of this index from that role to this one."""
+        return self._incoming.get(label) == sender
+
+    def label(self, index: int) -> str:
+        """Return the name of a label index, whatever its value."""
+        return self.labels[index] if 0 <= index < len(self.labels) else f"label number {index}"
 
     def said(self, codes: bytes) -> tuple[str, ...]:
         """Return the labels that a history of two-byte codes stands for."""

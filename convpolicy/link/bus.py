@@ -62,14 +62,10 @@ class _SocketPort(Port):
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
+        self.url = socket.getsockopt_string(zmq.LAST_ENDPOINT)  # with the port that was taken when 0 was asked for
         self._owner = Owner(f"the link at {self.url}")
         # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
         self._recv, self._send = socket.recv, socket.send
-
-    @property
-    def url(self) -> str:
-        """The address in full, with the port that was taken when 0 was asked for."""
-        return self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
         del wake
@@ -87,6 +83,8 @@ class _SocketPort(Port):
 
 class DealerPort(_SocketPort):
     """The end that connects. There is one address: whoever listens."""
+
+    listens = False
 
     def drain(self, limit: int) -> list[tuple[Address, bytes]]:
         self._owner.check()
@@ -109,6 +107,8 @@ class DealerPort(_SocketPort):
 
 class RouterPort(_SocketPort):
     """The end that listens. An address is the routing id that ZeroMQ gave to a connection."""
+
+    listens = True
 
     def drain(self, limit: int) -> list[tuple[Address, bytes]]:
         self._owner.check()

@@ -97,6 +97,7 @@ class MemoryPort(Port):
 
     def __init__(self, link: Memory, address: Address) -> None:
         self._link, self.address = link, address
+        self.url, self.listens = link.url, address == LISTENER
         self.frames: deque[tuple[Address, bytes]] = deque()
         self._wake: Callable[[], None] = lambda: None
 

@@ -39,7 +39,13 @@ class Guarantees:
 
 
 class Port(ABC):
-    """One open end of a link. Its methods never wait, and belong to the thread that opened it."""
+    """One open end of a link. Its methods never wait, and belong to the thread that opened it.
+
+    `url` is its address in full; `listens` is whether others come to it.
+    """
+
+    url: str
+    listens: bool
 
     @abstractmethod
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:

@@ -22,6 +22,7 @@ from convpolicy.policy.model import (
     AnyRole,
     Call,
     Choice,
+    Label,
     Loop,
     Par,
     Policy,
@@ -56,7 +57,10 @@ class Fork(NamedTuple):
 
 @dataclass(slots=True)
 class Graph:
-    """The positions of a policy. `choices[position]` is where a choice was written, for findings."""
+    """The positions of a policy. `choices[position]` is where a choice was written, for findings.
+
+    `symbols` numbers the exchanges, `labels` has what each carries.
+    """
 
     policy: Policy
     start: int = END
@@ -66,6 +70,7 @@ class Graph:
     forks: dict[int, Fork] = field(default_factory=dict[int, Fork])
     choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
     symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
+    labels: dict[Symbol, Label] = field(default_factory=dict[Symbol, Label])
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -157,6 +162,7 @@ class _Builder:
             here = self.position()
             symbol = Symbol(sender, place.names[receiver].name, send.label.name, place.lane)
             self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
+            self.graph.labels.setdefault(symbol, send.label)
             self.graph.exchanges[here] = [Exchange(symbol, after, send.within, send.at)]
             after = here
         return after

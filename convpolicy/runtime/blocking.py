@@ -1,0 +1,145 @@
+"""The blocking twin of `join`: the same names without `await`, on a private event loop in a private thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast, overload
+
+from convpolicy.policy.model import Label, Role
+from convpolicy.runtime.player import Joining
+from convpolicy.runtime.running import loop_factory
+from convpolicy.runtime.script import Script
+
+__all__ = ["BlockingJoining", "BlockingScript"]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", covariant=True)
+M = TypeVar("M")
+N = TypeVar("N")
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner(loop_factory=loop_factory())
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="convpolicy", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def _main(self) -> None:
+        with self._runner:
+            self._loop = self._runner.get_loop()
+            self._stopped = asyncio.Event()
+            self._ready.set()
+            self._runner.run(self._wait())
+
+    async def _wait(self) -> None:
+        await self._stopped.wait()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for it; Ctrl-C cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+
+class BlockingScript(Generic[Sends, Receives]):
+    """A conversation that is played step by step, by a program without an event loop. See `Script`."""
+
+    def __init__(self, loop: _Loop, script: Script[Sends, Receives]) -> None:
+        self._loop, self._script = loop, script
+
+    def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
+        """Send a message. Raises as `Script.send` does."""
+        self._loop.call(self._script.send(message, to=to))
+
+    @overload
+    def receive(self, *, timeout: float | None = None) -> Receives: ...
+    @overload
+    def receive(self, message: type[M], /, *, timeout: float | None = None) -> M: ...
+    @overload
+    def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
+    @overload
+    def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any: ...
+
+    def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
+        """Return the next message of these classes, or the next of any. Raises as `Script.receive` does."""
+        return self._loop.call(self._script.receive(*messages, timeout=timeout))
+
+    def __iter__(self) -> Iterator[Receives]:
+        messages = aiter(self._script)
+        done = object()
+        while (message := self._loop.call(cast("Coroutine[Any, Any, object]", anext(messages, done)))) is not done:
+            yield cast("Receives", message)
+
+    def abort(self, reason: str) -> None:
+        """End the conversation early; the other roles get `Aborted(reason)`."""
+
+        async def abort() -> None:
+            self._script.abort(reason)
+
+        self._loop.call(abort())
+
+    @property
+    def id(self) -> str:
+        """The conversation's id, in hexadecimal: the same at every role."""
+        return self._script.id
+
+    @property
+    def owes(self) -> tuple[str, ...]:
+        """The labels one of which must be sent from here."""
+        return self._script.owes
+
+    @property
+    def awaits(self) -> tuple[str, ...]:
+        """The labels that may be received now."""
+        return self._script.awaits
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The labels of what was said so far, as seen from here."""
+        return self._script.history
+
+    def __repr__(self) -> str:
+        return repr(self._script).replace("<Script", "<BlockingScript", 1)
+
+
+class BlockingJoining(Generic[Sends, Receives]):
+    """What `join_blocking` returns: `with` it to take part in one conversation."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+
+    def __enter__(self) -> BlockingScript[Sends, Receives]:
+        self._loop = _Loop()
+        try:
+            self._joining: Joining[Sends, Receives] = self._loop.call(self._prepare())
+            return BlockingScript(self._loop, self._loop.call(self._joining.__aenter__()))
+        except BaseException:
+            self._loop.stop()
+            raise
+
+    async def _prepare(self) -> Joining[Sends, Receives]:
+        joining: Joining[Sends, Receives] = self._make()
+        return joining
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._loop.call(self._joining.__aexit__(kind, error, trace))
+        finally:
+            self._loop.stop()

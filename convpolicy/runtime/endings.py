@@ -1,0 +1,40 @@
+"""How a conversation ended early, as the facts that travel, and as the error that they make at the other role."""
+
+from __future__ import annotations
+
+from convpolicy.conversation import Conversation
+from convpolicy.errors import Aborted, ConversationError, Expired, Quarantined
+from convpolicy.wire.frame import Ended
+
+__all__ = ["ended", "error_of"]
+
+
+def ended(conversation: Conversation, error: ConversationError) -> Ended:
+    """Return what to tell the other roles of a conversation that has failed here with `error`."""
+    kind, facts = _facts(error)
+    return Ended(conversation.id, conversation.table.role, kind, list(facts))
+
+
+def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]]:
+    match error:
+        case Aborted():
+            return "aborted", (error.reason,)
+        case Expired():
+            return "expired", (error.role, error.label, error.within)
+        case Quarantined():
+            return "quarantined", (error.peer, error.violations, error.last)
+        case _:
+            return "aborted", (str(error).partition("\n")[0],)
+
+
+def error_of(item: Ended, by: str) -> ConversationError:
+    """Return the error that an `Ended` from the role `by` stands for."""
+    match item.kind, item.facts:
+        case "expired", [str(role), str(label), int() | float() as within]:
+            return Expired(role, label, within)
+        case "quarantined", [str(peer), int(count), str(last)]:
+            return Quarantined(peer, count, last)
+        case _, [str(reason), *_]:
+            return Aborted(reason, by=by)
+        case _:
+            return Aborted("no reason was given", by=by)

@@ -1,0 +1,475 @@
+"""The loop of an endpoint, without the waiting: what to do with what has arrived, and with time.
+
+A turn takes what has come in, steps the conversations, lets their owners answer, and sends what that caused,
+one frame a peer. An engine owns one port and plays one role; it never waits and never sleeps. The shell around
+it calls `turn` when the port wakes, when `due` says so, and after anything was said from outside a turn.
+
+An *owner* is whom a conversation's messages are for: a service, which acts on them as they arrive, or a script,
+which asks for them. The engine holds no protocol logic: what is allowed, new, early or repeated is decided by
+`Conversation`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast
+
+import msgspec
+
+from convpolicy.conversation import Conversation, Envelope
+from convpolicy.errors import (
+    Aborted,
+    ConversationError,
+    PayloadError,
+    PeerLost,
+    Quarantined,
+    RemoteViolation,
+)
+from convpolicy.link.port import LISTENER, Port
+from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.runtime.timetable import Timetable
+from convpolicy.runtime.tombs import Tombs
+from convpolicy.table import Step
+from convpolicy.wire.frame import (
+    Acknowledged,
+    Ended,
+    Forget,
+    Goodbye,
+    Hello,
+    Item,
+    Malformed,
+    Ping,
+    Refused,
+    Unknown,
+    decode,
+)
+
+__all__ = ["Engine", "Owner"]
+
+_log = logging.getLogger(__name__)
+
+DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
+ACK_AFTER = 0.010  # seconds that an acknowledgement may wait for a message to travel with
+VIOLATIONS = 3  # after which a conversation is quarantined
+LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
+
+
+class Owner(Protocol):
+    """Whom the messages of a conversation are for."""
+
+    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+        """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
+
+    def relieved(self, conversation: Conversation) -> None:
+        """Something was acknowledged: there may be room to send, or nothing left to wait for."""
+
+    def finished(self, conversation: Conversation) -> None:
+        """Nothing more will be sent or received, and everything is acknowledged."""
+
+    def failed(self, conversation: Conversation) -> None:
+        """The conversation's `error` is set; nothing more will come."""
+
+
+class Engine:
+    """Plays `part` on `port`. `clock` gives seconds, `new_id` random bytes; `nonce` names this process's run.
+
+    `welcome` gives the owner of a conversation that a peer opens, or raises ConversationError to turn it away.
+    `met` is told of the first Hello of every peer.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        port: Port,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[int], bytes],
+        welcome: Callable[[Conversation], Owner],
+        met: Callable[[Peer], None],
+        lost_after: float = LOST_AFTER,
+    ) -> None:
+        self.part = part
+        self.conversations: dict[bytes, Conversation] = {}
+        self.peers = Peers(port)
+        self.counts = {"frames": 0, "malformed": 0, "duplicates": 0, "resent": 0, "refused": 0}
+        self._port, self._clock, self._new_id = port, clock, new_id
+        self._welcome, self._met, self._lost_after = welcome, met, lost_after
+        self._nonce = new_id(16)
+        self._codecs = part.codecs
+        self._resends, self._deadlines = Timetable(), Timetable()
+        self._tombs = Tombs()
+        self._owing: dict[Conversation, float] = {}
+        self._server: Peer | None = None
+        self._next_look = clock() + PING_AFTER
+
+    # -------------------------------------------------------------------------------------------- the turn
+
+    def turn(self) -> None:
+        """Do everything that can be done now."""
+        now = self._clock()
+        for address, frame in self._port.drain(DRAIN):
+            self._frame(self.peers.at(address, now), frame, now)
+        if now >= self._next_look:
+            self._look(now)
+        self._resend(now)
+        self._expire(now)
+        self._acknowledge(now)
+        self.peers.retry()
+        self.peers.flush(now)
+
+    @property
+    def due(self) -> float:
+        """When the next turn must be, if nothing arrives before."""
+        times = [self._next_look]
+        if self._owing:
+            times.append(next(iter(self._owing.values())))
+        times += [at for at in (self._resends.next, self._deadlines.next) if at is not None]
+        return min(times)
+
+    def _frame(self, peer: Peer, frame: bytes, now: float) -> None:
+        peer.heard = now
+        self.counts["frames"] += 1
+        try:
+            items = decode(frame)
+        except Malformed as problem:
+            self.counts["malformed"] += 1
+            peer.malformed += 1
+            if peer.malformed == 1:
+                _log.warning("a peer sent bytes that are not a frame: %s", problem)
+            return
+        if peer.hello is None and not any(type(item) is Hello for item in items):
+            # Somebody reconnected, or talks to us as to the process that was here before: who are you?
+            self.peers.say(peer, self.part.hello(self._nonce, answer=True))
+            return
+        for item in items:
+            if type(item) is Envelope:
+                self._envelope(peer, item, now)
+            else:
+                peer = self._control(peer, item, now)
+
+    def _control(self, peer: Peer, item: Item, now: float) -> Peer:
+        """Act on an item that is not a message; return the peer it came from, which a Hello can change."""
+        match item:
+            case Hello():
+                return self._hello(peer, item, now)
+            case Acknowledged():
+                self._acknowledged(peer, item, now)
+            case Forget():
+                self._tombs.forget(item.conversations)
+            case Ping(answer=True):
+                self.peers.say(peer, Ping(answer=False))
+            case Refused() | Ended() | Unknown():
+                self._bad_news(peer, item)
+            case Goodbye():
+                self._lose(peer, "it has left")
+            case _:
+                pass
+        return peer
+
+    # ------------------------------------------------------------------------------------------ conversations
+
+    def open(self, peer: Peer) -> Conversation:
+        """Begin a conversation with the process `peer`, which hears of it with the first message.
+
+        Whoever calls this sets the conversation's `owner`.
+        """
+        conversation = Conversation(self.part.table, self._new_id(16), now=self._clock())
+        self._adopt(conversation, peer)
+        return conversation
+
+    def _adopt(self, conversation: Conversation, peer: Peer) -> None:
+        for peering in conversation.peers:
+            peering.route = peer
+        self.conversations[conversation.id] = conversation
+        self._note_deadline(conversation)
+
+    def send(self, conversation: Conversation, step: Step, message: object) -> None:
+        """Send a message; `step` is what `conversation.allows` returned for it.
+
+        Raises:
+            PayloadError: the message does not fit its declaration; nothing has changed.
+        """
+        payload = msgspec.Raw(self._codecs[step.index].pack(message))
+        now = self._clock()
+        envelope = conversation.emit(step, payload, now=now)
+        self.peers.say(conversation.peers[step.peer].route, envelope)
+        if not conversation.watched:
+            conversation.watched = True
+            self._resends.enter(conversation.id, now + 1.0)
+        self._note_deadline(conversation)
+        self._settle(conversation)
+
+    def _envelope(self, peer: Peer, envelope: Envelope, now: float) -> None:
+        conversation = self.conversations.get(envelope.conversation)
+        if conversation is None:
+            conversation = self._admit(peer, envelope)
+            if conversation is None:
+                return None
+        table, sender = conversation.table, envelope.sender
+        if envelope.receiver != table.role or not 0 <= sender < len(table.roles) or sender == table.role:
+            return self.peers.say(peer, Unknown(envelope.conversation))
+        peering = conversation.peers[sender]
+        if peering.route is not peer:  # somebody else's conversation: answered as if there were none
+            return self.peers.say(peer, Unknown(envelope.conversation))
+        acked = peering.acked
+        try:
+            if envelope.seq > peering.received and table.sends(sender, envelope.label):
+                envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
+            elif envelope.seq <= peering.received:
+                self.counts["duplicates"] += 1
+            conversation.owner.arrived(conversation, envelope)
+        except (RemoteViolation, PayloadError) as problem:
+            self.refuse(conversation, sender, envelope, problem)
+        if peering.acked > acked:
+            conversation.owner.relieved(conversation)
+        self._note_deadline(conversation)
+        self._settle(conversation, now)
+        return None
+
+    def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
+        """Return the new conversation that an envelope opens; None, and an answer, when it opens none."""
+        id = envelope.conversation  # noqa: A001
+        answer = self._tombs.answer(id, self.part.table.role, envelope.sender)
+        if answer is None and (envelope.policy is None or len(id) != 16):
+            answer = Unknown(id)
+        if answer is None and envelope.policy != self.part.fingerprint:
+            answer = Ended(id, self.part.table.role, "aborted", [f"it plays another version of {self.part.policy}"])
+        if answer is None:
+            conversation = Conversation(self.part.table, id, now=self._clock())
+            try:
+                conversation.owner = self._welcome(conversation)
+            except ConversationError as refusal:
+                answer = ended(conversation, refusal)
+            else:
+                self._adopt(conversation, peer)
+                return conversation
+        self.peers.say(peer, answer)
+        return None
+
+    def refuse(
+        self,
+        conversation: Conversation,
+        sender: int,
+        envelope: Envelope | None,
+        problem: RemoteViolation | PayloadError,
+    ) -> None:
+        """Tell a role that its message was refused; after the third time, set the conversation aside."""
+        self.counts["refused"] += 1
+        seq = 0
+        if isinstance(problem, PayloadError):
+            conversation.violations += 1
+        if envelope is not None:
+            seq = envelope.seq
+            conversation.skip(envelope)
+        _log.warning("%s refused a message: %s", self.part.role, problem)
+        item = Refused(
+            conversation.id, conversation.table.role, sender, seq, problem.label, str(problem).partition("\n")[0]
+        )
+        self.peers.say(conversation.peers[sender].route, item)
+        if conversation.violations >= VIOLATIONS:
+            peer = conversation.table.roles[sender]
+            last = str(problem).partition("\n")[0]
+            self.fail(conversation, Quarantined(peer, conversation.violations, last), tell=True)
+
+    def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
+        """End a conversation early, and `tell` the other roles."""
+        if conversation.error is not None and conversation.id not in self.conversations:
+            return
+        error.conversation = conversation.id.hex()
+        conversation.error = error
+        self.conversations.pop(conversation.id, None)
+        self._owing.pop(conversation, None)
+        item = ended(conversation, error)
+        self._tombs.bury(conversation, item, self._clock())
+        if tell:
+            for peer in _routes(conversation):
+                self.peers.say(peer, item)
+        conversation.owner.failed(conversation)
+
+    def finish(self, conversation: Conversation) -> None:
+        """Put away a conversation in which nothing more will be sent or received."""
+        if self.conversations.pop(conversation.id, None) is None:
+            return
+        self._acknowledge_one(conversation)
+        self._owing.pop(conversation, None)
+        self._tombs.bury(conversation, None, self._clock())
+        for peer in _routes(conversation):
+            last = peer.batch[-1] if peer.batch else None
+            if type(last) is Forget:
+                last.conversations.append(conversation.id)
+            else:
+                self.peers.say(peer, Forget([conversation.id]))
+        conversation.owner.finished(conversation)
+
+    def _settle(self, conversation: Conversation, now: float | None = None) -> None:
+        """After any change: finish what is done, and remember what has to be acknowledged."""
+        if conversation.done:
+            self.finish(conversation)
+        elif now is not None and conversation not in self._owing and any(p.owes_ack for p in conversation.peers):
+            self._owing[conversation] = now + ACK_AFTER
+
+    def settle(self, conversation: Conversation) -> None:
+        """Look at a conversation again after its owner took a kept message."""
+        for role, peering in enumerate(conversation.peers):
+            if peering.full:
+                peering.full = False
+                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
+                self.peers.say(peering.route, item)
+        self._note_deadline(conversation)
+        self._settle(conversation, self._clock())
+
+    def probe(self, conversation: Conversation) -> None:
+        """Ask the other roles whether they still know a conversation: one that does not will say so."""
+        for role, peering in enumerate(conversation.peers):
+            if role != conversation.table.role and (peering.sent or peering.received):
+                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received)
+                self.peers.say(peering.route, item)
+
+    # ----------------------------------------------------------------------------------------- bad news
+
+    def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown) -> None:
+        conversation = self.conversations.get(item.conversation)
+        if conversation is None or all(p.route is not peer for p in conversation.peers):
+            return
+        role = conversation.table.roles[1 - conversation.table.role] if len(conversation.peers) == 2 else "a peer"
+        match item:
+            case Unknown():
+                self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
+            case Refused():
+                self.fail(conversation, Aborted(f"it refused {item.label}: {item.reason}", by=role), tell=True)
+            case Ended():
+                self.fail(conversation, error_of(item, role), tell=False)
+
+    # ------------------------------------------------------------------------------------------- peers
+
+    def connect(self) -> None:
+        """Say Hello to whoever listens: the first thing that an end that does not listen does."""
+        self._server = self.peers.at(LISTENER, self._clock())
+        self.peers.say(self._server, self.part.hello(self._nonce, answer=True))
+
+    def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
+        if hello.answer:
+            self.peers.say(peer, self.part.hello(self._nonce, answer=False))
+        before = self.peers.by_nonce(hello.nonce)
+        if before is not None:
+            if before is not peer:  # the same process on a new connection
+                self.peers.drop(peer)
+                self.peers.move(before, peer.address)
+                before.batch += peer.batch
+            before.gone, before.heard = False, now
+            if hello.answer:
+                self._resume(before)
+            return before
+        if peer.hello is not None:
+            self._lose_conversations(peer, "it was restarted")
+        peer.hello, peer.gone = hello, False
+        self._met(peer)
+        return peer
+
+    def _resume(self, peer: Peer) -> None:
+        """After a reconnection: what was under way may be lost, and the other side may have dropped conversations."""
+        for conversation in tuple(self.conversations.values()):
+            for role, peering in enumerate(conversation.peers):
+                if peering.route is peer and role != conversation.table.role:
+                    conversation.hasten(role)
+                    if peering.unacked:
+                        self._resends.enter(conversation.id, 0.0)
+                    self.probe(conversation)
+
+    def _look(self, now: float) -> None:
+        """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
+        self._next_look = now + PING_AFTER
+        self._tombs.clear(now)
+        if self._server is not None:
+            self.peers.ask(now)
+        for peer in self.peers:
+            if now - peer.heard >= self._lost_after:
+                self._lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
+
+    def _lose(self, peer: Peer, why: str) -> None:
+        if peer.hello is not None:
+            self._lose_conversations(peer, why)
+            peer.hello = None
+        if peer is not self._server:
+            self.peers.drop(peer)
+
+    def _lose_conversations(self, peer: Peer, why: str) -> None:
+        role = peer.hello.plays[0].role if peer.hello and peer.hello.plays else "the peer"
+        for conversation in tuple(self.conversations.values()):
+            if any(peering.route is peer for peering in conversation.peers):
+                self.fail(conversation, PeerLost(role, why), tell=False)
+
+    def leave(self) -> None:
+        """Tell every peer that this process goes, and send what is queued."""
+        for peer in self.peers:
+            self.peers.say(peer, Goodbye())
+        self.peers.flush(self._clock())
+
+    # ---------------------------------------------------------------------- acknowledgements and time
+
+    def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
+        conversation = self.conversations.get(item.conversation)
+        if conversation is None:
+            answer = self._tombs.answer(item.conversation, self.part.table.role, item.sender)
+            if answer is None:
+                self.peers.say(peer, Unknown(item.conversation))
+            elif type(answer) is Ended:
+                self.peers.say(peer, answer)
+            return
+        if not 0 <= item.sender < len(conversation.peers) or conversation.peers[item.sender].route is not peer:
+            return
+        conversation.acknowledge(item.sender, item.upto, now=now)
+        if item.room and conversation.peers[item.sender].unacked:
+            conversation.hasten(item.sender)
+            self._resends.enter(conversation.id, 0.0)
+        conversation.owner.relieved(conversation)
+        self._settle(conversation)
+
+    def _acknowledge(self, now: float) -> None:
+        """Acknowledge what no message has acknowledged: at once where a frame goes anyway, else after 10 ms."""
+        for conversation, due in tuple(self._owing.items()):
+            if now >= due or any(p.owes_ack and p.route.batch for p in conversation.peers):
+                self._acknowledge_one(conversation)
+            elif any(p.owes_ack for p in conversation.peers):
+                continue
+            del self._owing[conversation]
+
+    def _acknowledge_one(self, conversation: Conversation) -> None:
+        for role, peering in enumerate(conversation.peers):
+            if peering.owes_ack:
+                peering.owes_ack = False
+                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received)
+                self.peers.say(peering.route, item)
+
+    def _resend(self, now: float) -> None:
+        for id in self._resends.due(now):  # noqa: A001
+            conversation = self.conversations.get(id)
+            if conversation is None:
+                continue
+            for envelope in conversation.resend(now):
+                self.counts["resent"] += 1
+                self.peers.say(conversation.peers[envelope.receiver].route, envelope)
+            again = conversation.resend_at
+            conversation.watched = again is not None
+            if again is not None:
+                self._resends.enter(id, again)
+
+    def _note_deadline(self, conversation: Conversation) -> None:
+        deadline = conversation.deadline
+        if deadline is not None:
+            self._deadlines.enter(conversation.id, deadline)
+
+    def _expire(self, now: float) -> None:
+        for id in self._deadlines.due(now):  # noqa: A001
+            conversation = self.conversations.get(id)
+            if conversation is not None and (late := conversation.expire(now)):
+                self.fail(conversation, late[0], tell=True)
+
+
+def _routes(conversation: Conversation) -> Iterator[Peer]:
+    """Yield every process that has heard of the conversation, once."""
+    met = {p.route: None for role, p in enumerate(conversation.peers) if role != conversation.table.role}
+    return iter([route for route in met if route is not None])

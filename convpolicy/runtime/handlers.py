@@ -1,0 +1,91 @@
+"""Handlers: functions from a message to the messages it sends, and how they are called.
+
+A handler may return nothing, one message or a list of them, or yield them; it may be async. A plain function
+runs at once, in the turn of the loop in which its message arrived; an async one runs as a task. Either way, what
+it yields waits while the peer's credit is spent.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
+
+from convpolicy.errors import ServiceError
+
+__all__ = ["Handler", "Register"]
+
+M = TypeVar("M")
+S = TypeVar("S")
+P = ParamSpec("P")
+
+
+class Register(Protocol[M, S]):
+    """The decorator that `service.on(Message)` returns: it gives the function back as it is."""
+
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[M, P], AsyncIterator[S]], /
+    ) -> Callable[Concatenate[M, P], AsyncIterator[S]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[M, P], Iterator[S]], /
+    ) -> Callable[Concatenate[M, P], Iterator[S]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[M, P], Awaitable[S | list[S] | None]], /
+    ) -> Callable[Concatenate[M, P], Awaitable[S | list[S] | None]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[Concatenate[M, P], S | list[S] | None], /
+    ) -> Callable[Concatenate[M, P], S | list[S] | None]: ...
+    def __call__(self, handler: Any, /) -> Any:
+        """Register the handler."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function: how many parameters it takes, and how often it is tried."""
+
+    function: Callable[..., object]
+    takes_conversation: bool
+    attempts: int
+
+    @classmethod
+    def of(cls, function: Callable[..., object], label: str, attempts: int) -> Handler:
+        """Look at a function.
+
+        Raises:
+            ServiceError: it takes other parameters than a message, or a message and a conversation.
+        """
+        try:
+            parameters = [
+                p
+                for p in inspect.signature(function).parameters.values()
+                if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+            ]
+        except (TypeError, ValueError) as problem:
+            raise ServiceError(f"the handler of {label} is not a function: {function!r}") from problem
+        if len(parameters) not in (1, 2):
+            name = getattr(function, "__name__", repr(function))
+            raise ServiceError(
+                f"{name}, the handler of {label}, takes {len(parameters)} parameters.\n"
+                f"  Give it one, the message, or two, the message and the conversation."
+            )
+        return cls(function, len(parameters) == 2, attempts)
+
+
+def replies(result: object) -> Iterable[object] | None:
+    """Return the messages in what a plain handler returned; None when the result has to be awaited.
+
+    A message may itself be a tuple or a mapping, so only lists and generators are taken apart.
+    """
+    if result is None:
+        return ()
+    if inspect.isgenerator(result) or isinstance(result, list):
+        return cast("Iterable[object]", result)
+    if inspect.isasyncgen(result) or inspect.isawaitable(result):
+        return None
+    return (result,)

@@ -1,0 +1,74 @@
+"""What a process needs to play one role of one policy: the compiled machine and the payload codecs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from convpolicy.errors import ConvPolicyError, PolicyMismatch, WiringError, one_of
+from convpolicy.machine import Machine
+from convpolicy.policy.model import Label, Policy
+from convpolicy.table import Table
+from convpolicy.verify.graph import graph_of
+from convpolicy.wire.frame import VERSION, Hello, Plays
+from convpolicy.wire.payload import PayloadCodec
+
+__all__ = ["Part"]
+
+
+class Part:
+    """A role of a policy, ready to be played.
+
+    `codecs` has one codec for each label index; `sends` and `receives` map the labels of this role's messages.
+    """
+
+    def __init__(self, policy: Policy, machine: Machine) -> None:
+        self.policy, self.role = policy.name, machine.role
+        self.machine, self.table = machine, Table(machine)
+        self.fingerprint = self.table.fingerprint
+        carried = graph_of(policy).labels
+        self.codecs = tuple(PayloadCodec.of(carried[symbol]) for symbol in machine.symbols)
+        self.sends: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.sender == self.role}
+        self.receives: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.receiver == self.role}
+        self._text = policy.canonical
+
+    def hello(self, nonce: bytes, *, answer: bool) -> Hello:
+        """Return what this side says first on a connection."""
+        labels = [str(symbol) for symbol in self.machine.symbols]
+        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels)
+        return Hello(VERSION, nonce, [plays], answer)
+
+    def mismatch(self, hello: Hello, where: str) -> ConvPolicyError | None:
+        """Return why the process that said `hello` cannot be talked to, or None when it can."""
+        if hello.version != VERSION:
+            return WiringError(
+                f"the process at {where} speaks version {hello.version} of the wire format, this one {VERSION}.\n"
+                "  Install the same version of convpolicy on both sides."
+            )
+        same = [plays for plays in hello.plays if plays.policy == self.policy]
+        if not same:
+            names = one_of(f"{plays.role} of {plays.policy}" for plays in hello.plays)
+            return WiringError(
+                f"the process at {where} plays {names}, and nothing of {self.policy}.\n  Check the address."
+            )
+        if all(plays.fingerprint != self.fingerprint for plays in same):
+            return PolicyMismatch(
+                self.policy, self.fingerprint.hex(), same[0].fingerprint.hex(), _difference(self._text, same[0].text)
+            )
+        if all(plays.role == self.role for plays in same):
+            return WiringError(
+                f"the process at {where} plays {self.role} of {self.policy} too: there is nobody to talk to.\n"
+                "  Connect to a process that plays another role."
+            )
+        return None
+
+
+def _difference(ours: str, theirs: str) -> str:
+    """Return the first place where two canonical forms differ, with a few words around it."""
+    mine, other = ours.split(), theirs.split()
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, mine, other, autojunk=False).get_opcodes():
+        if tag != "equal":
+            around = " ".join(mine[max(0, a - 4) : a])
+            left, right = " ".join(mine[a:b]) or "nothing", " ".join(other[c:d]) or "nothing"
+            return f"after `{around}` ours has `{left}`, theirs has `{right}`"
+    return "they differ in their canonical forms"

@@ -1,0 +1,118 @@
+"""Joining conversations from code: one with `join`, many over one connection with a `Player`."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from convpolicy.conversation import Conversation
+from convpolicy.errors import Aborted, WiringError
+from convpolicy.link.port import Link
+from convpolicy.runtime.endpoint import Endpoint
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.script import Script
+
+__all__ = ["Joining", "Player"]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", covariant=True)
+
+
+class Player(Generic[Sends, Receives]):
+    """Plays a role in any number of conversations over one connection.
+
+    `async with policy.player(Buyer, via=link) as buyer:` connects; `async with buyer.join() as conversation:`
+    then takes part in one conversation, and many may be open at once. A role that does not send first listens,
+    and `join` waits for a conversation that the other side opens.
+    """
+
+    def __init__(
+        self, part: Part, via: Link, *, opens: bool, timeout: float = 10.0, lost_after: float = LOST_AFTER
+    ) -> None:
+        self._opens, self._timeout = opens, timeout
+        self._opened: asyncio.Queue[Script[Sends, Receives]] = asyncio.Queue()
+        self._endpoint = Endpoint(part, via, listen=not opens, welcome=self._welcome, lost_after=lost_after)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def start(self) -> None:
+        """Open the link, and wait for the other side when this one connects.
+
+        Raises:
+            NotReachable: nobody answered in time.
+            PolicyMismatch: the other side runs another version of the policy.
+            WiringError: the other side does not play another role of this policy.
+            LinkError: the address cannot be used.
+        """
+        await self._endpoint.start(timeout=self._timeout)
+
+    def close(self) -> None:
+        """Close the link. Conversations that are still open are over, at every role."""
+        self._endpoint.close()
+
+    @property
+    def url(self) -> str:
+        """The address, with the port that was taken where 0 was asked for."""
+        return self._endpoint.url
+
+    def join(self) -> Joining[Sends, Receives]:
+        """Take part in one conversation: `async with player.join() as conversation:`."""
+        return Joining(self, close=False)
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts since the start, and how many conversations are open."""
+        return self._endpoint.statistics()
+
+    def _welcome(self, conversation: Conversation) -> Script[Sends, Receives]:
+        if self._opens:
+            raise Aborted(f"{conversation.role} opens conversations and answers none", by=conversation.role)
+        script = Script[Sends, Receives](self._endpoint, conversation)
+        self._opened.put_nowait(script)
+        return script
+
+    async def script(self) -> Script[Sends, Receives]:
+        """Begin a conversation, or wait for one to be opened."""
+        if not self._opens:
+            return await self._opened.get()
+        peer = await self._endpoint.peer()
+        return Script(self._endpoint, self._endpoint.begin(peer))
+
+
+class Joining(Generic[Sends, Receives]):
+    """What `join` returns: `async with` it to take part in one conversation."""
+
+    def __init__(self, player: Player[Sends, Receives], *, close: bool) -> None:
+        self._player, self._close = player, close
+        self._script: Script[Sends, Receives] | None = None
+
+    async def __aenter__(self) -> Script[Sends, Receives]:
+        if self._script is not None:
+            raise WiringError("this conversation was joined already.\n  Call join() again for another one.")
+        if self._close:
+            await self._player.start()
+        try:
+            self._script = await self._player.script()
+        except BaseException:
+            if self._close:
+                self._player.close()
+            raise
+        return self._script
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._script is not None:
+                await self._script.leave(error)
+        finally:
+            if self._close:
+                self._player.close()

@@ -1,0 +1,220 @@
+"""A script plays a role in one conversation: it says when it sends, and asks for what it wants to receive.
+
+What arrives waits, in order, until it is asked for, and only then does the role's state move. So what a script
+may do depends on what it has done, never on how fast the network was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Generic, TypeVar, cast, overload
+
+from convpolicy.conversation import Conversation, Envelope, Received, name_of
+from convpolicy.errors import LocalViolation, RemoteViolation, Unfinished, one_of
+from convpolicy.policy.model import Label, Role
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.endpoint import Endpoint
+
+__all__ = ["Script"]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", covariant=True)
+M = TypeVar("M")
+N = TypeVar("N")
+
+PROBE_AFTER = 5.0  # seconds of waiting after which the other roles are asked whether they are still there
+
+
+class Script(Dialogue[Sends], Generic[Sends, Receives]):
+    """A conversation that is played step by step: `send`, `receive`, `async for`, `abort`."""
+
+    __slots__ = ("_changed",)
+
+    def __init__(self, endpoint: Endpoint, conversation: Conversation) -> None:
+        super().__init__(endpoint, conversation)
+        conversation.owner = self
+        self._changed = asyncio.Event()
+
+    # -------------------------------------------------------------------- what the engine tells its owner
+
+    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+        """Keep what has come until it is asked for."""
+        conversation.accept(envelope)
+        self._changed.set()
+
+    def relieved(self, conversation: Conversation) -> None:
+        """There may be room to send."""
+        del conversation
+        self._changed.set()
+
+    def finished(self, conversation: Conversation) -> None:
+        """Everything is said and acknowledged."""
+        del conversation
+        self._changed.set()
+
+    def failed(self, conversation: Conversation) -> None:
+        """Nothing more will come."""
+        del conversation
+        self._changed.set()
+
+    # ------------------------------------------------------------------------------------------- sending
+
+    async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
+        """Send a message; wait while the peer's credit is spent.
+
+        Raises:
+            LocalViolation: the policy does not allow it now. Nothing has left the process.
+            PayloadError: it does not fit its declaration. Nothing has left the process.
+            ConversationError: the conversation has ended early.
+        """
+        self._endpoint.check()
+        conversation = self._conversation
+        while True:
+            step = conversation.allows(name_of(message), None if to is None else to.name)
+            if conversation.room(step.peer):
+                return self._endpoint.say(conversation, step, message)
+            await self._change()
+
+    # ----------------------------------------------------------------------------------------- receiving
+
+    @overload
+    async def receive(self, *, timeout: float | None = None) -> Receives: ...
+    @overload
+    async def receive(self, message: type[M], /, *, timeout: float | None = None) -> M: ...
+    @overload
+    async def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
+    @overload
+    async def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any: ...
+
+    async def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
+        """Return the next message of these classes, or the next of any; other legal messages are kept for later.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds. Nothing is lost by it, nor by cancelling.
+            LocalViolation: none of them can come any more, or this role must send first.
+            ConversationError: the conversation has ended early.
+        """
+        self._endpoint.check()
+        wanted = {m.name if isinstance(m, Label) else m.__name__ for m in messages} or None
+        self._ensure_receivable(wanted)
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    received = self._take(wanted)
+                    if received is not None:
+                        return received.payload
+                    self._ensure_possible(wanted)
+                    await self._change()
+        except TimeoutError:
+            raise TimeoutError(
+                f"no {one_of(wanted or ('message',))} came within {timeout:g} s; {self._conversation.describe()}"
+            ) from None
+
+    def __aiter__(self) -> AsyncIterator[Receives]:
+        return self._messages()
+
+    async def _messages(self) -> AsyncIterator[Receives]:
+        """Yield messages until nothing more can be received without sending first."""
+        self._endpoint.check()
+        while True:
+            received = self._take(None)
+            if received is not None:
+                yield cast("Receives", received.payload)
+            elif self._conversation.error is not None:
+                raise self._conversation.error
+            elif not self._conversation.awaits:
+                return
+            else:
+                await self._change()
+
+    def _take(self, wanted: set[str] | None) -> Received | None:
+        conversation = self._conversation
+        try:
+            received = conversation.take(wanted, now=asyncio.get_running_loop().time())
+        except RemoteViolation as violation:
+            sender = conversation.table.roles.index(violation.peer)
+            self._endpoint.engine.refuse(conversation, sender, None, violation)
+            self._endpoint.wake()
+            return self._take(wanted)
+        if received is not None:
+            self._endpoint.engine.settle(conversation)
+            self._endpoint.wake()
+        return received
+
+    def _ensure_receivable(self, wanted: set[str] | None) -> None:
+        receives = self._endpoint.part.receives
+        for label in wanted or ():
+            if label not in receives:
+                raise self._violation(f"{self.role} never receives {label}", label)
+
+    def _ensure_possible(self, wanted: set[str] | None) -> None:
+        conversation = self._conversation
+        if conversation.error is not None:
+            raise conversation.error
+        if wanted is None:
+            if not conversation.awaits:
+                raise self._violation(f"{self.role} cannot receive anything now", "a message")
+        elif (why := conversation.hopeless(wanted)) is not None:
+            raise self._violation(f"{self.role} waits for {one_of(wanted)}, but {why}", one_of(wanted))
+
+    def _violation(self, problem: str, attempted: str) -> LocalViolation:
+        conversation = self._conversation
+        return LocalViolation(
+            problem,
+            role=self.role,
+            state=conversation.describe(),
+            attempted=attempted,
+            allowed=tuple(move.words for move in conversation.moves()),
+            history=conversation.history,
+        )
+
+    async def _change(self) -> None:
+        """Wait until something has happened; while nothing does, ask the other roles whether they are there."""
+        self._changed.clear()
+        probe = asyncio.get_running_loop().call_later(PROBE_AFTER, self._ask)
+        try:
+            await self._changed.wait()
+        finally:
+            probe.cancel()
+
+    def _ask(self) -> None:
+        if self._conversation.error is None:
+            self._endpoint.engine.probe(self._conversation)
+            self._endpoint.wake()
+            self._changed.set()
+
+    # ------------------------------------------------------------------------------------------- leaving
+
+    async def leave(self, error: BaseException | None = None) -> None:
+        """End this role's part: wait until everything is acknowledged, or give up what is not finished.
+
+        Raises:
+            Unfinished: something is still owed, and no exception is on its way already (`error`).
+            ConversationError: the conversation ended early, and nobody has been told yet.
+        """
+        conversation = self._conversation
+        if conversation.error is not None:
+            if error is None:
+                raise conversation.error
+            return
+        if error is not None:
+            self.abort(f"{self.role} stopped: {type(error).__name__}")
+        elif not conversation.final:
+            owes = conversation.owes
+            history = conversation.history
+            self.abort(f"{self.role} left the conversation" + (f", still owing {one_of(owes)}" if owes else ""))
+            if owes:
+                raise Unfinished(self.role, owes, history)
+        else:
+            await self._acknowledged()
+
+    async def _acknowledged(self) -> None:
+        """Wait until the peers have everything. The engine notices when they are gone, and sets the error."""
+        conversation = self._conversation
+        while conversation.error is None and any(peer.unacked for peer in conversation.peers):
+            await self._change()
+        if conversation.error is not None:
+            raise conversation.error
+        self._endpoint.engine.finish(conversation)
+        self._endpoint.wake()

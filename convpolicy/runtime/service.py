@@ -1,0 +1,321 @@
+"""A service plays one role in many conversations at once: a handler for each message that the role receives.
+
+A handler that raises ends its own conversation and no other; it may be tried again first, when it has not said
+anything yet. Handlers of one conversation that await can overlap, as the policy's parallel branches do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+from convpolicy.conversation import Conversation, Envelope, Received, name_of
+from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
+from convpolicy.link.port import Link
+from convpolicy.policy.model import Label
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.endpoint import Endpoint
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.handlers import Handler, Register, replies
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.running import run_until_signal
+
+__all__ = ["Service"]
+
+_log = logging.getLogger(__name__)
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", contravariant=True)
+M = TypeVar("M")
+S = TypeVar("S")
+
+RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
+
+
+class Service(Generic[Sends, Receives]):
+    """Plays a role by handlers: `@service.on(Order)`, then `service.run(via=Bus("tcp://*:5555"))`."""
+
+    def __init__(self, part: Part, *, opens: bool) -> None:
+        self.part = part
+        self._opens = opens
+        self._handlers: dict[str, Handler] = {}
+        self._actor: _Actor | None = None
+
+    @property
+    def role(self) -> str:
+        """The role that the service plays."""
+        return self.part.role
+
+    def on(self: Service[S, M], message: type[M] | Label, *, attempts: int = 1) -> Register[M, S]:
+        """Register the handler of a message: `@seller.on(Order)`.
+
+        `attempts` is how often a handler that raises is tried before its conversation is aborted; it is tried
+        again only while it has not sent anything.
+
+        Raises:
+            ServiceError: the role never receives the message, or it has a handler already.
+        """
+        label = message.name if isinstance(message, Label) else message.__name__
+        if label not in self.part.receives:
+            raise ServiceError(
+                f"{self.role} never receives {label} in {self.part.policy}.\n"
+                f"  It receives {one_of(self.part.receives)}."
+            )
+        if label in self._handlers:
+            raise ServiceError(f"{self.role} has a handler for {label} already.\n  Remove one of the two.")
+
+        def register(handler: Callable[..., Any], /) -> Any:
+            self._handlers[label] = Handler.of(handler, label, attempts)
+            return handler
+
+        return cast("Register[M, S]", register)
+
+    def ensure_complete(self) -> None:
+        """Raise `ServiceError` while a message that the role can receive has no handler."""
+        missing = [label for label in self.part.receives if label not in self._handlers]
+        if missing:
+            raise ServiceError(
+                f"{self.role} of {self.part.policy} has no handler for {one_of(missing, word='and')}.\n"
+                f"  It receives {one_of(self.part.receives, word='and')}: give each a handler with "
+                f"`@service.on({missing[0]})`."
+            )
+
+    async def start(self, via: Link, *, timeout: float = 10.0, lost_after: float = LOST_AFTER) -> Playing[Sends]:
+        """Start playing, and return what is needed to open conversations and to stop.
+
+        Raises:
+            ServiceError: a message has no handler.
+            LinkError: the address cannot be used, or nobody answered.
+        """
+        self.ensure_complete()
+        actor = _Actor(self._handlers)
+        endpoint = Endpoint(self.part, via, listen=not self._opens, welcome=actor.welcome, lost_after=lost_after)
+        actor.endpoint = endpoint
+        await endpoint.start(timeout=timeout)
+        return Playing(endpoint, actor)
+
+    async def serve(self, via: Link, *, drain: float = 5.0, started: Callable[[str], None] | None = None) -> None:
+        """Play until the task is cancelled; then let open conversations finish for `drain` seconds.
+
+        `started` is called with the address once the service listens. Raises as `start` does.
+        """
+        playing = await self.start(via)
+        if started is not None:
+            started(playing.url)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await playing.stop(drain=drain)
+
+    def run(self, via: Link, *, drain: float = 5.0, started: Callable[[str], None] | None = None) -> None:
+        """Play until SIGINT or SIGTERM, then end cleanly; a second signal ends at once. See `serve`."""
+        run_until_signal(lambda: self.serve(via, drain=drain, started=started))
+
+
+class Playing(Generic[Sends]):
+    """A service that runs: open conversations with `open`, end with `stop`."""
+
+    def __init__(self, endpoint: Endpoint, actor: _Actor) -> None:
+        self._endpoint, self._actor = endpoint, actor
+
+    @property
+    def url(self) -> str:
+        """The address, with the port that was taken where 0 was asked for."""
+        return self._endpoint.url
+
+    async def open(self, message: Sends) -> Dialogue[Sends]:
+        """Begin a conversation by sending its first message. Raises as `Dialogue.tell` does."""
+        peer = await self._endpoint.peer()
+        dialogue = self._actor.begin(peer)
+        dialogue.tell(message)
+        return dialogue
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts since the start, and how many conversations are open."""
+        return self._endpoint.statistics()
+
+    async def stop(self, *, drain: float = 5.0) -> None:
+        """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close."""
+        await self._actor.stop(drain)
+        self._endpoint.close()
+
+
+class _Actor:
+    """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
+
+    def __init__(self, handlers: dict[str, Handler]) -> None:
+        self.endpoint: Endpoint
+        self._handlers = handlers
+        self._dialogues: dict[bytes, Dialogue[Any]] = {}
+        self._paused: dict[bytes, Iterator[object]] = {}
+        self._tasks: dict[asyncio.Task[None], Conversation] = {}
+        self._rooms: dict[bytes, asyncio.Event] = {}
+        self._draining = False
+
+    # -------------------------------------------------------------------------------- owning conversations
+
+    def welcome(self, conversation: Conversation) -> _Actor:
+        """Own a conversation that a peer opens."""
+        if self._draining:
+            raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
+        return self
+
+    def begin(self, peer: Peer) -> Dialogue[Any]:
+        """Begin a conversation with a process."""
+        conversation = self.endpoint.begin(peer)
+        conversation.owner = self
+        return self._dialogue(conversation)
+
+    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+        """Take the message, and whatever it makes possible."""
+        received = conversation.receive(envelope)
+        if type(received) is Received:
+            self._handle(conversation, received)
+            self._more(conversation)
+
+    def _more(self, conversation: Conversation) -> None:
+        while (kept := conversation.take()) is not None:
+            self._handle(conversation, kept)
+
+    def relieved(self, conversation: Conversation) -> None:
+        """Go on with a handler that had to wait for credit."""
+        room = self._rooms.pop(conversation.id, None)
+        if room is not None:
+            room.set()
+        waiting = self._paused.pop(conversation.id, None)
+        if waiting is not None:
+            self._guard(conversation, lambda: self._drive(conversation, waiting))
+
+    def finished(self, conversation: Conversation) -> None:
+        """Forget a conversation that is over."""
+        self._dialogues.pop(conversation.id, None)
+
+    def failed(self, conversation: Conversation) -> None:
+        """Stop what is running for a conversation that has ended early."""
+        _log.info("conversation %s ended early: %s", conversation.id.hex(), conversation.error)
+        self._paused.pop(conversation.id, None)
+        self._rooms.pop(conversation.id, None)
+        self._dialogues.pop(conversation.id, None)
+        for task, of in tuple(self._tasks.items()):
+            if of is conversation:
+                task.cancel()
+
+    # -------------------------------------------------------------------------------------- calling handlers
+
+    def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+        handler = self._handlers[received.label]
+        sent = _sent(conversation)
+        try:
+            result = self._call(handler, conversation, received.payload)
+            messages = replies(result)
+            if messages is None:
+                self._run(conversation, received, attempt, result)
+            else:
+                self._drive(conversation, iter(messages))
+        except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
+            self._failed(conversation, received, attempt, problem, said=_sent(conversation) != sent)
+
+    def _call(self, handler: Handler, conversation: Conversation, message: object) -> object:
+        if not handler.takes_conversation:
+            return handler.function(message)
+        return handler.function(message, self._dialogue(conversation))
+
+    def _dialogue(self, conversation: Conversation) -> Dialogue[Any]:
+        dialogue = self._dialogues.get(conversation.id)
+        if dialogue is None:
+            dialogue = self._dialogues[conversation.id] = Dialogue[Any](self.endpoint, conversation)
+        return dialogue
+
+    def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
+        """Send what a handler yields, until it ends or the peer's credit is spent."""
+        for message in messages:
+            step = conversation.allows(name_of(message))
+            self.endpoint.say(conversation, step, message)
+            if not conversation.room(step.peer):
+                self._paused[conversation.id] = messages
+                return
+
+    def _guard(self, conversation: Conversation, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as problem:  # noqa: BLE001
+            self._give_up(conversation, "a message", problem)
+
+    def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
+        """Run an async handler as a task."""
+        sent = _sent(conversation)
+
+        async def work() -> None:
+            try:
+                if inspect.isasyncgen(result):
+                    await self._follow(conversation, result)
+                else:
+                    await self._reply(conversation, await cast("Any", result))
+            except Exception as problem:  # noqa: BLE001
+                said = _sent(conversation) != sent
+                self._failed(conversation, received, attempt, problem, said=said)
+
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks[task] = conversation
+        task.add_done_callback(self._tasks.pop)
+
+    async def _reply(self, conversation: Conversation, result: object) -> None:
+        for message in replies(result) or ():
+            await self._say(conversation, message)
+
+    async def _follow(self, conversation: Conversation, messages: AsyncIterator[object]) -> None:
+        async for message in messages:
+            await self._say(conversation, message)
+
+    async def _say(self, conversation: Conversation, message: object) -> None:
+        step = conversation.allows(name_of(message))
+        while not conversation.room(step.peer):
+            await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
+            step = conversation.allows(name_of(message))
+        self.endpoint.say(conversation, step, message)
+        self._more(conversation)
+
+    def _failed(
+        self, conversation: Conversation, received: Received, attempt: int, problem: Exception, *, said: bool
+    ) -> None:
+        attempts = self._handlers[received.label].attempts
+        if conversation.error is not None:
+            return
+        if attempt < attempts and not said:
+            delay = RETRY_AFTER * 2 ** (attempt - 1)
+            asyncio.get_running_loop().call_later(delay, self._handle, conversation, received, attempt + 1)
+        else:
+            self._give_up(conversation, received.label, problem)
+
+    def _give_up(self, conversation: Conversation, label: str, problem: Exception) -> None:
+        if conversation.error is not None:
+            return
+        role = conversation.role
+        if not isinstance(problem, ConversationError):
+            reason = f"{role}'s handler of {label} failed ({type(problem).__name__})"
+        else:
+            reason = f"{role} broke the policy: {str(problem).partition(chr(10))[0]}"
+        _log.error("%s, conversation %s", reason, conversation.id.hex(), exc_info=problem)
+        self.endpoint.fail(conversation, Aborted(reason, by=role))
+
+    # --------------------------------------------------------------------------------------------- stopping
+
+    async def stop(self, drain: float) -> None:
+        """Let open conversations finish, for at most `drain` seconds; abort what is left."""
+        self._draining = True
+        await self.endpoint.idle(drain)
+        for conversation in tuple(self.endpoint.engine.conversations.values()):
+            role = conversation.role
+            self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _sent(conversation: Conversation) -> int:
+    return sum(peer.sent for peer in conversation.peers)

@@ -1,0 +1,65 @@
+"""What is remembered of conversations that are over, so that a late frame is answered and never acted on again.
+
+A conversation that ended well is remembered until every other role has said that it will send nothing more of
+it, or for two minutes. One that failed is remembered for two minutes, and each late frame gets the reason again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from convpolicy.conversation import Conversation
+from convpolicy.wire.frame import Acknowledged, Ended, Item
+
+__all__ = ["KEEP", "Tombs"]
+
+KEEP = 120.0  # seconds: four of the longest intervals between retransmissions
+
+
+class _Tomb:
+    __slots__ = ("at", "ended", "others", "received")
+
+    def __init__(self, received: tuple[int, ...], ended: Ended | None, at: float) -> None:
+        self.received, self.ended, self.at = received, ended, at
+        self.others = len(received) - 1
+
+
+class Tombs:
+    """The conversations that are over, oldest first."""
+
+    def __init__(self) -> None:
+        self._tombs: dict[bytes, _Tomb] = {}
+
+    def __len__(self) -> int:
+        return len(self._tombs)
+
+    def bury(self, conversation: Conversation, ended: Ended | None, now: float) -> None:
+        """Remember a conversation; `ended` is what to say of it when it failed."""
+        received = tuple(peer.received for peer in conversation.peers)
+        self._tombs[conversation.id] = _Tomb(received, ended, now)
+
+    def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
+        """Return what to say to a late frame of `sender`, or None when the conversation is not known here."""
+        tomb = self._tombs.get(id)
+        if tomb is None:
+            return None
+        if tomb.ended is not None or not 0 <= sender < len(tomb.received):
+            return tomb.ended
+        return Acknowledged(id, role, sender, tomb.received[sender])
+
+    def forget(self, ids: Iterable[bytes]) -> None:
+        """Note that one other role has nothing more to say in these conversations."""
+        for id in ids:  # noqa: A001
+            tomb = self._tombs.get(id)
+            if tomb is not None and tomb.ended is None:
+                tomb.others -= 1
+                if tomb.others <= 0:
+                    del self._tombs[id]
+
+    def clear(self, now: float) -> None:
+        """Drop what is older than two minutes."""
+        while self._tombs:
+            id, tomb = next(iter(self._tombs.items()))  # noqa: A001
+            if now - tomb.at < KEEP:
+                return
+            del self._tombs[id]

@@ -1,0 +1,149 @@
+"""The policy that users hold: the value of `policy.model`, with the verbs of the layers above it.
+
+purchase = Policy("Purchase", seq(send(Buyer, Seller, Order), …))
+purchase.check()            can it be followed?
+purchase.project(Buyer)     what does it ask of a role?
+purchase.service(Seller)    play a role in many conversations
+purchase.join(Buyer, …)     play a role in one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from convpolicy.errors import one_of
+from convpolicy.link.port import Link
+from convpolicy.machine import Direction, Machine
+from convpolicy.policy import model, scribble
+from convpolicy.policy.model import Role
+from convpolicy.runtime.blocking import BlockingJoining
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.player import Joining, Player
+from convpolicy.runtime.service import Service
+from convpolicy.show import markdown, render
+from convpolicy.verify import check as checking
+from convpolicy.verify.projection import project
+from convpolicy.verify.report import Report
+
+__all__ = ["Policy"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Policy(model.Policy):
+    """A conversation policy: who may send which message to whom, in what order.
+
+    Policies are values: immutable, hashable, and equal when they say the same, whether they were written in
+    Python or read from a file. `f"{policy:mermaid}"`, `:sequence` and `:scribble` draw it.
+
+    Raises:
+        IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
+    """
+
+    @classmethod
+    def load(cls, path: str | Path, *, protocol: str | None = None, types: Iterable[type[Any]] = ()) -> Self:
+        """Read a policy from a Scribble file; `types` are the Python classes of its messages, by name.
+
+        `protocol` names the one to read where the file has several.
+
+        Raises:
+            PolicySyntaxError: the text is not in the policy language; the error shows the place.
+            Unsupported: it uses a construct that is read but not carried out.
+            IllFormed: it makes no sense as written.
+            PolicyError: a class and the text declare different fields.
+        """
+        return cls._of(scribble.load(path, protocol, types))
+
+    @classmethod
+    def loads(cls, text: str, *, protocol: str | None = None, types: Iterable[type[Any]] = ()) -> Self:
+        """Read a policy from text. Raises as `load` does."""
+        return cls._of(scribble.loads(text, protocol, types))
+
+    @classmethod
+    def _of(cls, policy: model.Policy) -> Self:
+        return cls(policy.name, policy.body, policy.roles, policy.protocols, policy.at)
+
+    def check(self) -> Report:
+        """Decide whether every role can follow the policy. The report is true when it can; print it."""
+        return checking.check(self)
+
+    def project(self, role: Role[Any, Any]) -> Machine:
+        """Return the role's state machine.
+
+        Raises:
+            NotImplementable: the policy cannot be followed; the text is the report.
+            PolicyError: the policy has no such role.
+        """
+        return self._part(role).machine
+
+    def service(self, role: Role[S, R], /) -> Service[S, R]:
+        """Return a service that plays `role` in many conversations, once its handlers are registered.
+
+        Raises as `project` does.
+        """
+        part = self._part(role)
+        return Service(part, opens=_opens(part))
+
+    def player(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+    ) -> Player[S, R]:
+        """Return a connection over which `role` takes part in any number of conversations: `async with` it.
+
+        `timeout` is how many seconds to wait for the other side, `lost_after` after how many seconds of silence
+        it counts as gone. Raises as `project` does.
+        """
+        part = self._part(role)
+        return Player(part, via, opens=_opens(part), timeout=timeout, lost_after=lost_after)
+
+    def join(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+    ) -> Joining[S, R]:
+        """Play `role` in one conversation: `async with purchase.join(Buyer, via=link) as conversation:`.
+
+        Leaving early aborts the conversation and tells the other roles. Raises as `project` does; entering it
+        raises NotReachable, PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while
+        something is still owed.
+        """
+        return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
+
+    def join_blocking(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+    ) -> BlockingJoining[S, R]:
+        """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
+        self._part(role)
+        return BlockingJoining(lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after))
+
+    def _part(self, role: Role[Any, Any]) -> Part:
+        checking.require(self, role)
+        return _part(self, role.name, _classes(self))
+
+    def __format__(self, format: str) -> str:  # noqa: A002 - what `format()` calls it
+        return render(self, format) if format else repr(self)
+
+    def __repr__(self) -> str:
+        return f"<Policy {self.name}: {one_of((role.name for role in self.roles), word='and')}>"
+
+    def _repr_markdown_(self) -> str:
+        return markdown(self)
+
+
+def _opens(part: Part) -> bool:
+    """Return whether the role may send before it has received anything: then it goes to the others."""
+    first = part.machine.enabled(part.machine.start)
+    return any(move.direction is Direction.SEND for move in first)
+
+
+def _classes(policy: model.Policy) -> tuple[type[Any] | None, ...]:
+    return tuple(label.type for label in policy.labels)
+
+
+@lru_cache(maxsize=64)
+def _part(policy: model.Policy, role: str, classes: tuple[type[Any] | None, ...]) -> Part:
+    """Compile a role once for each policy and its payload classes, which equal policies may declare differently."""
+    del classes
+    return Part(policy, project(policy, role))
