@@ -108,6 +108,11 @@ Expand = Callable[[Any], Row[Any]]
 Ahead = Callable[[Any, str, Lane], frozenset[str]]
 
 
+# What draws a machine, by the name that follows the colon in f"{machine:table}". `convpolicy.show` reads machines
+# and so stands above them in the order of imports; when it is imported it puts its renderers here.
+drawings: dict[str, Callable[[Machine], str]] = {}
+
+
 class Machine:
     """The state machine of `role` in the policy called `policy`.
 
@@ -319,6 +324,22 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"<Machine of {self.role} in {self.policy or 'a policy'}: {self.describe(self.start)} first>"
+
+    def __format__(self, name: str) -> str:
+        """Draw the machine: `f"{machine:table}"`, `prose`, `mermaid` or `dot`; without a name it is its `repr`.
+
+        Raises:
+            ValueError: there is no such drawing; the message lists those that there are.
+        """
+        if not name:
+            return repr(self)
+        if name not in drawings:
+            raise ValueError(f"a machine cannot be shown as {name!r}; it can be shown as {one_of(drawings)}")
+        return drawings[name](self)
+
+    def _repr_markdown_(self) -> str:
+        """Show the machine in a notebook."""
+        return f"```mermaid\n{self:mermaid}\n```"
 
     def to_transitions(self, model: object = None, *, graph: bool = False) -> Any:
         """Return a `transitions` machine with the same states and moves.

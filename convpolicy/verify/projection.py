@@ -19,7 +19,7 @@ from functools import partial
 from math import prod
 
 from convpolicy.errors import PolicyError, one_of
-from convpolicy.machine import Machine, Move, Row, move_of, symbol_of
+from convpolicy.machine import Direction, Machine, Move, Row, move_of, symbol_of
 from convpolicy.policy.model import AnyRole, Policy
 from convpolicy.verify.ahead import Inside, Item, LocalState, first_receives
 from convpolicy.verify.graph import END, Graph, graph_of
@@ -150,8 +150,8 @@ class _Viewpoint:
             return
         for exchange in self._graph.exchanges.get(item, ()):
             own = move_of(self._role, exchange.symbol)
-            if own is not None:
-                yield own, exchange.target, exchange.limit
+            if own is not None:  # keeping the time is the sender's business: the receiver's clock starts elsewhere
+                yield own, exchange.target, exchange.limit if own.direction is Direction.SEND else None
 
     def _acts(self, item: Item) -> bool:
         return next(self._moves(item), None) is not None

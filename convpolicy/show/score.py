@@ -1,0 +1,117 @@
+"""What a sequence chart shows: messages, notes and frames, from a policy or from a recorded conversation.
+
+A score is a plain tree of values. `chart` draws it for a terminal, `mermaid` for everything that reads Mermaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from convpolicy.policy.model import Again, AnyRole, Call, Choice, Loop, Par, Policy, Send, Seq, Statement
+
+__all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps"]
+
+
+class Message(NamedTuple):
+    """An arrow. `note` is written behind it."""
+
+    sender: str
+    receiver: str
+    label: str
+    note: str = ""
+
+
+class Note(NamedTuple):
+    """A remark across the lifelines of these roles."""
+
+    text: str
+    roles: tuple[str, ...]
+
+
+class Frame(NamedTuple):
+    """A box: `kind` is `alt`, `par`, `loop` or `do`; a section follows another in the same box."""
+
+    kind: str
+    title: str
+    sections: tuple[tuple[Item, ...], ...]
+    roles: tuple[str, ...]
+
+
+Item = Message | Note | Frame
+
+
+class Score(NamedTuple):
+    """A whole chart: the lifelines from left to right, and what happens from top to bottom."""
+
+    roles: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+def of_steps(steps: Iterable[Sequence[str]], roles: Iterable[str] = ()) -> Score:
+    """Return the score of a conversation as it went: `(sender, receiver, label)`, and a note where there is one.
+
+    Roles that are not named in `roles` stand to the right of those that are, in the order in which they speak.
+    """
+    items = tuple(Message(*step) for step in steps)
+    seen = (role for item in items for role in (item.sender, item.receiver))
+    return Score(tuple(dict.fromkeys([*roles, *seen])), items)
+
+
+def of_policy(policy: Policy) -> Score:
+    """Return the score of a policy. A called protocol is drawn where it is first called with the same roles."""
+    names = {role: role.name for role in policy.roles}
+    writer = _Writer(policy)
+    return Score(tuple(names.values()), tuple(writer.write(policy.body, names)))
+
+
+def messages(items: Iterable[Item]) -> Iterator[Message]:
+    """Yield every message, those in frames too."""
+    for item in items:
+        if isinstance(item, Message):
+            yield item
+        elif isinstance(item, Frame):
+            for section in item.sections:
+                yield from messages(section)
+
+
+Names = Mapping[AnyRole, str]
+
+
+class _Writer:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._all = tuple(role.name for role in policy.roles)
+        self._drawn: set[tuple[str, tuple[str, ...]]] = {(policy.name, self._all)}
+
+    def write(self, statement: Statement, names: Names) -> Iterator[Item]:
+        match statement:
+            case Send(sender, receivers, label, within):
+                note = "" if within is None else f"within {within:g} s"
+                for receiver in receivers:
+                    yield Message(names[sender], names[receiver], label.name, note)
+            case Seq(steps):
+                for step in steps:
+                    yield from self.write(step, names)
+            case Choice(chooser, branches):
+                yield self._frame("alt", f"{names[chooser]} chooses", branches, names)
+            case Par(branches):
+                yield self._frame("par", "", branches, names)
+            case Loop(name, body):
+                yield self._frame("loop", name, (body,), names)
+            case Again(name):
+                yield Note(f"back to {name}", self._all)
+            case Call(name, roles):
+                yield self._call(name, tuple(names[role] for role in roles))
+
+    def _frame(self, kind: str, title: str, branches: Iterable[Statement], names: Names) -> Frame:
+        sections = tuple(tuple(self.write(branch, names)) for branch in branches)
+        return Frame(kind, title, sections, self._all)
+
+    def _call(self, name: str, roles: tuple[str, ...]) -> Item:
+        title = f"{name}({', '.join(roles)})"
+        if (name, roles) in self._drawn:
+            return Note(f"as in {title}", roles)
+        self._drawn.add((name, roles))
+        protocol = self._policy.protocol(name)
+        return self._frame("do", title, (protocol.body,), dict(zip(protocol.roles, roles, strict=True)))
