@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from convpolicy.errors import NotImplementable, Position
 from convpolicy.machine import Machine
 from convpolicy.policy.model import AnyRole, Policy, statements
 from convpolicy.verify.bounds import bounds
-from convpolicy.verify.decide import Decision, Verdict, decide, first_failure, machines_of
+from convpolicy.verify.decide import Decision, Limits, Verdict, decide, first_failure, machines_of
 from convpolicy.verify.explore import Failure
-from convpolicy.verify.findings import Finding, Found, found
-from convpolicy.verify.graph import graph_of
+from convpolicy.verify.findings import UNFAIR, Finding, Found, found
+from convpolicy.verify.fix import fix
+from convpolicy.verify.graph import Graph, graph_of
 from convpolicy.verify.report import Report
 
 __all__ = ["check", "require"]
 
 CONFIRM = 5_000  # configurations, when a rejection looks for a run that gets stuck
 COUNTED = 1_000  # states of one machine
+TRIED = 50  # changed policies, for the fixes of one report
+QUICK = Limits(acyclic=200, cyclic=200, configurations=1_000)  # when a fix is tried, before it is checked in full
+REPAIRED = 400  # positions of a policy for which fixes are tried
 
 
 def check(policy: Policy) -> Report:
@@ -54,7 +59,10 @@ def _check(policy: Policy, places: tuple[Position | None, ...]) -> Report:  # no
     graph = graph_of(policy)
     decision = decide(graph)
     machines = machines_of(graph)
-    findings = tuple(_explained(one) for one in found(decision, _stuck(decision, machines)))
+    everything = list(found(decision, _stuck(decision, machines)))
+    suffering = sorted({one.finding.role for one in everything if one.finding.role})
+    trials = _Trials()
+    findings = tuple(_explained(policy, graph, one, suffering, trials) for one in everything)
     return Report(
         policy,
         decision.verdict,
@@ -74,8 +82,33 @@ def _stuck(decision: Decision, machines: dict[str, Machine]) -> Failure | None:
     return first_failure(machines, CONFIRM)
 
 
-def _explained(one: Found) -> Finding:
-    return one.finding
+def _explained(policy: Policy, graph: Graph, one: Found, suffering: Sequence[str], trials: _Trials) -> Finding:
+    """Return the finding with a fix, where one is found; loops of others and very large policies get none."""
+    if one.finding.property == UNFAIR or graph.size > REPAIRED:
+        return one.finding
+    return replace(one.finding, fix=fix(policy, one, suffering, trials.passes))
+
+
+class _Trials:
+    """The changed policies that were tried for one report: each once, and not too many."""
+
+    def __init__(self) -> None:
+        self._known: dict[Policy, bool] = {}
+
+    def passes(self, policy: Policy) -> bool:
+        if policy not in self._known and len(self._known) < TRIED:
+            self._known[policy] = _passes(policy)
+        return self._known.get(policy, False)
+
+
+def _passes(policy: Policy) -> bool:
+    graph = graph_of(policy)
+    return _good(decide(graph, QUICK)) and _good(decide(graph))
+
+
+def _good(decision: Decision) -> bool:
+    implementable = decision.verdict is Verdict.IMPLEMENTABLE and not decision.faults
+    return implementable and decision.progress(fair=True) is True
 
 
 def _sizes(machines: Mapping[str, Machine]) -> dict[str, int | None]:

@@ -106,7 +106,7 @@ def _conflict(views: Views, view: View, entry: int, symbol: Symbol, other: Symbo
         return view.source(entry, other)
     if views.in_order:
         return None
-    able = view.reaches_within(symbol, branch_of(symbol.lane, other.lane))
+    able = view.reaches(symbol, branch_of(symbol.lane, other.lane))
     states = (state for state in view.closure(entry) if other in view.automaton.moves[state])
     return next((state for state in states if state not in able), None)
 

@@ -43,15 +43,16 @@ class By(StrEnum):
     LANES = "coherence conditions with lanes for par (tested, not proved)"
     LANES_IN_ORDER = "coherence conditions with lanes, branches of par one after the other (tested, not proved)"
     LANES_AND_EXPLORATION = "coherence conditions with lanes, and exploration up to 2 messages a channel"
-    EXPLORATION = "exploration up to 2 messages a channel (no proof)"
+    EXPLORATION = "exploration up to 2 messages a channel (no proof): more than one role may go first"
+    EXPLORATION_OF_MANY = "exploration up to 2 messages a channel (no proof): too many interleavings in a loop"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How large things may become: states of the interleaved automaton without and with loops; configurations."""
 
-    acyclic: int = 600
-    cyclic: int = 3_000
+    acyclic: int = 400
+    cyclic: int = 1_500
     configurations: int = 20_000
 
 
@@ -74,7 +75,7 @@ class Decision:
         """Return whether the policy has fair or unfair progress; None where that was not decided."""
         if not self.progress_known:
             return None
-        return not any(wait.fair is fair or not wait.fair for _, wait in self.waits)
+        return not any(not (fair and wait.looping) for _, wait in self.waits)
 
 
 def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
@@ -138,7 +139,7 @@ def _faults(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Violation
 def _waits(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
     for role in graph.roles:
         found = ((views, wait) for views in every for wait in waiting(views.of[role]))
-        first = min(found, key=lambda pair: pair[1].fair, default=None)  # a breach of fair progress before others
+        first = min(found, key=lambda pair: pair[1].looping, default=None)  # a breach of fair progress before others
         if first is not None:
             yield first
 
@@ -146,7 +147,8 @@ def _waits(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
 def _explored(graph: Graph, limits: Limits, unfit: tuple[Ineligible, ...]) -> Decision:
     failure = first_failure(machines_of(graph), limits.configurations)
     verdict = Verdict.REJECTED if failure else Verdict.EXPLORED
-    return Decision(graph, verdict, By.EXPLORATION, unfit, failure=failure, progress_known=False)
+    by = By.EXPLORATION if unfit else By.EXPLORATION_OF_MANY
+    return Decision(graph, verdict, by, unfit, failure=failure, progress_known=False)
 
 
 def machines_of(graph: Graph) -> dict[str, Machine]:

@@ -13,7 +13,7 @@ from convpolicy.errors import Position
 from convpolicy.machine import Symbol
 from convpolicy.policy.model import Choice
 from convpolicy.verify.automaton import Automaton
-from convpolicy.verify.graph import Graph
+from convpolicy.verify.graph import END, Graph
 
 __all__ = ["Divergence", "diverge"]
 
@@ -36,9 +36,11 @@ def diverge(automaton: Automaton, left: Sequence[Symbol], right: Sequence[Symbol
     ours, theirs = _next(left, common), _next(right, common)
     at = next((automaton.place(state, symbol) for symbol in (ours, theirs) if symbol), None)
     ahead = theirs or _any_other(automaton, state, ours)
-    if ours is None or ahead is None:
+    over = automaton.is_final(state) and theirs is None
+    if ours is None or (ahead is None and not over):
         return Divergence(ours, theirs, at)
-    found = _choice(automaton.terms.graph, automaton.origins(state, ours), automaton.origins(state, ahead))
+    others = automaton.origins(state, ahead) if ahead and not over else (END,)
+    found = _choice(automaton.terms.graph, automaton.origins(state, ours), others)
     if found is None:
         return Divergence(ours, theirs, at)
     position, branches = found

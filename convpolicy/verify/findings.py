@@ -19,10 +19,13 @@ from convpolicy.verify.decide import Decision, Verdict
 from convpolicy.verify.divergence import Divergence, diverge
 from convpolicy.verify.eligible import Ineligible, Rule
 from convpolicy.verify.explore import Failure
-from convpolicy.verify.progress import Waiting
+from convpolicy.verify.progress import Waiting, moves_for_certain
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
-__all__ = ["Finding", "Fix", "Found", "Severity", "found"]
+__all__ = ["FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
+
+
+FAIR, UNFAIR = "fair-progress", "unfair-progress"  # the properties of progress, as findings name them
 
 
 class Severity(StrEnum):
@@ -66,17 +69,29 @@ class Found(NamedTuple):
 
 def found(decision: Decision, stuck: Failure | None) -> Iterator[Found]:
     """Yield the findings of a decision; `stuck` is what exploration met, and goes to the first error."""
-    rest = stuck
-    for fault in decision.faults:
-        one = _ineligible(decision, fault) if isinstance(fault, Ineligible) else _violation(*fault)
-        yield _with_stuck(one, rest)
-        rest = None
-    if rest:
-        yield Found(_met(rest), None)
-    suffering = {fault[1].role for fault in decision.faults if not isinstance(fault, Ineligible)}
+    faults = [
+        _ineligible(decision, fault) if isinstance(fault, Ineligible) else _violation(*fault)
+        for fault in decision.faults
+    ]
+    for place, one in enumerate(_once_each(faults)):
+        yield _with_stuck(one, None if place else stuck)
+    if stuck and not faults:
+        yield Found(_met(stuck), None)
+    suffering = {one.finding.role for one in faults}
     for views, wait in decision.waits:
         if wait.role not in suffering:  # its own fault already explains why it waits
             yield _waiting(views, wait)
+
+
+def _once_each(faults: list[Found]) -> Iterator[Found]:
+    """Yield what is wrong once for each role and choice: a role that is lost there often breaks two conditions."""
+    known: set[tuple[str | None, int]] = set()
+    for one in faults:
+        choice = one.divergence.choice if one.divergence else None
+        key = one.finding.role, id(choice)
+        if choice is None or one.finding.property == Condition.LANES or key not in known:
+            yield one
+        known.add(key)
 
 
 def _with_stuck(one: Found, stuck: Failure | None) -> Found:
@@ -196,18 +211,28 @@ def _waiting(views: Views, wait: Waiting) -> Found:
     left += automaton.path(wait.pair[0], [source], without=wait.role)
     right += automaton.path(wait.pair[1], [wait.right], without=wait.role)
     parting = diverge(automaton, (*left, wait.symbol), right)
-    name = "unfair-progress" if wait.fair else "fair-progress"
+    name = UNFAIR if wait.looping else FAIR
     witness = TwoRuns(name, wait.role, left, right, wait.symbol)
-    if wait.fair:
+    if wait.looping:
+        witness = replace(witness, path=_round(views, wait))
         message = f"{wait.role} waits for ever if the others never come back to it"
         detail = f"it waits for {wait.symbol.label} while they may go round and round without {wait.role}"
-        at = _place_of_loop(views, wait, parting)
+        at = automaton.place(wait.right, witness.path[0])
         return Found(Finding(name, Severity.WARNING, wait.role, at, message, detail, witness), parting)
     detail = f"{_on(parting.left)} it must {_act(wait.role, wait.symbol)}; {_on(parting.right)} it receives nothing"
     message = _cannot_tell(wait.role, parting)
     return Found(Finding(name, Severity.ERROR, wait.role, parting.at, message, detail, witness), parting)
 
 
-def _place_of_loop(views: Views, wait: Waiting, parting: Divergence) -> Position | None:
-    moves = views.automaton.moves[wait.right]
-    return next((views.automaton.place(wait.right, symbol) for symbol in moves), parting.at)
+def _round(views: Views, wait: Waiting) -> tuple[Symbol, ...]:
+    """Return how the others go on without the role, until they are where they were before."""
+    view, moves = views.of[wait.role], views.automaton.moves
+    certain = moves_for_certain(view)
+    state, seen, run = wait.right, {wait.right}, list[Symbol]()
+    while True:
+        symbol = next(s for s, target in moves[state].items() if not view.mine(s) and target not in certain)
+        state = moves[state][symbol]
+        run.append(symbol)
+        if state in seen:
+            return tuple(run)
+        seen.add(state)

@@ -23,14 +23,14 @@ __all__ = ["Waiting", "moves_for_certain", "waiting"]
 class Waiting(NamedTuple):
     """`role` waits for `symbol`, which is next in the left run; in the right run, at `right`, it may never move again.
 
-    `fair` is true when it waits in vain only if the others loop for ever.
+    `looping` is true when it waits in vain only if the others loop for ever.
     """
 
     role: str
     pair: Pair
     right: int
     symbol: Symbol
-    fair: bool
+    looping: bool
 
 
 def waiting(view: View) -> Iterator[Waiting]:
@@ -38,12 +38,12 @@ def waiting(view: View) -> Iterator[Waiting]:
     able = moves_at_all(view)
     certain = moves_for_certain(view)
     pairs = list(view.pairs())
-    for fair, good in ((False, able), (True, certain)):
+    for looping, good in ((False, able), (True, certain)):
         lost = {entry: _first_outside(view, entry, good) for pair in pairs for entry in pair}
         for left, right in (side for pair in pairs for side in dict.fromkeys((pair, pair[::-1]))):
             state = lost[right]
             if state is not None and view.after(left):
-                yield Waiting(view.role, (left, right), state, next(iter(view.after(left))), fair)
+                yield Waiting(view.role, (left, right), state, next(iter(view.after(left))), looping)
 
 
 def _first_outside(view: View, entry: int, good: frozenset[int]) -> int | None:

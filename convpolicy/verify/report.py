@@ -51,7 +51,15 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
     def __str__(self) -> str:
-        return "\n".join([*self._summary(), *(line for finding in self.findings for line in _lines(self, finding))])
+        return "\n".join([*self._summary(), *self._details()])
+
+    def _details(self) -> Iterator[str]:
+        said: set[str] = set()
+        for finding in self.findings:
+            yield from _lines(self, finding)
+            if finding.fix:
+                yield f"  fix: {'as above' if finding.fix.text in said else finding.fix}"
+                said.add(finding.fix.text)
 
     def _summary(self) -> Iterator[str]:
         name = self.policy.name
@@ -123,8 +131,6 @@ def _lines(report: Report, finding: Finding) -> Iterator[str]:
         first, *others = finding.witness.lines()
         yield f"  witness: {first}"
         yield from (f"           {line}" for line in others)
-    if finding.fix:
-        yield f"  fix: {finding.fix}"
 
 
 def _finding_to_json(finding: Finding) -> Json:

@@ -37,7 +37,7 @@ class View:
         self._closures: dict[int, tuple[int, ...]] = {}
         self._after: dict[int, dict[Symbol, tuple[int, ...]]] = {}
         self._unable: dict[tuple[int, Symbol], int | None] = {}
-        self._reach: dict[Symbol, frozenset[int]] = {}
+        self._reach: dict[tuple[Symbol, Lane], frozenset[int]] = {}
         self.before = self._backwards()
         self._links: dict[Pair, _Link | None] = {}
 
@@ -85,18 +85,23 @@ class View:
 
     # ---------------------------------------------------------------------------------- what can still be sent
 
-    def reaches(self, symbol: Symbol) -> frozenset[int]:
-        """Return the states from which others' moves lead to this send of the role."""
-        if symbol not in self._reach:
-            found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
-            waiting = list(found)
-            for state in waiting:
-                for passed, source in self.before[state]:
-                    if source not in found and self._passes(passed, symbol):
-                        found.add(source)
-                        waiting.append(source)
-            self._reach[symbol] = frozenset(found)
-        return self._reach[symbol]
+    def reaches(self, symbol: Symbol, branch: Lane = ()) -> frozenset[int]:
+        """Return the states from which others' moves that lie inside `branch` lead to this send of the role."""
+        key = symbol, branch
+        if key not in self._reach:
+            self._reach[key] = self._reaching(symbol, branch)
+        return self._reach[key]
+
+    def _reaching(self, symbol: Symbol, branch: Lane) -> frozenset[int]:
+        found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
+        waiting = list(found)
+        for state in waiting:
+            for passed, source in self.before[state]:
+                inside = passed.lane[: len(branch)] == branch
+                if inside and source not in found and self._passes(passed, symbol):
+                    found.add(source)
+                    waiting.append(source)
+        return frozenset(found)
 
     def _passes(self, passed: Symbol, symbol: Symbol) -> bool:
         return not self.mine(passed) or (self.pass_own and independent(passed.lane, symbol.lane))
@@ -115,18 +120,6 @@ class View:
             able = self.reaches(symbol)
             self._unable[key] = next((state for state in self.closure(entry) if state not in able), None)
         return self._unable[key]
-
-    def reaches_within(self, symbol: Symbol, branch: Lane) -> frozenset[int]:
-        """Return the states from which others' moves that lie inside `branch` lead to this send of the role."""
-        found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
-        waiting = list(found)
-        for state in waiting:
-            for passed, source in self.before[state]:
-                inside = passed.lane[: len(branch)] == branch
-                if inside and source not in found and not self.mine(passed):
-                    found.add(source)
-                    waiting.append(source)
-        return frozenset(found)
 
     # -------------------------------------------------------------------------------------------------- pairs
 

@@ -63,13 +63,22 @@ class TwoRuns:
     def lines(self) -> Iterator[str]:
         """Yield the lines that people read."""
         yield f"one run:      {said((*self.left, self.symbol))}"
-        yield f"another run:  {said((*self.right, *self._rest()))}"
+        yield f"another run:  {said((*self.right, *self._rest()))}{self._for_ever()}"
         yield f"{self.role} has seen the same in both: {said(seen(self.role, self.left))}"
         if self.stuck:
             yield f"so they can get stuck: {said((*self.stuck.trace, self.stuck.reason))}"
 
     def _rest(self) -> Run:
         return self.path or ((self.other,) if self.other else ())
+
+    def _for_ever(self) -> str:
+        match self.claim:
+            case "fair-progress":
+                return f" · {self.role} waits for ever"
+            case "unfair-progress":
+                return f" · … again and again, and {self.role} waits"
+            case _:
+                return ""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -97,7 +106,8 @@ class TwoRuns:
                 return not any(self.role in step.symbol[:2] for step in _without(terms, self.role, right))
             case _:
                 automaton = automaton_of(terms)
-                return automaton.after(self.right) not in moves_for_certain(View(automaton, self.role))
+                round_again = not seen(self.role, self.path) and bool(terms.run(self.path, right))
+                return round_again and automaton.after(self.right) not in moves_for_certain(View(automaton, self.role))
 
     @property
     def _other(self) -> Symbol:

@@ -23,9 +23,9 @@ def coherent(automaton: Automaton, role: str) -> bool:
             receives = following.receiver == role
             if sends and receives:
                 return False
-            if symbol.receiver == role and receives and symbol.sender != following.sender:
-                if available(automaton, role, symbol, moves[other][following]):
-                    return False
+            from_two = symbol.receiver == role and receives and symbol.sender != following.sender
+            if from_two and available(automaton, role, symbol, moves[other][following]):
+                return False
         for symbol in moves[one]:
             if symbol.sender == role and not can_still(automaton, role, other, symbol):
                 return False

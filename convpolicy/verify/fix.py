@@ -1,0 +1,188 @@
+"""Changes that may repair a policy, each tried before it is proposed.
+
+What helps depends on what is wrong: a role that cannot tell two branches apart is told which one was taken; a
+message that may come too early waits for a word from its receiver, or gets a name of its own; a branch that ends
+in silence says that it is over; a role that is to go first on another's decision is asked to. Only a policy that
+passes as a whole is a fix. How many changes are tried is bounded, so some policies get none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from convpolicy.errors import PolicyError
+from convpolicy.policy.model import AnyRole, Choice, Label, Policy, Send, Statement
+from convpolicy.verify.conditions import Condition
+from convpolicy.verify.eligible import Rule
+from convpolicy.verify.findings import Fix, Found
+from convpolicy.verify.rewriting import beginning, inserted, replaced, sends
+from convpolicy.verify.witness import TwoRuns
+
+__all__ = ["TRIES", "fix"]
+
+TRIES = 24  # changes that are tried for one finding
+
+Change = tuple[str, Statement, Statement]  # the text, the statement as it is, the statement as it would be
+
+
+def fix(policy: Policy, one: Found, suffering: Sequence[str], passes: Callable[[Policy], bool]) -> Fix | None:
+    """Return the first change with which the policy `passes`; None when none of those that are tried does.
+
+    `suffering` are the roles that findings name: telling one of them alone may not be enough.
+    """
+    for text, old, new in islice(_changes(policy, one, suffering), TRIES):
+        try:
+            changed = replaced(policy, old, new)
+            if passes(changed):
+                return Fix(text, changed)
+        except PolicyError:  # the change makes no sense here
+            continue
+    return None
+
+
+def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[Change]:
+    finding, parting = one
+    choice = parting.choice if parting else None
+    tells = _audiences(policy, choice, finding.role, suffering) if choice else []
+    match finding.property:
+        case Rule.SINK_FINAL if choice and parting:
+            yield from _say_that_it_is_over(policy, choice, parting.branches[1], tells)
+        case Rule.SENDER_DRIVEN if choice:
+            yield from _ask_to_begin(policy, choice)
+        case Condition.LANES:
+            yield from _other_name(policy, one, policy.body)
+        case _ if choice and parting:
+            yield from _tell(choice, parting.branches, tells)
+            if finding.property == Condition.RECEIVE:
+                right = choice.branches[parting.branches[1]]
+                yield from _wait_for_word(policy, one, right)
+                yield from _other_name(policy, one, right)
+        case _:
+            return
+
+
+def _audiences(policy: Policy, choice: Choice, role: str | None, suffering: Sequence[str]) -> list[list[AnyRole]]:
+    """Return whom to tell: the role itself, everybody who suffers, everybody."""
+    others = [other for other in policy.roles if other != choice.chooser]
+    names: list[set[str]] = [{role} if role else set(), {*suffering}, {other.name for other in others}]
+    groups = [[other for other in others if other.name in group] for group in names]
+    return [group for place, group in enumerate(groups) if group and group not in groups[:place]]
+
+
+# --------------------------------------------------------------------------- telling which branch was taken
+
+
+def _tell(choice: Choice, differing: tuple[int, int], audiences: list[list[AnyRole]]) -> Iterator[Change]:
+    left, right = differing
+    every = tuple(range(len(choice.branches)))
+    for audience in audiences:
+        for numbers in dict.fromkeys([(right,), (left,), tuple(sorted({left, right})), every]):
+            branches, texts = list(choice.branches), list[str]()
+            for number in numbers:
+                branch = choice.branches[number]
+                told = _announcement(choice, number, audience)
+                at = 1 if _opens(choice, branch) else 0
+                branches[number] = inserted(branch, at, told)
+                texts.append(_add(branch, told))
+            yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
+
+
+def _announcement(choice: Choice, number: int, audience: Iterable[AnyRole]) -> Send:
+    """Return the message that says which branch was taken: the branch's own first message, where it has one."""
+    opening = beginning(choice.branches[number])
+    taken = {name for n, branch in enumerate(choice.branches) if n != number for name in _first_names(branch)}
+    if opening and opening.label.name and opening.label.name not in taken:
+        return Send(choice.chooser, tuple(audience), replace(opening.label, at=None))
+    return Send(choice.chooser, tuple(audience), Label(f"Branch{number + 1}"))
+
+
+def _first_names(branch: Statement) -> Iterator[str]:
+    opening = beginning(branch)
+    if opening:
+        yield opening.label.name
+
+
+def _opens(choice: Choice, branch: Statement) -> bool:
+    """Return whether a branch begins with a message of its chooser, so that the next can follow it."""
+    first = branch if isinstance(branch, Send) else next(iter(getattr(branch, "steps", ())), None)
+    return isinstance(first, Send) and first.sender == choice.chooser
+
+
+def _say_that_it_is_over(
+    policy: Policy, choice: Choice, number: int, audiences: list[list[AnyRole]]
+) -> Iterator[Change]:
+    branch = choice.branches[number]
+    for audience in audiences:
+        told = Send(choice.chooser, tuple(audience), Label(_unused(policy, "Done")))
+        branches = list(choice.branches)
+        branches[number] = inserted(branch, 0, told)
+        yield _add(branch, told), choice, replace(choice, branches=tuple(branches))
+
+
+def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
+    branches, texts = list(choice.branches), list[str]()
+    for number, branch in enumerate(choice.branches):
+        opening = beginning(branch)
+        if opening and opening.sender != choice.chooser:
+            asked = Send(choice.chooser, (opening.sender,), Label(_unused(policy, f"Ask{opening.label.name}")))
+            branches[number] = inserted(branch, 0, asked)
+            texts.append(_add(branch, asked, before=True))
+    if texts:
+        yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
+
+
+# ----------------------------------------------------------------------------- messages that come too early
+
+
+def _wait_for_word(policy: Policy, one: Found, branch: Statement) -> Iterator[Change]:
+    for send in _culprits(one, branch):
+        receiver = next(role for role in send.receivers if role.name == one.finding.role)
+        word = Send(receiver, (send.sender,), Label(_unused(policy, "Ready")))
+        yield f"before `{_written(send)}`, add `{_written(word)}`", send, inserted(send, 0, word)
+
+
+def _other_name(policy: Policy, one: Found, within: Statement) -> Iterator[Change]:
+    for send in reversed(list(_culprits(one, within))):
+        name = _unused(policy, f"{send.label.name or 'Message'}2")
+        renamed = replace(send, label=replace(send.label, name=name))
+        where = f" in line {send.at.line}" if send.at else ""
+        yield f"give `{_written(send)}`{where} a name of its own, such as `{_written(renamed)}`", send, renamed
+
+
+def _culprits(one: Found, within: Statement) -> Iterator[Send]:
+    """Yield the messages of the text that look like the one that comes too early."""
+    witness = one.finding.witness
+    if isinstance(witness, TwoRuns):
+        sender, receiver, label, _ = witness.symbol
+        for send in sends(within):
+            named = (send.sender.name, send.label.name) == (sender, label)
+            if named and any(role.name == receiver for role in send.receivers):
+                yield send
+
+
+# ----------------------------------------------------------------------------------------------------- words
+
+
+def _unused(policy: Policy, name: str) -> str:
+    """Return a label that the policy does not have yet."""
+    known = {label.name for label in policy.labels}
+    while name in known:
+        name += "2"
+    return name
+
+
+def _written(send: Send) -> str:
+    fields = f"({', '.join(map(str, send.label.fields))})" if send.label.fields else ""
+    return f"{send.label.name}{fields} from {send.sender} to {', '.join(map(str, send.receivers))};"
+
+
+def _add(branch: Statement, send: Send, *, before: bool = False) -> str:
+    opening = beginning(branch)
+    if opening is None:
+        where = "in the branch that says nothing" if not list(sends(branch)) else "in the other branch"
+        return f"{where}, add `{_written(send)}`"
+    line = f" (line {opening.at.line})" if opening.at else ""
+    where = f"in the branch that begins with {opening.label.name or _written(opening)}{line}"
+    return f"{where}, {'begin with' if before else 'add'} `{_written(send)}`"
