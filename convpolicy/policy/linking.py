@@ -21,7 +21,7 @@ from convpolicy.policy.syntax import Node, parts, place, tokens
 __all__ = ["link"]
 
 # Each choice of type parameters makes a protocol; one that calls itself with ever larger parameters has no end.
-_MOST_PROTOCOLS = 1000
+_MOST_PROTOCOLS = 200
 
 
 def link(module: Module, name: str) -> Policy:
@@ -52,13 +52,15 @@ class _Linker:
         """Return the name that a protocol has in the policy, and see to it that it is linked."""
         key = (module.file, declaration.name, arguments)
         if key not in self._names:
-            name = self._unused("_".join((declaration.name, *(a.word for a in arguments))))
+            kept = {p.name for p in module.protocols} if arguments else set[str]()
+            name = self._unused("_".join((declaration.name, *(a.word for a in arguments))), kept)
             self._names[key] = name
             self._asked.append(_Asked(name, module, declaration, arguments))
         return self._names[key]
 
-    def _unused(self, name: str) -> str:
-        taken, number, free = set(self._names.values()), 1, name
+    def _unused(self, name: str, kept: set[str]) -> str:
+        """Return the name, or with a number when it is taken, or kept for a protocol that is written so."""
+        taken, number, free = kept.union(self._names.values()), 1, name
         while free in taken:
             number += 1
             free = f"{name}_{number}"

@@ -99,7 +99,7 @@ class Label:
     type: type[Any] | None = field(default=None, compare=False, repr=False)
     at: Position | None = field(default=None, compare=False, repr=False)
 
-    def __call__(self, **payload: Any) -> Message:
+    def __call__(self, /, **payload: Any) -> Message:
         """Make a message with this label; whether the payload fits is checked when it is sent."""
         return Message(self.name, payload)
 

@@ -46,7 +46,7 @@ _SORT_OF: dict[type[inspect.Type], str] = {
 }
 
 
-def label(name: str, **fields: Any) -> Label:
+def label(name: str, /, **fields: Any) -> Label:
     """Declare a message without a class: `Order = label("Order", sku=str, quantity=int)`.
 
     A field is given as a Python type or as the text of a sort. Its messages are `Message` values.

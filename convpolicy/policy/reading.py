@@ -6,6 +6,7 @@ policy has not is refused here by its name. `@"…"` annotations say nothing to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Argument(NamedTuple):
     @property
     def word(self) -> str:
         """The argument as a part of a name."""
-        return "_".join("".join(c if c.isalnum() else " " for c in f"{self.label.name} {self.sort}").split())
+        return "_".join(re.findall(r"\w+", self.label.name))
 
 
 Environment = Mapping[str, Argument]
@@ -171,8 +172,9 @@ class Reader:
 
     def _message(self, node: Node) -> Send:
         label = self._label(parts(node, "signature")[0])
+        sender = self._role(tokens(node)[0])
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
-        return Send(self._role(tokens(node)[0]), receivers, label, self._within(node), label.at)
+        return Send(sender, receivers, label, self._within(node), label.at)
 
     def _within(self, node: Node) -> float | None:
         for limit in parts(node, "within"):

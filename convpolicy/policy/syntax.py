@@ -183,6 +183,6 @@ def _slip(found: str, accepts: set[str], before: str) -> str:
 def _advice(found: str, accepts: set[str], before: str) -> str:
     if "COLON" in accepts and before.isidentifier() and "RPAR" in accepts:
         return f"a field is written `name: sort`, as in `{before}: str`."
-    if "_ROLE" in accepts or "GLOBAL" in accepts and "_CHOICE" not in accepts:
+    if "_ROLE" in accepts or ("GLOBAL" in accepts and "_CHOICE" not in accepts):
         return _PROTOCOL
-    return _WRITTEN.get(before) or _WRITTEN.get(found) or _MESSAGE
+    return _WRITTEN.get(found) or _WRITTEN.get(before) or _MESSAGE
