@@ -21,7 +21,7 @@ from convpolicy.machine import (
     snake,
     symbol_of,
 )
-from convpolicy.policy.builder import labels, par, roles, send, seq
+from convpolicy.policy.builder import again, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.projection import project
@@ -107,9 +107,11 @@ def test_names_of_states_do_not_depend_on_who_asks_first() -> None:
 
 
 def test_a_label_that_ends_like_a_number_does_not_share_a_name() -> None:
-    again, second = Move(SEND, "Seller", "Again"), Move(SEND, "Seller", "Again_2")
-    machine = Machine.of("Buyer", {0: {again: 1}, 1: {again: 2}, 2: {second: 3}}, {3})
-    assert [machine.name(state) for state in range(3)] == ["owes_again", "owes_again_2", "owes_again_2_2"]
+    plain, odd = Move(SEND, "Seller", "Again"), Move(SEND, "Seller", "Again_2")
+    before = Machine.of("Buyer", {0: {plain: 1}, 1: {plain: 2}, 2: {odd: 3}}, {3})
+    assert [before.name(state) for state in range(3)] == ["owes_again", "owes_again_2", "owes_again_2_2"]
+    after = Machine.of("Buyer", {0: {odd: 1}, 1: {plain: 2}, 2: {plain: 3}}, {3})
+    assert [after.name(state) for state in range(3)] == ["owes_again_2", "owes_again", "owes_again_3"]
 
 
 def test_snake() -> None:
@@ -201,6 +203,21 @@ def test_a_payment_may_be_early_but_not_a_second_order() -> None:
     assert seller.may_receive_next(seller.start, "Buyer", LEFT) == set()
     (order,) = seller.enabled(seller.start)
     assert seller.may_receive_next(seller.after(seller.start, order), "Buyer", ()) == set()
+
+
+def test_the_next_round_of_a_par_comes_after_this_one() -> None:
+    """In the lane of a and b, b is still to come: the a of the next round cannot overtake it."""
+    Buyer, Seller = roles("Buyer", "Seller")  # noqa: N806
+    first, second, other = labels("a", "b", "c")
+    body = loop(
+        "X", par(seq(send(Buyer, Seller, first), send(Buyer, Seller, second)), send(Seller, Buyer, other)), again("X")
+    )
+    seller = project(Policy("Rounds", body), Seller)
+    after_a = seller.after(seller.start, Move(RECEIVE, "Buyer", "a", LEFT))
+    assert seller.may_receive_next(seller.start, "Buyer", LEFT) == {"a"}
+    assert seller.may_receive_next(after_a, "Buyer", LEFT) == {"b"}
+    after_b = seller.after(after_a, Move(RECEIVE, "Buyer", "b", LEFT))
+    assert seller.may_receive_next(after_b, "Buyer", LEFT) == {"a"}  # once c is sent
 
 
 def first_receives(machine: Machine, state: State, sender: str, lane: Lane) -> set[str]:

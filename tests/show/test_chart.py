@@ -81,6 +81,16 @@ def test_choices_loops_limits_and_arrows_across_a_lifeline() -> None:
     )
 
 
+def test_a_long_arrow_widens_all_that_it_crosses() -> None:
+    assert (
+        "\n" + show.chart([("Buyer", "Courier", "AdvanceShippingNotice")], ["Buyer", "Seller", "Courier"]) + "\n"
+        == """
+Buyer        Seller         Courier
+  │── AdvanceShippingNotice ──▶│
+"""
+    )
+
+
 def test_a_called_protocol_is_drawn_once() -> None:
     left, right = roles("L", "R")
     swap = Protocol("Swap", (left, right), seq(send(left, right, Order), call("Swap", right, left)))

@@ -104,6 +104,31 @@ def test_a_loop_that_is_not_at_the_beginning_is_a_paragraph() -> None:
     )
 
 
+def test_ways_that_come_together_where_others_do_too() -> None:
+    """Both options lead back to the beginning, where the conversation also starts: that is no new sentence."""
+    body = loop(
+        "X",
+        choice(
+            Seller,
+            seq(send(Seller, Buyer, Accept), send(Buyer, Seller, Payment), again("X")),
+            seq(send(Seller, Buyer, Reject), again("X")),
+        ),
+    )
+    assert prose(body, Buyer) == (
+        "Buyer waits for Accept or Reject; on Accept it must send Payment, then start over; on Reject it starts over."
+    )
+
+
+def test_ways_that_come_together_unless_the_role_stops() -> None:
+    order, cancel, pay = (Move(Direction.SEND, "Seller", label) for label in ("Order", "Cancel", "Payment"))
+    machine = Machine.of("Buyer", {0: {order: 1, cancel: 2}, 1: {pay: 2}, 2: {pay: 3}}, {0, 3})
+    assert f"{machine:prose}" == (
+        "1. Buyer may stop, or send Order or Cancel to Seller; after Order it must send Payment to Seller, "
+        "then go on at 2; after Cancel it goes on at 2.\n"
+        "2. Buyer must send Payment to Seller. It is then done."
+    )
+
+
 def test_a_role_that_may_never_be_needed() -> None:
     body = choice(Buyer, seq(send(Buyer, Seller, Order), send(Seller, Courier, Shipment)), send(Buyer, Seller, Cancel))
     assert prose(body, Courier) == "Courier may stop, but must be ready for Shipment from Seller."
@@ -169,6 +194,16 @@ def test_a_branch_in_which_the_role_may_not_be_needed() -> None:
     )
     assert prose(par(told, send(Seller, Buyer, Invoice)), Buyer) == (
         "Buyer must be ready for perhaps Shipment from Courier and Invoice from Seller in either order."
+    )
+
+
+def test_a_branch_in_which_the_role_may_not_be_needed_before_something_else() -> None:
+    told = choice(
+        Seller, seq(send(Seller, Courier, Order), send(Courier, Buyer, Shipment)), send(Seller, Courier, Cancel)
+    )
+    assert prose(seq(par(told, send(Seller, Buyer, Invoice)), send(Seller, Buyer, Receipt)), Buyer) == (
+        "Buyer must be ready for perhaps Shipment from Courier and Invoice from Seller in either order. "
+        "It must then be ready for Receipt from Seller."
     )
 
 

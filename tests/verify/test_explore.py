@@ -134,6 +134,12 @@ def test_a_send_that_only_the_bound_prevents_is_not_a_deadlock() -> None:
     assert (wide.failure, wide.exact) == (None, True)
 
 
+def test_that_the_bound_prevented_something_is_remembered() -> None:
+    """P could have sent its second a before the first was taken; at the end nothing is prevented any more."""
+    found = explore(system(Policy("P", seq(send(P, Q, a), send(P, Q, a)))), 1)
+    assert (found.failure, found.blocked, found.exact) == (None, True, False)
+
+
 def test_the_limit_is_admitted() -> None:
     wide = Policy("W", par(*(seq(*(send(P, Q, labels(f"m{n}")[0]) for _ in range(4))) for n in range(4))))
     found = explore(system(wide), 1, limit=50)
@@ -157,6 +163,8 @@ def test_replay_refuses_what_cannot_happen() -> None:
     assert not replay(machines, (send_b,))  # not allowed yet
     assert not replay(machines, (send_a, send_b, take_b))  # first in, first out
     assert not replay(machines, (send_a, take_a, send_a))
+    machines["Q"] = machine("Q", (0, "P?a", 1), (0, "P?b", 1), (1, "P?a", 2), final={2})
+    assert not replay(machines, (send_a, send_b, take_b))  # it would take b first, but a is before it
 
 
 # ---------------------------------------------------------------------------------------------- known policies

@@ -13,7 +13,7 @@ from convpolicy.policy.builder import again, choice, labels, loop, par, roles, s
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.graph import graph_of
-from convpolicy.verify.projection import SMALL, Inside, positions, project
+from convpolicy.verify.projection import SMALL, Inside, _Viewpoint, positions, project
 
 Buyer, Seller, Courier = roles("Buyer", "Seller", "Courier")
 Order, Shipment, Invoice, Payment, Cancel = labels("Order", "Shipment", "Invoice", "Payment", "Cancel")
@@ -218,6 +218,13 @@ def test_eight_branches_cost_what_is_used() -> None:
     last = machine.may_receive_next(machine.start, "Buyer", ((0, 7),))
     assert last == {"M7_0"}
     assert len(machine._keys) < 200
+
+
+def test_that_a_machine_is_large_is_known_without_building_it() -> None:
+    graph = graph_of(Policy("Wide", par(*(lane(number, 3) for number in range(8)))))
+    view = _Viewpoint(graph, "Seller")
+    assert view.size(view.closure([graph.start])) > SMALL
+    assert len(view._rows) == 8 * 3 + 1  # each branch alone, and their common end
 
 
 def test_up_to_the_cap_a_machine_is_whole() -> None:
