@@ -12,7 +12,7 @@ import decimal
 import uuid
 from collections.abc import Iterable
 from types import GenericAlias
-from typing import Any
+from typing import Any, get_type_hints
 
 from msgspec import inspect
 
@@ -71,7 +71,10 @@ def _fields_of(message: type[Any]) -> tuple[inspect.Field, ...]:
         info = inspect.type_info(message)
     except (TypeError, NameError) as problem:
         raise TypeError(f"cannot read the fields of {message!r}: {problem}") from problem
-    if isinstance(info, inspect.StructType | inspect.DataclassType | inspect.NamedTupleType | inspect.TypedDictType):
+    if isinstance(info, inspect.TypedDictType):  # whose fields msgspec gives in the order of the alphabet
+        order = list(get_type_hints(message))
+        return tuple(sorted(info.fields, key=lambda field: order.index(field.name)))
+    if isinstance(info, inspect.StructType | inspect.DataclassType | inspect.NamedTupleType):
         return info.fields
     raise TypeError(
         f"{getattr(message, '__name__', message)!r} does not declare a message: use a NamedTuple, a dataclass, "
