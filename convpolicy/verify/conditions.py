@@ -14,7 +14,7 @@ and messages are compared by channel, not by sender. That version is tested agai
 not proved.
 
 `lanes` is a condition of ours: a role must not have the same message for the same receiver in two lanes at once,
-because its code could not say which it means.
+because its code could not say which it means. For branches of one par that is read off the text (`twins`).
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ def _same_message(view: View, left: int, right: int) -> Iterator[Violation]:
     others = list(view.sends(right))
     for symbol in view.sends(left):
         for other in others:
-            if symbol.lane < other.lane and symbol[:3] == other[:3]:
+            same = symbol[:3] == other[:3] and symbol.lane < other.lane
+            if same and not independent(symbol.lane, other.lane):  # independent ones: see `twins`
                 source, state = view.source(left, symbol), view.source(right, other)
                 yield Violation(Condition.LANES, view.role, (left, right), source, state, symbol, other)

@@ -21,6 +21,7 @@ from convpolicy.verify.progress import Waiting, waiting
 from convpolicy.verify.projection import project
 from convpolicy.verify.shape import loops_meet_pars, orders
 from convpolicy.verify.terms import InOrder, Terms, TooLarge
+from convpolicy.verify.twins import Twins, twins
 
 __all__ = ["BOUNDS", "By", "Decision", "Fault", "Limits", "Verdict", "decide", "first_failure", "machines_of"]
 
@@ -56,7 +57,7 @@ class Limits:
     configurations: int = 20_000
 
 
-Fault = Ineligible | tuple[Views, Violation]
+Fault = Ineligible | Twins | tuple[Views, Violation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,10 @@ def _first_of_each(found: Iterable[Ineligible]) -> list[Ineligible]:
 
 def _by_conditions(graph: Graph, every: list[Views], limits: Limits, *, loops: bool) -> Decision:
     by = By.LANES_IN_ORDER if every[0].in_order else By.LANES if graph.forks else By.CONDITIONS
-    faults = tuple(_faults(graph, every))
+    broken = tuple(_faults(graph, every))
+    faults: tuple[Fault, ...] = (*broken, *twins(graph))
     waits = tuple(_waits(graph, every))
-    if any(violation.condition is not Condition.LANES for _, violation in faults):
+    if any(violation.condition is not Condition.LANES for _, violation in broken):
         return Decision(graph, Verdict.REJECTED, by, faults, waits)
     if not loops:
         return Decision(graph, Verdict.IMPLEMENTABLE, by, faults, waits)

@@ -15,11 +15,12 @@ from convpolicy.errors import Position
 from convpolicy.machine import Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.verify.conditions import Condition, Views, Violation
-from convpolicy.verify.decide import Decision, Verdict
+from convpolicy.verify.decide import Decision, Fault, Verdict
 from convpolicy.verify.divergence import Divergence, diverge
 from convpolicy.verify.eligible import Ineligible, Rule
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.progress import Waiting, moves_for_certain
+from convpolicy.verify.twins import Twins
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
 __all__ = ["FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
@@ -69,10 +70,7 @@ class Found(NamedTuple):
 
 def found(decision: Decision, stuck: Failure | None) -> Iterator[Found]:
     """Yield the findings of a decision; `stuck` is what exploration met, and goes to the first error."""
-    faults = [
-        _ineligible(decision, fault) if isinstance(fault, Ineligible) else _violation(*fault)
-        for fault in decision.faults
-    ]
+    faults = [_fault(decision, fault) for fault in decision.faults]
     for place, one in enumerate(_once_each(faults)):
         yield _with_stuck(one, None if place else stuck)
     if stuck and not faults:
@@ -81,6 +79,16 @@ def found(decision: Decision, stuck: Failure | None) -> Iterator[Found]:
     for views, wait in decision.waits:
         if wait.role not in suffering:  # its own fault already explains why it waits
             yield _waiting(views, wait)
+
+
+def _fault(decision: Decision, fault: Fault) -> Found:
+    match fault:
+        case Ineligible():
+            return _ineligible(decision, fault)
+        case Twins():
+            return Found(_twins(fault), None)
+        case views, violation:
+            return _violation(views, violation)
 
 
 def _once_each(faults: list[Found]) -> Iterator[Found]:
@@ -104,7 +112,8 @@ def _with_stuck(one: Found, stuck: Failure | None) -> Found:
 def _met(failure: Failure) -> Finding:
     message = "the roles can get stuck" if failure.symbol is None else f"{failure.symbol.receiver} can get stuck"
     role = failure.symbol.receiver if failure.symbol else None
-    return Finding("receive", Severity.ERROR, role, None, message, failure.reason, StuckRun(failure))
+    name = Condition.RECEIVE if failure.symbol else Rule.GLOBAL_DEADLOCK
+    return Finding(name, Severity.ERROR, role, None, message, failure.reason, StuckRun(failure))
 
 
 # --------------------------------------------------------------------------------------------- conditions
@@ -121,7 +130,7 @@ def _violation(views: Views, violation: Violation) -> Found:
     tail = violation.path or ((violation.other,) if violation.other else ())
     parting = diverge(automaton, (*left, violation.symbol), (*right, *tail))
     if violation.condition is Condition.LANES:
-        return Found(_same_message(violation, witness, automaton.place(violation.left, violation.symbol)), parting)
+        return Found(_same_message(witness, automaton.place(violation.left, violation.symbol)), parting)
     message = _cannot_tell(violation.role, parting)
     detail = f"{_on(parting.left)} {_must(violation)}; {_on(parting.right)} {_must_not(violation)}"
     finding = Finding(violation.condition, Severity.ERROR, violation.role, parting.at, message, detail, witness)
@@ -160,8 +169,14 @@ def _must_not(violation: Violation) -> str:
             return "it must not"
 
 
-def _same_message(violation: Violation, witness: TwoRuns, at: Position | None) -> Finding:
-    role, symbol = violation.role, violation.symbol
+def _twins(fault: Twins) -> Finding:
+    symbol = fault.symbol
+    witness = TwoRuns(Condition.LANES, symbol.sender, fault.run, fault.run, symbol, fault.other)
+    return _same_message(witness, fault.at)
+
+
+def _same_message(witness: TwoRuns, at: Position | None) -> Finding:
+    role, symbol = witness.role, witness.symbol
     message = f"{role} may send {symbol.label} to {symbol.receiver} in two places at once"
     detail = f"its code could not say which of the two {symbol.label} it means; give one of them another label"
     return Finding(Condition.LANES, Severity.ERROR, role, at, message, detail, witness)

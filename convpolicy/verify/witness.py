@@ -106,8 +106,9 @@ class TwoRuns:
                 return not any(self.role in step.symbol[:2] for step in _without(terms, self.role, right))
             case _:
                 automaton = automaton_of(terms)
-                round_again = not seen(self.role, self.path) and bool(terms.run(self.path, right))
-                return round_again and automaton.after(self.right) not in moves_for_certain(View(automaton, self.role))
+                round_again = self.path and not seen(self.role, self.path) and terms.run(self.path, right)
+                certain = moves_for_certain(View(automaton, self.role))
+                return bool(round_again) and automaton.after(self.right) not in certain
 
     @property
     def _other(self) -> Symbol:

@@ -10,19 +10,21 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from judge import TooMany, unfaithful
 
 from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
-from convpolicy.verify.decide import machines_of
+from convpolicy.verify.decide import By, machines_of
 from convpolicy.verify.explore import explore
 from convpolicy.verify.graph import graph_of
 from convpolicy.verify.report import Verdict
 
-EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "2400"))
 CONFIGURATIONS = 3_000
+ROOM = 8  # messages in a channel: more than small policies without loops can have in flight
 
-many = settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=list(HealthCheck))
 few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -43,6 +45,35 @@ def judge(policy: Policy) -> None:
 @given(policies(roles=(2, 4)))
 def test_no_accepted_policy_gets_stuck(policy: Policy) -> None:
     judge(policy)
+
+
+@few
+@given(policies(roles=(2, 4), size=7, loops=False))
+def test_without_loops_a_verdict_is_exact(policy: Policy) -> None:
+    exact(policy)
+
+
+def exact(policy: Policy) -> None:
+    """Accepted exactly when nothing gets stuck and every completed conversation is one that the policy allows."""
+    report = check(policy)
+    if report.rule in {By.EXPLORATION, By.ELIGIBILITY}:
+        return
+    machines = machines_of(graph_of(policy))
+    search = explore(machines, ROOM, limit=CONFIGURATIONS)
+    try:
+        faulty = search.failure is not None or unfaithful(policy, machines)
+    except TooMany:
+        return
+    if search.complete:
+        assert report.implementable is not faulty
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@many
+@given(policies(roles=(3, 4), size=8, loops=False))
+def test_without_loops_a_verdict_is_exact_at_length(policy: Policy) -> None:
+    exact(policy)
 
 
 @pytest.mark.slow

@@ -253,6 +253,12 @@ def test_wide_parallel_branches_that_confuse_a_role() -> None:
     assert {finding.role for finding in report.errors} == {"B", "C"}
 
 
+def test_wide_parallel_branches_with_the_same_message_twice() -> None:
+    report = checked(seq(par(*map(errand, range(8)), send(A, B, label("X3"))), send(A, B, X)))
+    assert properties(report) == ["lanes"]
+    assert report.findings[0].message == "A may send X3 to B in two places at once"
+
+
 def test_wide_parallel_branches_in_a_loop_stay_undecided() -> None:
     branches = [errand(n) for n in range(8)]
     report = check(Policy("Example", loop("L", par(*branches), again("L"))))

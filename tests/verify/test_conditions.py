@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from literal import implementable
 
+from convpolicy.machine import Symbol
 from convpolicy.policy.builder import again, choice, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
@@ -15,6 +16,7 @@ from convpolicy.verify.conditions import Condition, Views, violations
 from convpolicy.verify.eligible import ineligible
 from convpolicy.verify.graph import graph_of
 from convpolicy.verify.terms import Terms
+from convpolicy.verify.twins import twins
 
 P, Q, R, S, T, U = roles("P", "Q", "R", "S", "T", "U")
 A, B, C, D, M, X, Y, Z = labels("A", "B", "C", "D", "M", "X", "Y", "Z")
@@ -115,7 +117,21 @@ def test_independent_lanes_may_send_and_receive_at_once() -> None:
 
 
 def test_the_same_message_twice_at_once() -> None:
-    assert violated(par(send(P, Q, A), send(P, Q, A))) == {"lanes P"}
+    policy = Policy("Example", par(send(P, Q, A), send(P, Q, A)))
+    assert [found.symbol for found in twins(graph_of(policy))] == [Symbol("P", "Q", "A", ((0, 0),))]
+
+
+def test_the_same_message_in_and_outside_a_par() -> None:
+    assert violated(choice(P, par(send(P, Q, A), send(P, R, B)), send(P, Q, A))) >= {"lanes P"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(policies(roles=(2, 3), size=8))
+def test_twins_are_both_possible_after_one_run(policy: Policy) -> None:
+    terms = Terms(graph_of(policy))
+    for symbol, other, run, _ in twins(terms.graph):
+        assert terms.run((*run, symbol, other))
+        assert terms.run((*run, other, symbol))
 
 
 def test_the_same_message_in_two_lanes_at_different_times() -> None:

@@ -26,6 +26,10 @@ def test_one_branch_after_the_other_gives_the_same_verdict(policy: Policy) -> No
     compare(policy)
 
 
+def twice(decision: Decision) -> list[str | None]:
+    return [one.finding.role for one in found(decision, None) if one.finding.property == "lanes"]
+
+
 @pytest.mark.slow
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(policies(roles=(3, 4), loops=False, size=10))
@@ -40,6 +44,7 @@ def compare(policy: Policy) -> None:
     assert one.verdict is other.verdict
     assert one.progress(fair=True) is other.progress(fair=True)
     assert one.progress(fair=False) is other.progress(fair=False)
+    assert twice(one) == twice(other)
     for finding, _ in found(one, None):
         assert finding.witness is not None
         assert finding.witness.replay(policy), finding
