@@ -275,6 +275,11 @@ class Conversation:
                 return Received(step.move.label, envelope.payload, step.move.peer)
         return None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a message has come that was not taken yet."""
+        return self._held is not None
+
     def possible(self) -> tuple[str, ...]:
         """Return the labels of kept messages that the state allows now, in the order of their arrival."""
         receives = self._node.receives

@@ -7,6 +7,7 @@ an edge (P1085, L1434): whoever uses a port asks `readable` before going to slee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import zmq
@@ -16,6 +17,8 @@ from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, 
 from convpolicy.link.sockets import Owner, Socket, open_socket
 
 __all__ = ["Bus"]
+
+_ADDRESS = re.compile(r"tcp://[^/\s]+:\d+\Z|(ipc|inproc)://\S+\Z")
 
 
 class Bus(Link):
@@ -27,8 +30,7 @@ class Bus(Link):
     """
 
     def __init__(self, url: str, *, listen: bool | None = None) -> None:
-        scheme, separator, rest = url.partition("://")
-        if scheme not in {"tcp", "ipc", "inproc"} or not separator or not rest:
+        if not _ADDRESS.match(url) or int(url.rpartition(":")[2] if url.startswith("tcp:") else 0) > 65_535:
             raise LinkError(
                 f"{url!r} is not an address.\n"
                 f"  Use one such as tcp://127.0.0.1:5555, ipc:///path/to/socket or inproc://name."

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from convpolicy.conversation import Conversation
+from convpolicy.conversation import Conversation, Received
 from convpolicy.errors import ConversationError, NotReachable
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
@@ -176,7 +176,16 @@ class Endpoint:
     def say(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message in the next turn."""
         self.engine.send(conversation, step, message)
+        if conversation.keeps:  # what had come early may be possible now
+            self._loop.call_soon(conversation.owner.relieved, conversation)
         self.wake()
+
+    def take(self, conversation: Conversation, wanted: Collection[str] | None = None) -> Received | None:
+        """Take a kept message that the policy allows now; see `Conversation.take`. What it never allows is refused."""
+        if not conversation.keeps:
+            return None
+        self.wake()
+        return self.engine.take(conversation, wanted)
 
     def fail(self, conversation: Conversation, error: ConversationError) -> None:
         """End a conversation early, and tell the other roles."""

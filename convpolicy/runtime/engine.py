@@ -12,12 +12,12 @@ which asks for them. The engine holds no protocol logic: what is allowed, new, e
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol, cast
 
 import msgspec
 
-from convpolicy.conversation import Conversation, Envelope
+from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import (
     Aborted,
     ConversationError,
@@ -60,7 +60,7 @@ LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 class Owner(Protocol):
     """Whom the messages of a conversation are for."""
 
-    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
 
     def relieved(self, conversation: Conversation) -> None:
@@ -220,7 +220,7 @@ class Engine:
                 envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
             elif envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
-            conversation.owner.arrived(conversation, envelope)
+            conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
             self.refuse(conversation, sender, envelope, problem)
         if peering.acked > acked:
@@ -258,21 +258,18 @@ class Engine:
     ) -> None:
         """Tell a role that its message was refused; after the third time, set the conversation aside."""
         self.counts["refused"] += 1
-        seq = 0
         if isinstance(problem, PayloadError):
             conversation.violations += 1
         if envelope is not None:
-            seq = envelope.seq
             conversation.skip(envelope)
-        _log.warning("%s refused a message: %s", self.part.role, problem)
-        item = Refused(
-            conversation.id, conversation.table.role, sender, seq, problem.label, str(problem).partition("\n")[0]
-        )
+        reason = str(problem).partition("\n")[0]
+        _log.warning("%s refused a message in conversation %s: %s", self.part.role, conversation.id.hex(), reason)
+        seq = 0 if envelope is None else envelope.seq
+        item = Refused(conversation.id, conversation.table.role, sender, seq, problem.label, reason)
         self.peers.say(conversation.peers[sender].route, item)
         if conversation.violations >= VIOLATIONS:
             peer = conversation.table.roles[sender]
-            last = str(problem).partition("\n")[0]
-            self.fail(conversation, Quarantined(peer, conversation.violations, last), tell=True)
+            self.fail(conversation, Quarantined(peer, conversation.violations, reason), tell=True)
 
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
         """End a conversation early, and `tell` the other roles."""
@@ -306,20 +303,35 @@ class Engine:
 
     def _settle(self, conversation: Conversation, now: float | None = None) -> None:
         """After any change: finish what is done, and remember what has to be acknowledged."""
+        if conversation.error is not None:
+            return
         if conversation.done:
             self.finish(conversation)
         elif now is not None and conversation not in self._owing and any(p.owes_ack for p in conversation.peers):
             self._owing[conversation] = now + ACK_AFTER
 
-    def settle(self, conversation: Conversation) -> None:
-        """Look at a conversation again after its owner took a kept message."""
+    def take(self, conversation: Conversation, wanted: Collection[str] | None = None) -> Received | None:
+        """Take a kept message for the owner; refuse on the way what can never be allowed."""
+        if not conversation.keeps:
+            return None
+        received = None
+        try:
+            received = conversation.take(wanted, now=self._clock())
+        except RemoteViolation as violation:
+            self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
+            return self.take(conversation, wanted)
+        self._make_room(conversation)
+        self._note_deadline(conversation)
+        self._settle(conversation, self._clock())
+        return received
+
+    def _make_room(self, conversation: Conversation) -> None:
+        """Ask again for what was turned away while too much waited."""
         for role, peering in enumerate(conversation.peers):
             if peering.full:
                 peering.full = False
                 item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
                 self.peers.say(peering.route, item)
-        self._note_deadline(conversation)
-        self._settle(conversation, self._clock())
 
     def probe(self, conversation: Conversation) -> None:
         """Ask the other roles whether they still know a conversation: one that does not will say so."""

@@ -69,6 +69,11 @@ def _difference(ours: str, theirs: str) -> str:
     for tag, a, b, c, d in difflib.SequenceMatcher(None, mine, other, autojunk=False).get_opcodes():
         if tag != "equal":
             around = " ".join(mine[max(0, a - 4) : a])
-            left, right = " ".join(mine[a:b]) or "nothing", " ".join(other[c:d]) or "nothing"
-            return f"after `{around}` ours has `{left}`, theirs has `{right}`"
+            return f"after `{around}` ours has {_quote(mine[a:b])}, theirs has {_quote(other[c:d])}"
     return "they differ in their canonical forms"
+
+
+def _quote(words: list[str]) -> str:
+    if not words:
+        return "nothing"
+    return f"`{' '.join(words[:8])}{' …' if len(words) > 8 else ''}`"

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar, cast, overload
 
-from convpolicy.conversation import Conversation, Envelope, Received, name_of
-from convpolicy.errors import LocalViolation, RemoteViolation, Unfinished, one_of
+from convpolicy.conversation import Conversation, Envelope, name_of
+from convpolicy.errors import LocalViolation, Unfinished, one_of
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
@@ -38,9 +38,9 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     # -------------------------------------------------------------------- what the engine tells its owner
 
-    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Keep what has come until it is asked for."""
-        conversation.accept(envelope)
+        conversation.accept(envelope, now=now)
         self._changed.set()
 
     def relieved(self, conversation: Conversation) -> None:
@@ -101,7 +101,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    received = self._take(wanted)
+                    received = self._endpoint.take(self._conversation, wanted)
                     if received is not None:
                         return received.payload
                     self._ensure_possible(wanted)
@@ -118,7 +118,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """Yield messages until nothing more can be received without sending first."""
         self._endpoint.check()
         while True:
-            received = self._take(None)
+            received = self._endpoint.take(self._conversation)
             if received is not None:
                 yield cast("Receives", received.payload)
             elif self._conversation.error is not None:
@@ -127,20 +127,6 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                 return
             else:
                 await self._change()
-
-    def _take(self, wanted: set[str] | None) -> Received | None:
-        conversation = self._conversation
-        try:
-            received = conversation.take(wanted, now=asyncio.get_running_loop().time())
-        except RemoteViolation as violation:
-            sender = conversation.table.roles.index(violation.peer)
-            self._endpoint.engine.refuse(conversation, sender, None, violation)
-            self._endpoint.wake()
-            return self._take(wanted)
-        if received is not None:
-            self._endpoint.engine.settle(conversation)
-            self._endpoint.wake()
-        return received
 
     def _ensure_receivable(self, wanted: set[str] | None) -> None:
         receives = self._endpoint.part.receives

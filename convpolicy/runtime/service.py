@@ -170,25 +170,27 @@ class _Actor:
         conversation.owner = self
         return self._dialogue(conversation)
 
-    def arrived(self, conversation: Conversation, envelope: Envelope) -> None:
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible."""
-        received = conversation.receive(envelope)
+        received = conversation.receive(envelope, now=now)
         if type(received) is Received:
             self._handle(conversation, received)
             self._more(conversation)
 
     def _more(self, conversation: Conversation) -> None:
-        while (kept := conversation.take()) is not None:
+        while (kept := self.endpoint.take(conversation)) is not None:
             self._handle(conversation, kept)
 
     def relieved(self, conversation: Conversation) -> None:
-        """Go on with a handler that had to wait for credit."""
+        """Go on with a handler that had to wait for credit, and take what has become possible."""
         room = self._rooms.pop(conversation.id, None)
         if room is not None:
             room.set()
         waiting = self._paused.pop(conversation.id, None)
         if waiting is not None:
             self._guard(conversation, lambda: self._drive(conversation, waiting))
+        if conversation.keeps:
+            self._more(conversation)
 
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""

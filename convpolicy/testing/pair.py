@@ -1,0 +1,79 @@
+"""All sides of one conversation in one place, without a link: for tests that read like the conversation.
+
+pair = Pair(purchase)
+pair.sends(Buyer, Order("chair", 2))
+pair.sends(Seller, Invoice(9))
+assert pair.owes == {Buyer: {"Payment"}, Seller: {"Shipment"}}
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from convpolicy.conversation import Arrival, Conversation, Envelope, Received
+from convpolicy.errors import Expired
+from convpolicy.policy.model import Policy, Role
+from convpolicy.testing.clock import ManualClock
+from convpolicy.verify.check import require
+from convpolicy.verify.projection import project
+
+__all__ = ["Pair"]
+
+M = TypeVar("M")
+
+
+class Pair:
+    """The conversation of every role of a policy; the name stands for two, and there may be more.
+
+    Raises:
+        NotImplementable: the policy cannot be followed.
+    """
+
+    def __init__(self, policy: Policy, *, clock: ManualClock | None = None) -> None:
+        require(policy)
+        self._clock = clock or ManualClock()
+        self._roles = policy.roles
+        self.sides = {role: Conversation(project(policy, role), bytes(16), now=self._clock()) for role in policy.roles}
+        self._trace: list[str] = []
+        self.received: list[object] = []
+
+    def sends(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> None:
+        """Let `role` send a message, and its receiver take it. Raises LocalViolation or RemoteViolation."""
+        self.deliver(self.says(role, message, to=to))
+
+    def says(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> Envelope:
+        """Let `role` send a message that is still on its way: what is returned can be delivered later, or twice."""
+        side = self.sides[role]
+        envelope = side.send(message, to=None if to is None else to.name, now=self._clock())
+        self._trace.append(side.table.labels[envelope.label])
+        return envelope
+
+    def deliver(self, envelope: Envelope) -> Received | Arrival:
+        """Let an envelope arrive, and its receiver take what it can."""
+        side = self.sides[self._roles[envelope.receiver]]
+        result = side.receive(envelope, now=self._clock())
+        taken = result if isinstance(result, Received) else None
+        while taken is not None:
+            self.received.append(taken.payload)
+            taken = side.take(now=self._clock())
+        return result
+
+    @property
+    def trace(self) -> str:
+        """The labels that were sent, in order, with spaces between them."""
+        return " ".join(self._trace)
+
+    @property
+    def owes(self) -> dict[Role[Any, Any], set[str]]:
+        """What each role must still send now; roles that owe nothing are left out."""
+        return {role: set(side.owes) for role, side in self.sides.items() if side.owes}
+
+    @property
+    def expired(self) -> list[Expired]:
+        """The messages whose time is up, at the clock's time."""
+        return [late for side in self.sides.values() for late in side.expire(self._clock())]
+
+    @property
+    def done(self) -> bool:
+        """Whether every role may stop."""
+        return all(side.final for side in self.sides.values())

@@ -1,0 +1,167 @@
+"""The purchase, as every test speaks it, and two engines on a link in memory whose time a test moves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from convpolicy import Memory, Policy, Role, par, send, seq
+from convpolicy.conversation import Conversation, Envelope, Received, name_of
+from convpolicy.errors import ConversationError
+from convpolicy.runtime.engine import Engine
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.peers import Peer
+from convpolicy.testing.clock import ManualClock
+from convpolicy.verify.projection import project
+
+
+class Order(NamedTuple):
+    sku: str
+    quantity: int
+
+
+class Shipment(NamedTuple):
+    tracking: str
+
+
+class Invoice(NamedTuple):
+    amount: Decimal
+
+
+class Payment(NamedTuple):
+    amount: Decimal
+
+
+Buyer = Role[Order | Payment, Shipment | Invoice]("Buyer")
+Seller = Role[Shipment | Invoice, Order | Payment]("Seller")
+
+purchase = Policy(
+    "Purchase",
+    seq(
+        send(Buyer, Seller, Order),
+        par(
+            send(Seller, Buyer, Shipment),
+            seq(send(Seller, Buyer, Invoice), send(Buyer, Seller, Payment)),
+        ),
+    ),
+)
+
+CHAIR = Order("chair", 2)
+NINE = Decimal(9)
+
+Reply = Callable[[object], list[object]]
+
+
+def buys(message: object) -> list[object]:
+    """The buyer's side of the purchase."""
+    return [Payment(message.amount)] if isinstance(message, Invoice) else []
+
+
+def sells(message: object) -> list[object]:
+    """The seller's side of the purchase."""
+    return [Invoice(NINE), Shipment("1Z")] if isinstance(message, Order) else []
+
+
+class Actor:
+    """An owner that answers every message as `reply` says, and remembers what happened."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.engine: Engine
+        self.heard: list[object] = []
+        self.errors: list[ConversationError | None] = []
+        self.finishes = 0
+
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        received = conversation.receive(envelope, now=now)
+        while isinstance(received, Received):
+            self.heard.append(received.payload)
+            for message in self.reply(received.payload):
+                self.say(conversation, message)
+            received = self.engine.take(conversation)
+
+    def say(self, conversation: Conversation, message: object) -> None:
+        self.engine.send(conversation, conversation.allows(name_of(message)), message)
+
+    def relieved(self, conversation: Conversation) -> None:
+        pass
+
+    def finished(self, conversation: Conversation) -> None:
+        self.finishes += 1
+
+    def failed(self, conversation: Conversation) -> None:
+        self.errors.append(conversation.error)
+
+
+class Rig:
+    """A buyer's and a seller's engine on one `Memory` link, with a clock that only the test moves."""
+
+    def __init__(
+        self, link: Memory | None = None, *, policy: Any = purchase, sold: Any = None, **settings: Any
+    ) -> None:
+        self.clock = ManualClock()
+        self.link = link or Memory()
+        self._settings = settings
+        self._random = random.Random(1)
+        self.policy, self.sold = policy, sold or policy
+        self.buyer, self.buying = self._engine(self.policy, "Buyer", buys, listen=False)
+        self.seller, self.selling = self._engine(self.sold, "Seller", sells, listen=True)
+
+    def _engine(self, policy: Any, role: str, reply: Reply, *, listen: bool) -> tuple[Engine, Actor]:
+        actor = Actor(reply)
+        actor.engine = Engine(
+            Part(policy, project(policy, role)),
+            self.link.open(listen=listen),
+            clock=self.clock,
+            new_id=self._random.randbytes,
+            welcome=lambda _conversation: actor,
+            met=lambda _peer: None,
+            **self._settings,
+        )
+        return actor.engine, actor
+
+    @property
+    def engines(self) -> tuple[Engine, Engine]:
+        return self.buyer, self.seller
+
+    def connect(self) -> Peer:
+        """Let the two meet, and return the seller as the buyer sees it."""
+        self.buyer.connect()
+        self.run(1.0)
+        return next(iter(self.buyer.peers))
+
+    def order(self) -> Conversation:
+        """Open a purchase."""
+        conversation = self.buyer.open(next(iter(self.buyer.peers)))
+        conversation.owner = self.buying
+        self.buying.say(conversation, CHAIR)
+        return conversation
+
+    def turns(self) -> None:
+        """Let both engines take turns until neither has anything to read."""
+        for _ in range(200):
+            for engine in self.engines:
+                engine.turn()
+            if not any(engine._port.readable() for engine in self.engines):
+                return
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, in steps of at most a quarter of a second, with turns in between."""
+        end = self.clock.now + seconds
+        self.turns()
+        while self.clock.now < end:
+            self.clock.advance(min(0.25, end - self.clock.now))
+            self.turns()
+
+    def restart_seller(self) -> None:
+        """Kill the seller's process and start a new one: nothing that it knew is left."""
+        self.seller._port.close()
+        self.seller, self.selling = self._engine(self.sold, "Seller", sells, listen=True)
+
+
+def outcomes(actor: Actor) -> Iterator[str]:
+    """The names of the errors that an actor was told of."""
+    for error in actor.errors:
+        yield type(error).__name__
