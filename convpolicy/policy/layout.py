@@ -28,6 +28,7 @@ _JOINING = ("or", "and", "with")
 
 # A `{` inside `(…)` opens a refinement, which is kept as it is; so is what stands in `[…]`.
 _WORD = re.compile(r'"[^"\n]*"|\[[^\[\]]*\]|\w+(?:\.\w+)*|\S')
+_NOT_BLANK = re.compile(r"\S")
 _REFINEMENT = re.compile(r"\{[^{}]*\}")
 
 
@@ -71,7 +72,7 @@ class _Word(NamedTuple):
 def _words(source: Source) -> Iterator[_Word]:
     comments = {comment.start: comment.text for comment in source.comments}
     here, depth = 0, 0
-    while found := re.compile(r"\S").search(source.text, here):
+    while found := _NOT_BLANK.search(source.text, here):
         start = found.start()
         lines = source.text.count("\n", here, start)
         text = comments.get(start) or _word(source.code, start, depth)

@@ -20,6 +20,9 @@ _OPENING = re.compile(r'//|/\*|\(\*|"')
 _NESTING = re.compile(r"\(\*|\*\)")
 _BRACKETS = {"{": "}", "(": ")"}
 
+# Far beyond what anybody can read, and well below what Python can recurse into.
+_DEEPEST = 100
+
 
 class Comment(NamedTuple):
     """A comment: where it starts in the text, and its text with its delimiters."""
@@ -67,6 +70,15 @@ class Source:
             elif stack and found[0] in _BRACKETS.values():
                 stack.pop()
         return self.at(stack[-1], 1) if stack else None
+
+    def too_deep(self) -> Position | None:
+        """Return where brackets are nested deeper than can be read."""
+        depth = 0
+        for found in re.finditer(r'"[^"\n]*"|[{}()<>]', self.code):
+            depth += (found[0] in "{(<") - (found[0] in "})>")
+            if depth > _DEEPEST:
+                return self.at(found.start(), 1)
+        return None
 
     def _without_comments(self) -> str:
         parts: list[str] = []

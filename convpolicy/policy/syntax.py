@@ -61,6 +61,9 @@ def tree_of(source: Source) -> Node:
     Raises:
         PolicySyntaxError: the text is not in the language; the place is the first where it cannot be.
     """
+    if deep := source.too_deep():
+        hint = "take inner parts out, as `aux global protocol`."
+        raise PolicySyntaxError("brackets are nested too deeply here", at=deep, hint=hint)
     try:
         return _parser().parse(source.code)  # pyright: ignore[reportUnknownMemberType] - lark's types are not whole
     except UnexpectedToken as unexpected:

@@ -48,7 +48,7 @@ def test_a_role_must_be_an_identifier(name: str) -> None:
 
 
 def test_a_label_makes_messages() -> None:
-    Order = label("Order", sku=str, quantity=int)  # noqa: N806 - messages are CapWords
+    Order = label("Order", sku=str, quantity=int)
     message = Order(sku="chair", quantity=2)
     assert repr(message) == "Order(sku='chair', quantity=2)"
     assert message == Message("Order", {"sku": "chair", "quantity": 2})
@@ -182,7 +182,7 @@ def test_a_fingerprint_tells_loops_apart() -> None:
 
 
 def test_the_fingerprint_of_the_purchase_never_changes() -> None:
-    Buyer, Seller = roles("Buyer", "Seller")  # noqa: N806 - roles are CapWords
+    Buyer, Seller = roles("Buyer", "Seller")
     purchase = Policy(
         "Purchase",
         seq(

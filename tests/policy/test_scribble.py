@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,9 @@ from convpolicy.policy.builder import again, call, choice, label, labels, loop, 
 from convpolicy.policy.model import Choice, Field, Label, Policy, Protocol, Send
 from convpolicy.policy.scribble import format_text, load, loads, parse, render
 from convpolicy.testing.strategies import policies
+
+# How many large policies are printed and read back: few in CI, more by hand.
+EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "60"))
 
 A, B, C, D = roles("A", "B", "C", "D")
 Buyer, Seller = roles("Buyer", "Seller")
@@ -233,8 +237,19 @@ def test_every_construct_is_printed() -> None:
 
 
 @given(policies(calls=True, payloads=True))
-@settings(max_examples=250)
+@settings(max_examples=150)
 def test_printing_and_reading_back_is_the_identity(policy: Policy) -> None:
+    reads_back(policy)
+
+
+@pytest.mark.slow
+@given(policies(calls=True, payloads=True, size=30, roles=(2, 8), labels=6))
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_printing_and_reading_back_is_the_identity_for_large_policies(policy: Policy) -> None:
+    reads_back(policy)
+
+
+def reads_back(policy: Policy) -> None:
     text = render(policy)
     again = loads(text)
     assert again == policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convpolicy.errors import ConvPolicyError, PolicySyntaxError
-from convpolicy.policy.scribble import loads, parse
+from convpolicy.policy.scribble import loads, parse, render
 
 
 def refused(line: str, *, before: str = "  ") -> str:
@@ -192,6 +192,18 @@ def test_heads_of_protocols(text: str, said: str) -> None:
     head, _, hint = said.partition("\n…\n")
     assert str(error.value).startswith(f"<text>:{head.removesuffix(chr(10) + '…')}")
     assert str(error.value).endswith(hint)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("rec X { ", "} "), ("X(a: list<", ">"), ("X(", ")")])
+def test_what_is_nested_too_deeply_is_refused_at_its_place(opening: str, closing: str) -> None:
+    text = f"global protocol P(role A, role B) {{\n{opening * 5000}{closing * 5000}}}"
+    with pytest.raises(PolicySyntaxError, match=r"<text>:2:\d+: brackets are nested too deeply here"):
+        parse(text)
+
+
+def test_a_hundred_levels_are_not_too_deep() -> None:
+    text = f"global protocol P(role A, role B) {{ {'rec X { ' * 98} X from A to B; {'} ' * 98} }}"
+    assert loads(render(loads(text))) == loads(text)
 
 
 def test_the_place_is_in_the_attributes() -> None:

@@ -207,7 +207,7 @@ def test_called_protocols_are_checked_too() -> None:
 
 
 def test_one_label_has_one_payload_across_calls() -> None:
-    A, B = roles("A", "B")  # noqa: N806 - roles are CapWords
+    A, B = roles("A", "B")
     help_ = Protocol("Help", (A, B), send(B, A, label("Order", x=int)))
     one = send(Buyer, Seller, label("Order", x=str))
     problem, _ = refused(seq(one, call(help_, Seller, Buyer)), help_)
