@@ -14,11 +14,27 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 from convpolicy.errors import ServiceError
 
-__all__ = ["Handler", "Register"]
+__all__ = ["Declares", "Handler", "Register"]
 
 M = TypeVar("M")
 S = TypeVar("S")
 P = ParamSpec("P")
+Made = TypeVar("Made", covariant=True)
+Allowed = TypeVar("Allowed", covariant=True)
+
+
+class Declares(Protocol[Made, Allowed]):
+    """A class whose instances are `Made`, which is among `Allowed`.
+
+    Python's types have no intersection, and a bound cannot name a type variable; calling the class gives both.
+    """
+
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Made: ...
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]  # pyright: ignore[reportOverlappingOverload]
+        self, *args: Any, **kwargs: Any
+    ) -> Allowed: ...
 
 
 class Register(Protocol[M, S]):

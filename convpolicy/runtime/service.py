@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
@@ -19,7 +19,7 @@ from convpolicy.policy.model import Label
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
-from convpolicy.runtime.handlers import Handler, Register, replies
+from convpolicy.runtime.handlers import Declares, Handler, Register, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.running import run_until_signal
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", contravariant=True)
 M = TypeVar("M")
+N = TypeVar("N")
 S = TypeVar("S")
 
 RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
@@ -50,7 +51,12 @@ class Service(Generic[Sends, Receives]):
         """The role that the service plays."""
         return self.part.role
 
-    def on(self: Service[S, M], message: type[M] | Label, *, attempts: int = 1) -> Register[M, S]:
+    @overload
+    def on(self, message: Label, *, attempts: int = 1) -> Register[Any, Any]: ...
+    @overload
+    def on(self: Service[S, N], message: Declares[M, N], *, attempts: int = 1) -> Register[M, S]: ...
+
+    def on(self, message: Any, *, attempts: int = 1) -> Register[Any, Any]:
         """Register the handler of a message: `@seller.on(Order)`.
 
         `attempts` is how often a handler that raises is tried before its conversation is aborted; it is tried
@@ -72,7 +78,7 @@ class Service(Generic[Sends, Receives]):
             self._handlers[label] = Handler.of(handler, label, attempts)
             return handler
 
-        return cast("Register[M, S]", register)
+        return cast("Register[Any, Any]", register)
 
     def ensure_complete(self) -> None:
         """Raise `ServiceError` while a message that the role can receive has no handler."""
