@@ -1,0 +1,12 @@
+"""What convpolicy costs, measured against what a careful user of pyzmq would write by hand.
+
+`python -m benchmarks` runs everything; `--quick`, `--only NAME` and `--json` do less, some of it, or the same for
+programs. Two programs that are compared take turns in one run, so that whatever else the machine does happens to
+both; ratios are taken round by round. Every benchmark checks that all it asked for has arrived, on both sides.
+
+    __main__.py   the command              rounds.py     rounds, medians, spreads, tables
+    machine.py    what was measured on     pairs.py      a seller and a buyer as processes
+    purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
+    throughput.py, latency.py, steps.py, memory.py       the benchmarks; held.py: conversations that stay open
+    bare_seller.py, bare_buyer.py                        the same messages over bare pyzmq and msgpack
+"""

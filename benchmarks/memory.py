@@ -1,0 +1,95 @@
+"""Bytes of an open conversation, with 100,000 of them open.
+
+The measure is what the operating system counts as resident, after less before, divided by the number of
+conversations: it has everything in it, what the allocator keeps for later included. For conversations without a
+transport there is also what Python's own accounting (`tracemalloc`) says was allocated.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks.programs import Program
+from benchmarks.rounds import Row, Size
+
+__all__ = ["TITLE", "run"]
+
+TITLE = "bytes of an open conversation"
+
+OPEN = 100_000
+SETTLE = 1.0  # seconds until every acknowledgement has gone out
+
+
+def run(size: Size) -> list[Row]:
+    """Measure in processes of their own; memory hardly varies, so three rounds do."""
+    count = size.of(OPEN)
+    measured: dict[str, list[float]] = {}
+    for _ in range(min(3, size.rounds)):
+        for what, held in (_objects(count) | _services(count)).items():
+            measured.setdefault(what, []).append(held / count)
+    return [Row(f"{count:,} open", what, "bytes", samples) for what, samples in measured.items()]
+
+
+def _objects(count: int) -> dict[str, float]:
+    return {
+        "Conversation, all acknowledged: resident": _resident_objects(count, acknowledged=True),
+        "Conversation, all acknowledged: tracemalloc": _traced_objects(count, acknowledged=True),
+        "Conversation, Order unacknowledged: resident": _resident_objects(count, acknowledged=False),
+        "Conversation, Order unacknowledged: tracemalloc": _traced_objects(count, acknowledged=False),
+    }
+
+
+def _resident_objects(count: int, *, acknowledged: bool) -> float:
+    with _held("objects", count=count, acknowledged=acknowledged, traced=False) as program:
+        before = _resident_when_quiet(program)
+        _ensure_open(program.ask(), count)
+        return _resident(program.pid) - before
+
+
+def _traced_objects(count: int, *, acknowledged: bool) -> float:
+    with _held("objects", count=count, acknowledged=acknowledged, traced=True) as program:
+        answer = program.ask()
+        _ensure_open(answer, count)
+        return float(answer["allocated"])
+
+
+def _services(count: int) -> dict[str, float]:
+    with _held("seller", count=count) as seller, _held("buyer", url=seller.hear(), count=count) as buyer:
+        buyer.hear()
+        programs = {"service, the Buyer's process: resident": buyer, "service, the Seller's process: resident": seller}
+        before = {what: _resident_when_quiet(program) for what, program in programs.items()}
+        _ensure_open(buyer.ask(), count)
+        _ensure_open(seller.hear(), count)
+        time.sleep(SETTLE)
+        held: dict[str, float] = {what: _resident(program.pid) - before[what] for what, program in programs.items()}
+        for program in programs.values():
+            program.kill()  # saying goodbye in every conversation is not what is measured
+        return held
+
+
+def _held(part: str, **settings: object) -> Program:
+    return Program("held", json.dumps({"part": part, **settings}))
+
+
+def _ensure_open(answer: dict[str, int], count: int) -> None:
+    if answer["open"] != count:
+        raise RuntimeError(f"{count} conversations were to be open, and {answer['open']} are")
+
+
+def _resident_when_quiet(program: Program) -> int:
+    """Return what is resident once it no longer changes: the program has started."""
+    last = -1
+    while last != (last := _resident(program.pid)):
+        time.sleep(0.3)
+    return last
+
+
+def _resident(pid: int) -> int:
+    """Return the resident bytes of a process."""
+    pages = Path(f"/proc/{pid}/statm")
+    if pages.exists():
+        return int(pages.read_text().split()[1]) * 4096
+    return 1024 * int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))

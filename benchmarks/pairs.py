@@ -1,0 +1,65 @@
+"""A seller and a buyer as two processes that hold purchases over tcp, in one of the ways that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+from benchmarks.programs import Program
+from benchmarks.purchase import MESSAGES
+
+__all__ = ["BARE", "PAIRS", "Pair", "every_pair"]
+
+BARE = "bare pyzmq + msgpack"
+
+# What is compared: the modules of the seller and the buyer.
+PAIRS = {
+    BARE: ("bare_seller", "bare_buyer"),
+    "service": ("seller", "buyer_service"),
+    "scripts": ("seller", "buyer_script"),
+}
+
+
+class Pair:
+    """A running seller and buyer; `with` it. On leaving, what the seller has heard is compared with what was asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        seller, buyer = PAIRS[self.name]
+        with ExitStack() as stack:
+            self.seller = stack.enter_context(Program(seller))
+            self.buyer = stack.enter_context(Program(buyer, self.seller.hear()))
+            self._programs = stack.pop_all()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        with self._programs:
+            if failure[0] is None:
+                self.buyer.finish()
+                self.seller.finish()
+                heard = self.seller.hear()
+                if heard != {"Order": self._asked, "Payment": self._asked}:
+                    raise RuntimeError(f"{self.name}: {self._asked} conversations were held; the seller heard {heard}")
+
+    def throughput(self, in_flight: int, conversations: int) -> float:
+        """Hold so many conversations, so many at once; return how many messages a second that is."""
+        self._asked += conversations
+        took: float = self.buyer.ask(in_flight=in_flight, conversations=conversations)
+        return MESSAGES * conversations / took
+
+    def latencies(self, conversations: int) -> list[float]:
+        """Hold one conversation after the other; return the seconds of each."""
+        self._asked += conversations
+        took: list[float] = self.buyer.ask(conversations=conversations)
+        return took
+
+
+@contextmanager
+def every_pair() -> Iterator[list[Pair]]:
+    """Run every pair that is compared; those that are not asked are idle."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Pair(name)) for name in PAIRS]

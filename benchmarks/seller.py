@@ -1,0 +1,36 @@
+"""The seller as a service of convpolicy, with plain handlers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+
+from benchmarks.programs import end_with_parent, tell
+from benchmarks.purchase import Invoice, Order, Payment, Seller, Shipment, purchase
+from convpolicy import Bus
+
+seller = purchase.service(Seller)
+heard: Counter[str] = Counter()
+
+
+@seller.on(Order)
+def fulfil(order: Order) -> Iterator[Invoice | Shipment]:
+    """Answer an order with an invoice and a shipment."""
+    del order
+    heard["Order"] += 1
+    yield Invoice(Decimal("129.90"))
+    yield Shipment("T-1000")
+
+
+@seller.on(Payment)
+def bank(payment: Payment) -> None:
+    """Take the money."""
+    del payment
+    heard["Payment"] += 1
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    seller.run(via=Bus("tcp://127.0.0.1:0"), started=tell)
+    tell(heard)

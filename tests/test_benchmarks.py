@@ -1,0 +1,79 @@
+"""The benchmarks run, in their smallest size, and what they count has arrived. Nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WAYS = {"bare pyzmq + msgpack", "service", "scripts"}
+
+
+def benchmarks(*arguments: str) -> str:
+    """Run the command. It fails when a message is missing at either side."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--rounds", "1", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_one_command_measures_everything_and_everything_arrives() -> None:
+    found: dict[str, Any] = json.loads(benchmarks("--size", "0.002", "--json"))
+    assert found["machine"]["pyzmq"]
+    assert all(row["median"] > 0 for rows in found["benchmarks"].values() for row in rows if row["unit"] != "bytes")
+    purchase, latency, step, memory = (found["benchmarks"][name] for name in ("purchase", "latency", "step", "memory"))
+
+    cases = {"1 in flight", "64 in flight", "1,000 in flight"}
+    assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
+    assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}
+    assert {(row["case"], row["what"]) for row in latency} == {(case, way) for case in ("p50", "p99") for way in WAYS}
+    assert [row["what"] for row in step if "ratio" not in row] == ["transitions: a trigger"]
+    assert [row["case"] for row in memory] == ["200 open"] * 6
+
+
+def test_the_machine_is_described_before_the_numbers() -> None:
+    printed = benchmarks("--size", "0.01", "--only", "step")
+    assert printed.startswith("machine: ")
+    assert printed.index("pyzmq: ") < printed.index("one step of a role's machine") < printed.index("ns  x ")
+
+
+def test_what_has_not_arrived_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.pairs import BARE, Pair
+
+    pair = Pair(BARE)
+    pair.__enter__()
+    pair.throughput(1, 2)
+    pair._asked += 1
+    with pytest.raises(RuntimeError, match="3 conversations were held; the seller heard"):
+        pair.__exit__(None, None, None)
+
+
+def test_a_program_that_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.programs import Program
+
+    with pytest.raises(RuntimeError, match="bare_buyer ended too early"), Program("bare_buyer") as program:
+        program.hear()
+
+
+def test_rows_give_medians_spreads_and_ratios_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.rounds import Row, percentile, table
+
+    row = Row("1 in flight", "service", "messages/s", [1_000.0, 3_000.0, 2_000.0], [500.0, 1_000.0, 2_000.0])
+    assert row.as_json()["median"] == 2_000
+    assert row.ratios == [2, 3, 1]
+    assert table([row]) == "  1 in flight  service  2,000 (1,000 - 3,000)  messages/s  x 2 (1 - 3)"
+    assert [percentile(range(100), share) for share in (0.5, 0.99)] == [50, 99]
