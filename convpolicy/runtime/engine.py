@@ -334,9 +334,12 @@ class Engine:
                 self.peers.say(peering.route, item)
 
     def probe(self, conversation: Conversation) -> None:
-        """Ask the other roles whether they still know a conversation: one that does not will say so."""
+        """Ask the other roles whether they still know a conversation: one that does not will say so.
+
+        Only those who have shown that they know it are asked; to the others the opening is still on its way.
+        """
         for role, peering in enumerate(conversation.peers):
-            if role != conversation.table.role and (peering.sent or peering.received):
+            if role != conversation.table.role and (peering.acked or peering.received):
                 item = Acknowledged(conversation.id, conversation.table.role, role, peering.received)
                 self.peers.say(peering.route, item)
 

@@ -1,0 +1,14 @@
+"""Hypothesis profiles: `dev` by hand, `ci` in the gate, `nightly` for long runs (HYPOTHESIS_PROFILE=nightly)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
+
+settings.register_profile("dev", max_examples=50, **_common)
+settings.register_profile("ci", max_examples=100, derandomize=True, **_common)
+settings.register_profile("nightly", max_examples=5_000, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
