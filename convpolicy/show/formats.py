@@ -7,6 +7,7 @@ from functools import partial
 
 from convpolicy.errors import one_of
 from convpolicy.machine import Machine, drawings
+from convpolicy.policy import scribble
 from convpolicy.policy.model import Policy
 from convpolicy.show import mermaid
 from convpolicy.show.chart import drawn
@@ -19,12 +20,6 @@ from convpolicy.show.table import table
 __all__ = ["formats", "markdown", "render"]
 
 
-def _scribble(policy: Policy) -> str:
-    from convpolicy.policy.scribble import render as text_of  # noqa: PLC0415 - the grammar takes long to load
-
-    return text_of(policy)
-
-
 _MACHINE: dict[str, Callable[[Machine], str]] = {
     "table": lambda machine: table(diagram_of(machine)),
     "prose": prose,
@@ -32,7 +27,7 @@ _MACHINE: dict[str, Callable[[Machine], str]] = {
     "dot": lambda machine: dot(diagram_of(machine)),
 }
 _POLICY: dict[str, Callable[[Policy], str]] = {
-    "scribble": _scribble,
+    "scribble": scribble.render,
     "sequence": lambda policy: drawn(of_policy(policy)),
     "mermaid": lambda policy: mermaid.sequence(of_policy(policy)),
 }

@@ -14,13 +14,13 @@ Nothing here asks whether the policy can be followed: that is `convpolicy.verify
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import partial
 from math import prod
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.machine import Direction, Machine, Move, Row, move_of, symbol_of
 from convpolicy.policy.model import AnyRole, Policy
+from convpolicy.policy.nearest import did_you_mean
 from convpolicy.verify.ahead import Inside, Item, LocalState, first_receives
 from convpolicy.verify.graph import END, Graph, graph_of
 from convpolicy.verify.minimal import minimal
@@ -79,8 +79,7 @@ def _known(graph: Graph, role: AnyRole | str) -> str:
     name = role if isinstance(role, str) else role.name
     if name in graph.roles:
         return name
-    near = get_close_matches(name, graph.roles, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Its roles are {one_of(graph.roles, word='and')}."
+    hint = f"{did_you_mean(name, graph.roles)}Its roles are {one_of(graph.roles, word='and')}."
     raise PolicyError(f"{graph.policy.name} has no role {name}\n  {hint}")
 
 

@@ -24,7 +24,7 @@ def test_the_formats_of_each_kind() -> None:
 
 
 def test_every_format_gives_a_text_with_the_message_in_it() -> None:
-    for value in (MACHINE, SCORE):
+    for value in (MACHINE, POLICY, SCORE):
         for name in show.formats(value):
             assert "Order" in show.render(value, name)
 
