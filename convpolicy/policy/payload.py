@@ -19,7 +19,7 @@ from msgspec import inspect
 from convpolicy.errors import PolicyError
 from convpolicy.policy.model import Choice, Field, Label, Loop, Par, Policy, Protocol, Send, Seq, Statement
 
-__all__ = ["SORTS", "declare", "label", "label_of", "python_type"]
+__all__ = ["SORTS", "declare", "label", "label_of", "python_type", "sort_parts"]
 
 # What each plain sort is in Python; list<…> and map<…,…> are built from these.
 SORTS: dict[str, Any] = {
@@ -109,9 +109,8 @@ def python_type(sort: str) -> Any:
     >>> python_type("list<int>")
     list[int]
     """
-    name, _, inside = sort.partition("<")
-    arguments = [python_type(part.strip()) for part in _split(inside[:-1])] if inside else []
-    match name.strip(), arguments:
+    name, inside = sort_parts(sort)
+    match name, [python_type(part) for part in inside]:
         case "list", [item]:
             return GenericAlias(list, (item,))
         case "map", [key, value]:
@@ -120,6 +119,12 @@ def python_type(sort: str) -> Any:
             return SORTS.get(plain, Any)
         case _:
             return Any
+
+
+def sort_parts(sort: str) -> tuple[str, list[str]]:
+    """Take a sort apart: `map<str, int>` is `map`, of `str` and `int`."""
+    name, _, inside = sort.partition("<")
+    return name.strip(), [part.strip() for part in _split(inside[:-1])] if inside else []
 
 
 def _split(inside: str) -> list[str]:

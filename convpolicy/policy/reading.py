@@ -16,15 +16,10 @@ from convpolicy.errors import PolicyError, PolicySyntaxError, Unsupported
 from convpolicy.policy.durations import seconds
 from convpolicy.policy.model import Again, AnyRole, Call, Choice, Field, Label, Loop, Par, Role, Send, Seq, Statement
 from convpolicy.policy.module import Declaration, Module, dotted
-from convpolicy.policy.nearest import did_you_mean, nearest
-from convpolicy.policy.payload import SORTS
 from convpolicy.policy.syntax import Node, parts, place, tokens
-from convpolicy.policy.wellformed import unknown_loop, unknown_role
+from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_role
 
 __all__ = ["Argument", "CallTarget", "Reader"]
-
-# How many sorts go inside the `<…>` of a sort.
-_INSIDE = {"list": 1, "map": 2}
 
 _UNSUPPORTED = {
     "connection": ("connect", "roles are connected by the link that the policy runs over: take the `connect` away."),
@@ -72,7 +67,6 @@ class Reader:
         self._nested = {str(tokens(nested)[0]) for nested in declaration.tree.find_data("nested")}
         self._source, self._environment, self._call = module.source, environment, call
         self._declaration = declaration
-        self._types = {declared.name for declared in module.types}
         self.roles = tuple(self._declared(role) for part in parts(declaration.tree, "roles") for role in part.children)
         self._known = {role.name: role for role in self.roles}
 
@@ -221,38 +215,22 @@ class Reader:
             self._ignored.append(Unsupported(f"the refinement {refinement}", at=at, hint=hint))
         name = "".join(tokens(node))
         sort = parts(node, "sort")[0]
-        return Field(name, self._sort(sort, named=bool(name)))
+        field = Field(name, self._sort(sort))
+        ensure_field(field, place(self._source, sort))
+        return field
 
-    def _sort(self, node: Node, *, named: bool) -> str:
+    def _sort(self, node: Node) -> str:
         name = parts(node, "qualified")[0]
         inside = parts(node, "sort")
         word = dotted(name).rpartition(".")[2]
         if not inside and word in self._environment:
             return self._environment[word].sort or word
-        if len(inside) != _INSIDE.get(word, 0):
-            raise self._wrong_inside(word, name)
-        if named:
-            self._not_misspelt(word, name)
-        return f"{word}<{', '.join(self._sort(s, named=named) for s in inside)}>" if inside else word
-
-    def _wrong_inside(self, word: str, name: Node) -> PolicySyntaxError:
-        at = place(self._source, name)
-        if word in _INSIDE:
-            shown = {"list": "list<str>", "map": "map<str, int>"}[word]
-            return PolicySyntaxError(f"`{word}` does not say what is in it", at=at, hint=f"write it as in `{shown}`.")
-        return PolicySyntaxError(f"`{word}` takes no `<…>`", at=at, hint="only `list<…>` and `map<…, …>` do.")
-
-    def _not_misspelt(self, word: str, name: Node) -> None:
-        """Refuse `strr` for `str`. Other unknown words are names of types, which may be given in Python."""
-        known = (*SORTS, *_INSIDE)
-        if word not in known and word.islower() and word not in self._types and nearest(word, known, cutoff=0.75):
-            hint = f"{did_you_mean(word, known)}A type of your own begins with a capital letter, or is declared."
-            raise PolicySyntaxError(f"there is no sort `{word}`", at=place(self._source, name), hint=hint)
+        return f"{word}<{', '.join(map(self._sort, inside))}>" if inside else word
 
     def _argument(self, node: Node) -> Argument:
         fields = self._fields(parts(node, "payloads"))
         for sort in parts(node, "sort"):
-            word = self._sort(sort, named=False)
+            word = self._sort(sort)
             given = self._environment.get(dotted(parts(sort, "qualified")[0]))
             plain = Label(word, fields)
             return Argument(given.label if given and not parts(node, "payloads") else plain, word)

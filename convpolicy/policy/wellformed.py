@@ -20,6 +20,7 @@ from convpolicy.policy.model import (
     AnyRole,
     Call,
     Choice,
+    Field,
     Label,
     Loop,
     Par,
@@ -30,12 +31,16 @@ from convpolicy.policy.model import (
     Statement,
     statements,
 )
-from convpolicy.policy.nearest import did_you_mean
+from convpolicy.policy.nearest import did_you_mean, nearest
+from convpolicy.policy.payload import SORTS, sort_parts
 
-__all__ = ["RESERVED", "ensure", "unknown_loop", "unknown_protocol", "unknown_role"]
+__all__ = ["RESERVED", "ensure", "ensure_field", "unknown_loop", "unknown_protocol", "unknown_role"]
 
 _WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 _SORT = re.compile(r"[A-Za-z0-9_]+(<.+>)?\Z")
+
+# How many sorts go inside the `<…>` of a sort.
+_INSIDE = {"list": 1, "map": 2}
 
 # They begin statements in a text, so a message of that name could not be written down.
 RESERVED = (
@@ -203,12 +208,44 @@ def _written(label: Label, at: Position | None) -> None:
         hint = "it begins a statement of the notation: write it with a capital letter, or another word."
         raise IllFormed(f"`{label.name}` cannot name a message", at=at, hint=hint)
     for field in label.fields:
-        if field.name:
-            _named(field.name, f"a field of {label.name}", at)
-        if not _SORT.match(field.sort):
-            hint = "use a sort such as `str` or `list<int>`, or the name of a type."
-            raise IllFormed(f"{field.sort!r} is not the sort of a field of {label.name}", at=at, hint=hint)
+        ensure_field(field, at)
     _one_of_each([field.name for field in label.fields if field.name], "field", at, where=f" in {label.name}")
+
+
+def ensure_field(field: Field, at: Position | None) -> None:
+    """Check the name and the sort of a field.
+
+    Raises:
+        IllFormed: the name is no word, the sort is not well formed, or its name looks like a slip.
+    """
+    if field.name:
+        _named(field.name, "a field", at)
+    _sort(field.sort, at, named=bool(field.name))
+
+
+def _sort(sort: str, at: Position | None, *, named: bool) -> None:
+    name, inside = sort_parts(sort)
+    if not _SORT.match(sort):
+        hint = "use a sort such as `str` or `list<int>`, or the name of a type."
+        raise IllFormed(f"{sort!r} is not a sort", at=at, hint=hint)
+    if len(inside) != _INSIDE.get(name, 0) and (named or inside):
+        hint = "write `list<str>` for a list, `map<str, int>` for a map, and no `<…>` after other sorts."
+        raise IllFormed(f"`{sort}` is not a sort", at=at, hint=hint)
+    if named:
+        _spelt(name, at)
+    for part in inside:
+        _sort(part, at, named=named)
+
+
+def _spelt(name: str, at: Position | None) -> None:
+    """Refuse `strr` for `str`. Other unknown words are names of types, which may be given in Python.
+
+    Only for fields with names: those without are from other tools, whose sorts have names of their own.
+    """
+    known = (*SORTS, *_INSIDE)
+    if name not in known and name.islower() and nearest(name, known, cutoff=0.75):
+        hint = f"{did_you_mean(name, known)}A type of your own begins with a capital letter."
+        raise IllFormed(f"there is no sort `{name}`", at=at, hint=hint)
 
 
 # ------------------------------------------------------------------------------------- one payload for a label

@@ -137,24 +137,6 @@ def test_a_tab_takes_one_column() -> None:
         ),
         ("A from Buyer to Seller; }", "3:1", "expected a protocol, found `}`", "a protocol is written"),
         ("$ from Buyer to Seller;", "2:3", "`$` means nothing here", "take it away."),
-        (
-            "A(x: strr) from Buyer to Seller;",
-            "2:8",
-            "there is no sort `strr`",
-            "did you mean `str`? A type of your own begins with a capital letter, or is declared.",
-        ),
-        (
-            "A(x: map<int>) from Buyer to Seller;",
-            "2:8",
-            "`map` does not say what is in it",
-            "write it as in `map<str, int>`.",
-        ),
-        (
-            "A(x: str<int>) from Buyer to Seller;",
-            "2:8",
-            "`str` takes no `<…>`",
-            "only `list<…>` and `map<…, …>` do.",
-        ),
         ("/* note", "2:3", "this comment is never closed", "close it with `*/`."),
         ("(* (* note *)", "2:3", "this comment is never closed", "close it with `*)`."),
         (
@@ -212,10 +194,3 @@ def test_the_place_is_in_the_attributes() -> None:
     found = error.value
     assert isinstance(found, PolicySyntaxError)
     assert (found.file, found.line, found.column) == ("p.scr", 2, 9)
-
-
-def test_a_type_of_ones_own_may_have_any_name_that_is_declared() -> None:
-    text = (
-        'type <py> "mine.byte" from "mine" as byte; global protocol P(role A, role B) { X(b: byte, c: C) from A to B; }'
-    )
-    assert [str(label) for label in loads(text).labels] == ["X(b: byte, c: C)"]

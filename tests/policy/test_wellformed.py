@@ -97,6 +97,30 @@ def test_two_payloads_for_one_label() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sort", "said"),
+    [
+        (
+            "strr",
+            "2:12: there is no sort `strr`\n…did you mean `str`? A type of your own begins with a capital letter.",
+        ),
+        ("list<flaot>", "2:12: there is no sort `flaot`\n…did you mean `float`? A type"),
+        ("map<int>", "2:12: `map<int>` is not a sort\n…write `list<str>` for a list, `map<str, int>` for a map,"),
+        ("str<int>", "2:12: `str<int>` is not a sort\n…write `list<str>` for a list"),
+    ],
+)
+def test_sorts_in_texts(sort: str, said: str) -> None:
+    head, hint = said.split("…")
+    text = in_text(f"Order(x: {sort}) from Buyer to Seller;")
+    assert text.startswith(f"p.scr:{head}")
+    assert f"\n  {hint}" in text
+
+
+def test_sorts_of_other_tools_are_let_pass() -> None:
+    text = "global protocol P(role A, role B) { X(y: string, z: Strr) from A to B; X2(strr, list) from A to B; }"
+    assert [str(one) for one in loads(text).labels] == ["X(y: string, z: Strr)", "X2(strr, list)"]
+
+
+@pytest.mark.parametrize(
     ("head", "problem"),
     [
         ("P(role A, role B, role A) { }", "the role A is named twice"),
@@ -174,18 +198,32 @@ def test_heads_and_calls(head: str, problem: str) -> None:
         (loop("a b", order), "'a b' cannot name a recursion variable", "use letters, digits and _."),
         (
             send(Buyer, Seller, Label("X", (Field("a-b", "str"),))),
-            "'a-b' cannot name a field of X",
+            "'a-b' cannot name a field",
             "use letters, digits and _.",
         ),
         (
             send(Buyer, Seller, label("X", a="str | int")),
-            "'str|int' is not the sort of a field of X",
+            "'str|int' is not a sort",
             "use a sort such as `str` or `list<int>`, or the name of a type.",
+        ),
+        (
+            send(Buyer, Seller, label("X", a="map<str, list<int, int>>")),
+            "`list<int, int>` is not a sort",
+            "write `list<str>` for a list, `map<str, int>` for a map, and no `<…>` after other sorts.",
+        ),
+        (send(Buyer, Seller, label("X", a="list<>")), "'list<>' is not a sort", "use a sort such as"),
+        (send(Buyer, Seller, label("X", a="list<int")), "'list<int' is not a sort", "use a sort such as"),
+        (
+            send(Buyer, Seller, label("X", a="list<strr>")),
+            "there is no sort `strr`",
+            "did you mean `str`? A type of your own begins with a capital letter.",
         ),
     ],
 )
 def test_what_is_refused(body: Statement, problem: str, hint: str) -> None:
-    assert refused(body) == (problem, hint)
+    said, advice = refused(body)
+    assert said == problem
+    assert advice.startswith(hint)
 
 
 def test_calls_must_fit_the_protocol() -> None:
