@@ -110,6 +110,7 @@ class Conversation:
         "_history",
         "_node",
         "_table",
+        "doom",
         "error",
         "id",
         "owner",
@@ -126,6 +127,7 @@ class Conversation:
         self._held: list[Envelope] | None = None
         self._deadlines: dict[Move, float] | None = None
         self.error: ConversationError | None = None
+        self.doom: ConversationError | None = None  # becomes the error once the messages that have come are taken
         self.violations = 0
         self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
         self.watched = False  # whether the runtime has this conversation on its list of retransmissions

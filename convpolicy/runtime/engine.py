@@ -415,7 +415,12 @@ class Engine:
         role = peer.hello.plays[0].role if peer.hello and peer.hello.plays else "the peer"
         for conversation in tuple(self.conversations.values()):
             if any(peering.route is peer for peering in conversation.peers):
-                self.fail(conversation, PeerLost(role, why), tell=False)
+                lost = PeerLost(role, why)
+                if conversation.possible() and not any(peering.unacked for peering in conversation.peers):
+                    conversation.doom = lost  # what has come may be all that was needed
+                    conversation.owner.relieved(conversation)
+                else:
+                    self.fail(conversation, lost, tell=False)
 
     def leave(self) -> None:
         """Tell every peer that this process goes, and send what is queued."""

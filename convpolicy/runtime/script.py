@@ -29,12 +29,13 @@ PROBE_AFTER = 5.0  # seconds of waiting after which the other roles are asked wh
 class Script(Dialogue[Sends], Generic[Sends, Receives]):
     """A conversation that is played step by step: `send`, `receive`, `async for`, `abort`."""
 
-    __slots__ = ("_changed",)
+    __slots__ = ("_changed", "_told")
 
     def __init__(self, endpoint: Endpoint, conversation: Conversation) -> None:
         super().__init__(endpoint, conversation)
         conversation.owner = self
         self._changed = asyncio.Event()
+        self._told = False  # whether the program knows already that the conversation has failed
 
     # -------------------------------------------------------------------- what the engine tells its owner
 
@@ -71,6 +72,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         self._endpoint.check()
         conversation = self._conversation
         while True:
+            self._ensure_alive()
             step = conversation.allows(name_of(message), None if to is None else to.name)
             if conversation.room(step.peer):
                 return self._endpoint.say(conversation, step, message)
@@ -121,11 +123,10 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             received = self._endpoint.take(self._conversation)
             if received is not None:
                 yield cast("Receives", received.payload)
-            elif self._conversation.error is not None:
-                raise self._conversation.error
-            elif not self._conversation.awaits:
-                return
             else:
+                self._ensure_alive()
+                if not self._conversation.awaits:
+                    return
                 await self._change()
 
     def _ensure_receivable(self, wanted: set[str] | None) -> None:
@@ -136,13 +137,20 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     def _ensure_possible(self, wanted: set[str] | None) -> None:
         conversation = self._conversation
-        if conversation.error is not None:
-            raise conversation.error
+        self._ensure_alive()
         if wanted is None:
             if not conversation.awaits:
                 raise self._violation(f"{self.role} cannot receive anything now", "a message")
         elif (why := conversation.hopeless(wanted)) is not None:
             raise self._violation(f"{self.role} waits for {one_of(wanted)}, but {why}", one_of(wanted))
+
+    def _ensure_alive(self) -> None:
+        conversation = self._conversation
+        if conversation.doom is not None and not conversation.over:
+            self._endpoint.engine.fail(conversation, conversation.doom, tell=False)
+        if self._conversation.error is not None:
+            self._told = True
+            raise self._conversation.error
 
     def _violation(self, problem: str, attempted: str) -> LocalViolation:
         conversation = self._conversation
@@ -172,6 +180,11 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     # ------------------------------------------------------------------------------------------- leaving
 
+    def abort(self, reason: str) -> None:
+        """End the conversation early; the other roles get `Aborted(reason)`."""
+        self._told = True
+        super().abort(reason)
+
     async def leave(self, error: BaseException | None = None) -> None:
         """End this role's part: wait until everything is acknowledged, or give up what is not finished.
 
@@ -181,7 +194,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """
         conversation = self._conversation
         if conversation.error is not None:
-            if error is None:
+            if error is None and not self._told:
                 raise conversation.error
             return
         if error is not None:

@@ -162,6 +162,19 @@ def test_a_process_that_leaves_ends_its_conversations_at_once() -> None:
     assert list(outcomes(rig.buying)) == ["PeerLost"]
 
 
+def test_what_came_from_a_process_that_has_left_can_still_be_taken() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.buying.arrived = lambda conversation, envelope, now: conversation.accept(envelope, now=now)  # type: ignore[method-assign]
+    conversation = rig.order()
+    rig.run(0.1)
+    rig.seller.leave()
+    rig.turns()
+    assert rig.buying.errors == []
+    assert conversation.possible() == ("Invoice", "Shipment")
+    assert "it has left" in str(conversation.doom)
+
+
 def test_a_conversation_aborted_here_is_aborted_there() -> None:
     rig = Rig()
     rig.connect()
