@@ -95,5 +95,9 @@ def test_an_answer_in_another_branch_does_not_help() -> None:
     assert flights(body) == [2, 2]
 
 
+def test_a_branch_that_never_ends_does_not_hide_the_others() -> None:
+    assert flights(par(loop("L", send(A, B, X), send(B, A, X), again("L")), send(C, B, Y))) == [1, 1, 1]
+
+
 def test_a_choice_counts_its_longest_branch() -> None:
     assert flights(choice(A, seq(send(A, B, X), send(A, B, Y)), send(A, B, Z))) == [2]

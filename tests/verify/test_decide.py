@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from convpolicy.policy.builder import again, choice, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
-from convpolicy.verify.decide import By, Decision, Limits, decide
+from convpolicy.verify.decide import By, Decision, Limits, Verdict, decide
 from convpolicy.verify.findings import found
 from convpolicy.verify.graph import graph_of
 from convpolicy.verify.shape import innermost_lanes, loops_meet_pars, orders
@@ -54,6 +54,12 @@ def test_a_middle_branch_is_seen_first_and_last_too() -> None:
     """Two orders, as written and backwards, would miss this one."""
     body = seq(par(par(send(P, R, B), choice(P, send(P, R, B), send(P, Q, A))), send(R, P, A)), send(R, P, B))
     assert decided(body, IN_ORDER).verdict is decided(body, INTERLEAVED).verdict
+
+
+def test_a_role_may_have_to_do_something_else_first_in_the_order_only() -> None:
+    """P may or may not get B, and sends A in any case: an order makes A wait for B, the policy does not."""
+    body = par(send(P, Q, A), choice(Q, send(Q, R, B), send(Q, P, B)))
+    assert decided(body, IN_ORDER).verdict is decided(body, INTERLEAVED).verdict is Verdict.IMPLEMENTABLE
 
 
 def decided(body: Statement, limits: Limits) -> Decision:
