@@ -42,10 +42,10 @@ _SORT = re.compile(r"[A-Za-z0-9_]+(<.+>)?\Z")
 # How many sorts go inside the `<…>` of a sort.
 _INSIDE = {"list": 1, "map": 2}
 
-# They begin statements in a text, so a message of that name could not be written down.
+# They begin statements in a text or join their blocks, so a message of that name could not be written down.
 RESERVED = (
     *("choice", "par", "rec", "continue", "do", "connect", "disconnect", "wrap", "interruptible"),
-    *("aux", "explicit", "global", "local", "nested"),
+    *("aux", "explicit", "global", "local", "nested", "or", "and", "with"),
 )
 
 
@@ -205,7 +205,7 @@ def _written(label: Label, at: Position | None) -> None:
     if label.name:
         _named(label.name, "a message", at)
     if label.name in RESERVED:
-        hint = "it begins a statement of the notation: write it with a capital letter, or another word."
+        hint = "it is a word of the notation: write it with a capital letter, or another word."
         raise IllFormed(f"`{label.name}` cannot name a message", at=at, hint=hint)
     for field in label.fields:
         ensure_field(field, at)

@@ -255,3 +255,57 @@ def reads_back(policy: Policy) -> None:
     assert again == policy
     assert again.fingerprint == policy.fingerprint
     assert format_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "from",
+        "to",
+        "at",
+        "role",
+        "new",
+        "self",
+        "as",
+        "and",
+        "or",
+        "by",
+        "with",
+        "within",
+        "calls",
+        "connect",
+        "rec",
+        "do",
+        "par",
+    ],
+)
+def test_words_of_the_notation_can_be_names(word: str) -> None:
+    first, second = roles(word, "other")
+    called = Protocol(f"{word}_", (first, second), send(first, second, Yes))
+    body = loop(word, choice(first, seq(send(second, first, Yes, within=3), again(word)), call(called, second, first)))
+    policy = Policy(word, body, (first, second), (called,))
+    assert loads(render(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "from",
+        "to",
+        "at",
+        "role",
+        "module",
+        "import",
+        "type",
+        "data",
+        "sig",
+        "self",
+        "protocol",
+        "list",
+        "within",
+        "calls",
+    ],
+)
+def test_words_that_begin_no_statement_can_be_labels_and_fields(word: str) -> None:
+    policy = Policy("P", seq(send(A, B, label(word, **{word: str})), send(B, A, Label("", (Field("", word),)))))
+    assert loads(render(policy)) == policy

@@ -192,7 +192,7 @@ def test_heads_and_calls(head: str, problem: str) -> None:
         (
             send(Buyer, Seller, Label("rec")),
             "`rec` cannot name a message",
-            "it begins a statement of the notation: write it with a capital letter, or another word.",
+            "it is a word of the notation: write it with a capital letter, or another word.",
         ),
         (send(Buyer, Seller, Label("an order")), "'an order' cannot name a message", "use letters, digits and _."),
         (loop("a b", order), "'a b' cannot name a recursion variable", "use letters, digits and _."),
