@@ -85,13 +85,13 @@ def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
     try:
         every = _views(graph, limits, loops=loops)
         unfit = _first_of_each(found for views in every for found in ineligible(views.automaton))
+        if not unfit:
+            return _by_conditions(graph, every, limits, loops=loops)
     except TooLarge:
         return _explored(graph, limits, ())
-    if any(found.rule is not Rule.SENDER_DRIVEN for found in unfit):
-        return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
-    if unfit:
+    if all(found.rule is Rule.SENDER_DRIVEN for found in unfit):
         return _explored(graph, limits, tuple(unfit))
-    return _by_conditions(graph, every, limits, loops=loops)
+    return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
 
 
 def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from convpolicy.machine import Direction, Symbol, symbol_of
 from convpolicy.policy.model import Policy
 from convpolicy.verify.decide import Verdict
 from convpolicy.verify.findings import Finding, Severity
 from convpolicy.verify.overtaking import Channel
-from convpolicy.verify.witness import TwoRuns, Witness
+from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
 __all__ = ["Json", "Report", "Verdict"]
 
@@ -152,24 +153,19 @@ def _finding_to_json(finding: Finding) -> Json:
 def _chart(policy: Policy, witness: Witness) -> Iterator[str]:
     yield "sequenceDiagram"
     yield from (f"  participant {role}" for role in policy.roles)
-    if isinstance(witness, TwoRuns):
-        yield "  alt one run"
-        yield from (f"    {s.sender}->>{s.receiver}: {s.label}" for s in (*witness.left, witness.symbol))
-        yield f"  else another run, the same for {witness.role}"
-        yield from (f"    {s.sender}->>{s.receiver}: {s.label}" for s in witness.right)
-        yield "  end"
-        return
-    yield from (f"  {line}" for line in _arrows(witness))
-
-
-def _arrows(witness: Witness) -> Iterator[str]:
     match witness:
-        case TwoRuns():
-            return
-        case _ if witness.stuck:
-            for step in witness.stuck.trace:
-                if step.move.direction == "!":
-                    yield f"{step.role}->>{step.move.peer}: {step.move.label}"
-            yield f"Note over {witness.stuck.trace[-1].role}: {witness.stuck.reason}" if witness.stuck.trace else ""
-        case _:
-            yield from (f"{s.sender}->>{s.receiver}: {s.label}" for s in getattr(witness, "run", ()))
+        case TwoRuns(role=role, left=left, right=right, symbol=symbol):
+            yield "  alt one run"
+            yield from (f"    {_arrow(exchanged)}" for exchanged in (*left, symbol))
+            yield f"  else another run, the same for {role}"
+            yield from (f"    {_arrow(exchanged)}" for exchanged in right)
+            yield "  end"
+        case OneRun(run=run):
+            yield from (f"  {_arrow(exchanged)}" for exchanged in run)
+        case StuckRun(stuck):
+            sent = (symbol_of(*step) for step in stuck.trace if step.move.direction is Direction.SEND)
+            yield from (f"  {_arrow(exchanged)}" for exchanged in sent)
+
+
+def _arrow(symbol: Symbol) -> str:
+    return f"{symbol.sender}->>{symbol.receiver}: {symbol.label}"

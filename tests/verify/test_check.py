@@ -201,6 +201,12 @@ def test_a_witness_as_a_chart() -> None:
     assert check(purchase).sequence() == ""
 
 
+def test_one_run_as_a_chart() -> None:
+    ambiguous = seq(send(A, B, X), choice(A, send(A, B, Y), seq()))
+    assert checked(ambiguous).sequence().splitlines()[-1] == "  A->>B: X"
+    assert checked(choice(A, send(A, B, X), send(B, A, Y))).sequence().count("->>") == 0
+
+
 def test_require_passes_or_raises_the_report() -> None:
     assert require(purchase) is check(purchase)
     bad = Policy("Bad", choice(A, send(A, B, X), seq()))

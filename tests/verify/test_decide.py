@@ -58,7 +58,7 @@ def test_a_middle_branch_is_seen_first_and_last_too() -> None:
 
 def test_a_role_may_have_to_do_something_else_first_in_the_order_only() -> None:
     """P may or may not get B, and sends A in any case: an order makes A wait for B, the policy does not."""
-    body = par(send(P, Q, A), choice(Q, send(Q, R, B), send(Q, P, B)))
+    body = par(send(P, Q, A), choice(Q, send(Q, R, B), seq(send(Q, R, C), send(Q, P, B))))
     assert decided(body, IN_ORDER).verdict is decided(body, INTERLEAVED).verdict is Verdict.IMPLEMENTABLE
 
 
