@@ -27,12 +27,12 @@ __all__ = ["check"]
 
 
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Policy files, folders of them, or - for stdin.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")],
     protocol: Annotated[str | None, typer.Option(metavar="NAME", help="Check only this protocol.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each protocol.")] = False,
 ) -> None:
-    """Prove that every role can follow the policies, or show how it gets stuck."""
+    """Prove that every role can follow a policy, or show a run that gets stuck."""
     answers = list(_answers(list(expand(files)), protocol))
     if as_json:
         typer.echo(json.dumps([answer.to_json() for answer in answers], indent=2, ensure_ascii=False))

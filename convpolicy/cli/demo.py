@@ -62,10 +62,18 @@ def _indented(text: str) -> str:
 async def _interruptible(folder: Path, policy: Policy) -> int:
     """Play; SIGTERM ends it as Ctrl-C does, so that no process is left behind."""
     playing = asyncio.ensure_future(_play(folder, policy))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
+    terminated = asyncio.Event()
+
+    def terminate() -> None:
+        terminated.set()
+        playing.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
     try:
         return await playing
     except asyncio.CancelledError:
+        if not terminated.is_set():
+            raise
         return 128 + signal.SIGTERM
 
 

@@ -16,11 +16,11 @@ __all__ = ["fmt"]
 
 
 def fmt(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Policy files, folders of them, or - for stdin.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")],
     *,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when a file would change.")] = False,
 ) -> None:
-    """Lay out policy files in the usual way, in place; with - from stdin to stdout."""
+    """Lay out policy files anew, in place; - goes from stdin to stdout."""
     codes = [_format(file, check=check) for file in expand(files)]
     raise typer.Exit(Exit.ERROR if Exit.ERROR in codes else max(codes))
 

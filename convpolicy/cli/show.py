@@ -32,7 +32,7 @@ def show(
         str | None, typer.Option(metavar="NAME", help="The protocol, where the file has several.")
     ] = None,
 ) -> None:
-    """Draw a policy as a sequence chart, or with --role say in words what one role may do."""
+    """Draw a policy, or say in words what one role may do."""
     policy = module_of(file).policy(protocol)
     shown = policy if role is None else _machine(policy, role)
     chosen = as_ or ("sequence" if role is None else "prose")

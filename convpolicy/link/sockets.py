@@ -121,4 +121,4 @@ _ADVICE: dict[int, str] = {
 def _explain(problem: zmq.ZMQError, url: str, *, bind: bool) -> str:
     what = "listen on" if bind else "connect to"
     advice = _ADVICE.get(problem.errno or zmq.EINVAL, "Check the address.")
-    return f"cannot {what} {url}: {problem.strerror}.\n  {advice}"
+    return f"cannot {what} {url}: {zmq.strerror(problem.errno or 0)}.\n  {advice}"

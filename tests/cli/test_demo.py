@@ -1,0 +1,42 @@
+"""`convpolicy demo`: what is on the screen, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+from processes import PATIENCE, ended, program, run
+
+
+def test_the_demo_draws_the_purchase_and_a_refusal():
+    code, out, err = run("-m", "convpolicy.cli", "demo")
+    assert (code, err) == (0, "")
+    assert "global protocol Purchase" in out
+    assert "Purchase is implementable" in out
+    assert re.search(r"A seller, process \d+, listens at tcp://127.0.0.1:\d+\.", out)
+    arrows = re.findall(r"  │(◀?)─+ (\w+) ─+(▶?)│", out)
+    assert sorted(label for _, label, _ in arrows) == ["Invoice", "Order", "Payment", "Shipment"]
+    assert arrows[0] == ("", "Order", "▶")
+    assert out.index("Invoice ") < out.index("Payment ")
+    assert "Buyer may not send Payment now\n  state: owes Order\n" in out
+
+
+def test_an_unknown_demo_lists_those_there_are(convpolicy):
+    code, _, err = convpolicy("demo", "auction")
+    assert code == 2
+    assert "There is purchase." in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_leaves_nothing_behind(number, code):
+    with program("-m", "convpolicy.cli", "demo") as demo:
+        assert demo.stdout is not None
+        line = next(line for line in demo.stdout if "listens at" in line)
+        demo.send_signal(number)
+        assert demo.wait(PATIENCE) == code
+        assert ended(demo)[2] == ""
+    seller = int(re.findall(r"process (\d+)", line)[0])
+    with pytest.raises(ProcessLookupError):
+        os.kill(seller, 0)

@@ -1,0 +1,52 @@
+"""Programs as processes of their own: start one, read what it says, and never leave one behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PURCHASE = EXAMPLES / "purchase"
+PATIENCE = 30  # seconds; only a hanging test waits so long
+
+Process = subprocess.Popen[str]
+
+
+@contextmanager
+def program(*arguments: str | Path, folder: Path | None = None) -> Iterator[Process]:
+    """Run Python with these arguments; the process is gone when the block is left."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def listening(*arguments: str | Path, folder: Path | None = None) -> Iterator[tuple[Process, str]]:
+    """Run a program that says where it listens in its first line; give the process and the address."""
+    with program(*arguments, folder=folder) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        if " listens at " not in first:
+            raise AssertionError(f"{first!r} instead of an address; {ended(process)}")
+        yield process, first.split()[-1]
+
+
+def ended(process: Process) -> tuple[int, str, str]:
+    """Wait for the end, and return the exit code and what was said since: stdout, stderr."""
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+def run(*arguments: str | Path, folder: Path | None = None) -> tuple[int, str, str]:
+    """Run a program to its end."""
+    with program(*arguments, folder=folder) as process:
+        return ended(process)
