@@ -17,8 +17,8 @@ def dot(diagram: Diagram) -> str:
     head = [
         f"digraph {_quoted(diagram.title)} {{",
         "    rankdir=LR;",
-        '    node [shape=box, style=rounded, fontname="sans-serif"];',
-        '    edge [fontname="sans-serif"];',
+        '    node [shape=box, style=rounded, fontname="Helvetica"];',
+        '    edge [fontname="Helvetica"];',
         "    start [shape=point];",
         f"    start -> s{diagram.start};",
     ]
