@@ -178,7 +178,7 @@ def _slip(found: str, accepts: set[str], before: str) -> str:
     wanted = [name.strip("_").lower() for name in accepts if name not in _SIGNS and name != "NAME"]
     if meant := nearest(found, wanted):
         return f"did you mean `{meant}`?"
-    if before not in RESERVED and (meant := nearest(before, RESERVED, cutoff=0.7)):
+    if "_FROM" in accepts and before not in RESERVED and (meant := nearest(before, RESERVED, cutoff=0.7)):
         return f"did you mean `{meant}` instead of `{before}`?"
     return ""
 

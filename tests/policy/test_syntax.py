@@ -70,6 +70,12 @@ def test_a_tab_takes_one_column() -> None:
             "did you mean `continue` instead of `contineu`?",
         ),
         (
+            "choice at Buyer { } orr { }",
+            "2:27",
+            "expected `from` or `(`, found `{`",
+            "did you mean `or` instead of `orr`?",
+        ),
+        (
             "Order from Buyer too Seller;",
             "2:20",
             "expected `to`, found `too`",
