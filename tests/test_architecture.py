@@ -1,0 +1,224 @@
+"""What the parts of the library may know of each other, and what nobody may use. Each rule is seen to fail once."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import convpolicy
+
+PACKAGE = Path(convpolicy.__file__).parent
+
+# What each part may import of the others. `show` reads values only; the last ones may use everything above them.
+VALUES = {"errors", "policy", "machine", "interop"}
+BELOW: dict[str, set[str]] = {
+    "errors": set(),
+    "policy": {"errors"},
+    "machine": {"errors", "policy", "interop"},
+    "interop": {"errors", "policy", "machine"},
+    "table": VALUES,
+    "verify": VALUES,
+    "show": {*VALUES, "verify"},
+    "conversation": {*VALUES, "table"},
+    "wire": {*VALUES, "conversation"},
+    "link": {"errors", "wire"},
+    "runtime": {*VALUES, "table", "verify", "conversation", "wire", "link"},
+}
+EVERYTHING = set(BELOW)
+BELOW["verbs"] = EVERYTHING
+BELOW["__init__"] = {*EVERYTHING, "verbs"}
+BELOW["testing"] = BELOW["cli"] = {*EVERYTHING, "verbs", "__init__"}
+
+PURE = {"errors", "policy", "machine", "interop", "table", "verify", "conversation", "show"}
+IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
+UNSAFE = {"pickle", "cPickle", "dill", "marshal", "shelve", "recv_pyobj", "send_pyobj"}
+
+LONGEST_MODULE, LONGEST_FUNCTION = 500, 40
+LONGER = {"conversation.py": 600}  # one class with one funnel; its snapshots are the part that could leave
+
+
+class Module(NamedTuple):
+    """One module: the part of the library it belongs to, and its text."""
+
+    name: str
+    part: str
+    text: str
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+
+def module_at(path: Path) -> Module:
+    inside = path.relative_to(PACKAGE)
+    return Module(str(inside), inside.with_suffix("").parts[0], path.read_text(encoding="utf-8"))
+
+
+MODULES = [module_at(path) for path in sorted(PACKAGE.rglob("*.py")) if "examples" not in path.parts]
+
+
+# -------------------------------------------------------------------------------------------------- the rules
+
+
+def imported(module: Module) -> Iterator[str]:
+    """Yield the dotted name of everything imported, at the top or in a function."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.name} imports relatively"
+            source = node.module or ""
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names if source == "convpolicy")
+
+
+def upward(module: Module) -> set[str]:
+    """Return the parts that the module imports and may not."""
+    inside = [name.split(".") for name in imported(module)]
+    parts = {name[1] if len(name) > 1 else "__init__" for name in inside if name[0] == "convpolicy"}
+    return parts - BELOW[module.part] - {module.part}
+
+
+def impure(module: Module) -> set[str]:
+    """Return what a part without input and output imports of clocks, sockets, threads and chance."""
+    return {name.split(".")[0] for name in imported(module)} & IMPURE if module.part in PURE else set()
+
+
+def unsafe(module: Module) -> set[str]:
+    """Return what the module uses that runs code which it reads."""
+    names = {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
+    return (names | {name.split(".")[0] for name in imported(module)}) & UNSAFE
+
+
+def too_long(module: Module) -> list[str]:
+    """Return the module and the functions in it that are too long to be read at once."""
+    functions = [n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= LONGEST_FUNCTION]
+    longest = LONGER.get(module.name, LONGEST_MODULE)
+    return [module.name, *long] if len(module.text.splitlines()) > longest else long
+
+
+def opening(module: Module) -> str:
+    return ast.get_docstring(module.tree) or ""
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_every_module_keeps_the_rules(module):
+    assert upward(module) == set(), "imports go one way"
+    assert impure(module) == set(), "no clock, socket, thread or chance here"
+    assert unsafe(module) == set(), "nothing runs what it reads"
+    assert too_long(module) == []
+    assert opening(module), "a module opens by saying what it is about"
+
+
+@pytest.mark.parametrize(
+    ("rule", "part", "text"),
+    [
+        (upward, "policy", "from convpolicy.verify.check import check"),
+        (upward, "conversation", "def f():\n    from convpolicy.runtime import engine"),
+        (upward, "link", "import convpolicy"),
+        (upward, "show", "from convpolicy import conversation"),
+        (impure, "verify", "def f():\n    import time"),
+        (impure, "conversation", "from asyncio import Event"),
+        (impure, "policy", "import zmq.asyncio"),
+        (unsafe, "wire", "import pickle"),
+        (unsafe, "cli", "def f(socket):\n    return socket.recv_pyobj()"),
+        (too_long, "runtime", "x = 1\n" * 501),
+        (too_long, "runtime", "def f():\n" + "    x = 1\n" * 40),
+    ],
+)
+def test_every_rule_can_be_broken(rule, part, text):
+    assert rule(Module("planted.py", part, text))
+
+
+# ----------------------------------------------------------------------------------------------- public names
+
+NAMES = """
+Aborted Bus ConvPolicyError ConversationError Dialogue Expired Faults Field ForeignThread IllFormed Label LinkError
+LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable PayloadError PeerLost Player Policy
+PolicyError PolicyMismatch PolicySyntaxError Protocol Quarantined RemoteViolation Report Role Script Service
+ServiceError Unfinished Unsupported WiringError again call choice label labels loop par roles send seq
+"""
+PUBLIC = NAMES.split()
+    "Aborted",
+    "Bus",
+    "ConvPolicyError",
+    "ConversationError",
+    "Dialogue",
+    "Expired",
+    "Faults",
+    "Field",
+    "ForeignThread",
+    "IllFormed",
+    "Label",
+    "LinkError",
+    "LocalViolation",
+    "Machine",
+    "Memory",
+    "Message",
+    "MissingExtra",
+    "NotImplementable",
+    "NotReachable",
+    "PayloadError",
+    "PeerLost",
+    "Player",
+    "Policy",
+    "PolicyError",
+    "PolicyMismatch",
+    "PolicySyntaxError",
+    "Protocol",
+    "Quarantined",
+    "RemoteViolation",
+    "Report",
+    "Role",
+    "Script",
+    "Service",
+    "ServiceError",
+    "Unfinished",
+    "Unsupported",
+    "WiringError",
+    "again",
+    "call",
+    "choice",
+    "label",
+    "labels",
+    "loop",
+    "par",
+    "roles",
+    "send",
+    "seq",
+]
+
+
+def test_the_public_names_are_these():
+    assert sorted(convpolicy.__all__) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_is_documented_and_so_are_its_methods(name):
+    value = getattr(convpolicy, name)
+    assert (value.__doc__ or "").strip(), name
+    for method, function in methods(value):
+        assert (function.__doc__ or "").strip(), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_no_public_signature_names_a_type_of_zeromq(name):
+    value = getattr(convpolicy, name)
+    for _, function in [(name, value), *methods(value)]:
+        notes = getattr(function, "__annotations__", {})
+        assert not [note for note in notes.values() if "zmq" in f"{note} {getattr(note, '__module__', '')}"]
+
+
+def methods(value: object) -> Iterator[tuple[str, object]]:
+    """Yield the public methods and properties that a class defines itself."""
+    if inspect.isclass(value):
+        for name, member in vars(value).items():
+            function = member.fget if isinstance(member, property) else inspect.unwrap(getattr(value, name))
+            if not name.startswith("_") and inspect.isfunction(function):
+                yield name, function
