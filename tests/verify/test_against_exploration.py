@@ -24,7 +24,7 @@ EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "2400"))
 CONFIGURATIONS = 3_000
 ROOM = 8  # messages in a channel: more than small policies without loops can have in flight
 
-many = settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck))
 few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -81,12 +81,4 @@ def test_without_loops_a_verdict_is_exact_at_length(policy: Policy) -> None:
 @many
 @given(policies(roles=(3, 4)))
 def test_no_accepted_policy_gets_stuck_at_length(policy: Policy) -> None:
-    judge(policy)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(0)
-@many
-@given(policies(roles=(3, 4), size=12, loops=False))
-def test_no_accepted_policy_without_loops_gets_stuck_at_length(policy: Policy) -> None:
     judge(policy)
