@@ -342,7 +342,7 @@ class Machine:
         return f"```mermaid\n{self:mermaid}\n```"
 
     def to_transitions(self, model: object = None, *, graph: bool = False) -> Any:
-        """Return a `transitions` machine with the same states and moves.
+        """Return a `transitions` machine with the same states and moves; a lazy machine is expanded whole for it.
 
         Triggers are called `send_order_to_seller` and `receive_invoice_from_seller`; a label that occurs in
         several lanes has the lane's number appended. With `graph=True` it is a `GraphMachine`.

@@ -31,10 +31,10 @@ class Chart:
       │── Order ──▶│
     """
 
-    def __init__(self, roles: Sequence[str], labels: Iterable[str] = (), *, depth: int = 0) -> None:
+    def __init__(self, roles: Sequence[str], labels: Iterable[str] = ()) -> None:
         widest = max(map(len, labels), default=8)
         arrows = [Message(left, right, "-" * widest) for left, right in pairwise(roles)]
-        self._page = _Page(Score(tuple(roles), tuple(arrows)), depth)
+        self._page = _Page(Score(tuple(roles), tuple(arrows)), 0)
 
     @property
     def header(self) -> str:
