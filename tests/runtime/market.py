@@ -1,0 +1,30 @@
+"""A seller as a program of its own: `python market.py URL` announces its address and sells until it is stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from helpers import NINE, Invoice, Order, Payment, Seller, Shipment, purchase
+
+from convpolicy import Bus
+
+seller = purchase.service(Seller)
+
+
+@seller.on(Order)
+def fulfil(order: Order) -> Iterator[Shipment | Invoice]:
+    if order.sku != "nothing":
+        yield Invoice(NINE)
+        yield Shipment(order.sku)
+
+
+@seller.on(Payment)
+def bank(payment: Payment) -> None: ...
+
+
+if __name__ == "__main__":
+    seller.run(via=Bus(sys.argv[1]), started=lambda url: print(url, flush=True))
