@@ -144,13 +144,18 @@ def _cannot_tell(role: str, parting: Divergence) -> str:
 
 
 def _on(symbol: Symbol | None) -> str:
-    return f"on {symbol.label or symbol}" if symbol else "otherwise"
+    return f"on {_named(symbol)}" if symbol else "otherwise"
 
 
 def _act(role: str, symbol: Symbol) -> str:
     if symbol.sender == role:
-        return f"send {symbol.label} to {symbol.receiver}"
-    return f"receive {symbol.label} from {symbol.sender}"
+        return f"send {_named(symbol)} to {symbol.receiver}"
+    return f"receive {_named(symbol)} from {symbol.sender}"
+
+
+def _named(symbol: Symbol) -> str:
+    """Return a message's name; Scribble's messages need not have one."""
+    return symbol.label or "the unnamed message"
 
 
 def _must(violation: Violation) -> str:
@@ -162,7 +167,7 @@ def _must_not(violation: Violation) -> str:
         case Condition.SEND, _:
             return "it must not"
         case Condition.RECEIVE, Symbol() as other:
-            return f"it must first {_act(violation.role, other)}, but {violation.symbol.label} may be there before"
+            return f"it must first {_act(violation.role, other)}, but {_named(violation.symbol)} may be there before"
         case _, Symbol() as other:
             return f"it must {_act(violation.role, other)}"
         case _:
@@ -177,8 +182,8 @@ def _twins(fault: Twins) -> Finding:
 
 def _same_message(witness: TwoRuns, at: Position | None) -> Finding:
     role, symbol = witness.role, witness.symbol
-    message = f"{role} may send {symbol.label} to {symbol.receiver} in two places at once"
-    detail = f"its code could not say which of the two {symbol.label} it means; give one of them another label"
+    message = f"{role} may send {_named(symbol)} to {symbol.receiver} in two places at once"
+    detail = f"its code could not say which of the two {_named(symbol)} it means; give one of them another label"
     return Finding(Condition.LANES, Severity.ERROR, role, at, message, detail, witness)
 
 
@@ -231,7 +236,7 @@ def _waiting(views: Views, wait: Waiting) -> Found:
     if wait.looping:
         witness = replace(witness, path=_round(views, wait))
         message = f"{wait.role} waits for ever if the others never come back to it"
-        detail = f"it waits for {wait.symbol.label} while they may go round and round without {wait.role}"
+        detail = f"it waits for {_named(wait.symbol)} while they may go round and round without {wait.role}"
         at = automaton.place(wait.right, witness.path[0])
         return Found(Finding(name, Severity.WARNING, wait.role, at, message, detail, witness), parting)
     detail = f"{_on(parting.left)} it must {_act(wait.role, wait.symbol)}; {_on(parting.right)} it receives nothing"

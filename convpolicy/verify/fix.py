@@ -174,8 +174,9 @@ def _unused(policy: Policy, name: str) -> str:
 
 
 def _written(send: Send) -> str:
-    fields = f"({', '.join(map(str, send.label.fields))})" if send.label.fields else ""
-    return f"{send.label.name}{fields} from {send.sender} to {', '.join(map(str, send.receivers))};"
+    fields = f"({', '.join(map(str, send.label.fields))})"
+    message = send.label.name if send.label.name and not send.label.fields else f"{send.label.name}{fields}"
+    return f"{message} from {send.sender} to {', '.join(map(str, send.receivers))};"
 
 
 def _add(branch: Statement, send: Send, *, before: bool = False) -> str:
@@ -184,5 +185,5 @@ def _add(branch: Statement, send: Send, *, before: bool = False) -> str:
         where = "in the branch that says nothing" if not list(sends(branch)) else "in the other branch"
         return f"{where}, add `{_written(send)}`"
     line = f" (line {opening.at.line})" if opening.at else ""
-    where = f"in the branch that begins with {opening.label.name or _written(opening)}{line}"
+    where = f"in the branch that begins with {opening.label.name or f'`{_written(opening)}`'}{line}"
     return f"{where}, {'begin with' if before else 'add'} `{_written(send)}`"

@@ -207,6 +207,15 @@ def test_one_run_as_a_chart() -> None:
     assert checked(choice(A, send(A, B, X), send(B, A, Y))).sequence().count("->>") == 0
 
 
+def test_a_message_without_a_name() -> None:
+    report = checked(choice(A, seq(send(A, B, X), send(A, C, X)), send(A, B, label(""))))
+    assert report.findings[0].detail == "on X it must receive X from A; on the unnamed message it receives nothing"
+    assert "A→B () · C waits for ever" in str(report)
+    assert str(report.findings[0].fix) == (
+        "in the branch that begins with `() from A to B;`, add `Branch2 from A to C;`"
+    )
+
+
 def test_require_passes_or_raises_the_report() -> None:
     assert require(purchase) is check(purchase)
     bad = Policy("Bad", choice(A, send(A, B, X), seq()))
