@@ -47,7 +47,7 @@ class Symbol(NamedTuple):
     lane: Lane = ()
 
     def __str__(self) -> str:
-        return f"{self.sender}→{self.receiver} {self.label}"
+        return f"{self.sender}→{self.receiver} {self.label or '()'}"  # Scribble has messages without a name
 
 
 class Direction(StrEnum):
