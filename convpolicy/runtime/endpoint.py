@@ -58,7 +58,8 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
         self._descriptor: int | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # uvloop's handles do not tell
         self._scheduled = False
         self._met: asyncio.Future[Peer] = self._loop.create_future()
         self._port = self.link.open(listen=self._listen)
@@ -142,10 +143,10 @@ class Endpoint:
         """Set the timer, unless one that is early enough is set: a turn that comes too early does no harm."""
         due = self.engine.due
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_at <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._on_timer)
+        self._timer, self._timer_at = self._loop.call_at(due, self._on_timer), due
 
     def _on_timer(self) -> None:
         self._timer = None
