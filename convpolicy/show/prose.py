@@ -87,10 +87,10 @@ class _Speaker:
         acts = _acts(pick)
         if not pick.optional:
             return f"{lead} {self._do(acts)}"
-        may = lead.replace("must", "may")
+        stop = lead.replace("must", "may") + (" leave this branch" if self._told.scope else " stop")
         if any(act.move.direction is Direction.SEND for act in acts):
-            return f"{may} stop, or {self._do(acts)}"
-        return f"{may} stop, but must {self._do(acts)}"
+            return f"{stop}, or {self._do(acts)}"
+        return f"{stop}, but must {self._do(acts)}"
 
     def _next_lead(self, step: Step) -> str:
         if isinstance(step, Pick):  # more follows only where all options come together

@@ -127,28 +127,50 @@ class _Teller:
         outside = (move.lane for move in self._machine.moves[state] if move.lane[: len(scope)] != scope)
         return self._machine.is_final(state) or any(not independent(lane, scope) for lane in outside)
 
-    def _finished(self, state: State, branches: Iterable[Lane]) -> State | None:
-        """Return the state in which nothing is left to do in the branches; None when one never ends."""
+    def _over(self, state: State, scope: Lane) -> State | None:
+        """Return the nearest state in which nothing is left to do in a branch; None when there always is."""
+        seen, todo = {state}, [state]
+        for here in todo:  # grows while it is walked
+            targets = self._moves(Point(here, scope)).values()
+            if not targets:
+                return here
+            todo += [target for target in dict.fromkeys(targets) if target not in seen]
+            seen.update(targets)
+        return None
+
+    def _finished(self, state: State, branches: Iterable[Lane]) -> State:
+        """Return the state in which those branches are over that come to an end by themselves."""
         for scope in branches:
-            seen, todo = {state}, [state]
-            for here in todo:
-                targets = self._moves(Point(here, scope)).values()
-                if not targets:
-                    state = here
-                    break
-                todo += [target for target in dict.fromkeys(targets) if target not in seen]
-                seen.update(targets)
-            else:
-                return None
+            over = self._over(state, scope)
+            state = state if over is None else over
         return state
+
+    def _after(self, point: Point, branches: tuple[Lane, ...]) -> State | None:
+        """Return the state in which the par of these branches is left; None when it never is.
+
+        A branch may have an end from which it could also go on, such as a loop that ends in the same way as it
+        repeats. Then what comes after the par is found beside what is left of the branch.
+        """
+        depth = len(branches[0])
+        start = self._finished(point.state, branches)
+        seen, todo = {start}, [start]
+        for here in todo:  # grows while it is walked
+            moves = self._moves(Point(here, point.scope))
+            inside = {move: target for move, target in moves.items() if move.lane[:depth] in branches}
+            if len(inside) < len(moves) or not inside:
+                return here
+            todo += [target for target in dict.fromkeys(inside.values()) if target not in seen]
+            seen.update(inside.values())
+            if len(todo) > MOST:
+                break
+        return None
 
     def _entries(self, point: Point, branches: tuple[Lane, ...]) -> list[Point]:
         """Return where each branch starts, with the others over where they can be."""
-        entries: list[Point] = []
-        for scope in branches:
-            alone = self._finished(point.state, (other for other in branches if other != scope))
-            entries.append(Point(point.state if alone is None else alone, scope))
-        return entries
+        return [
+            Point(self._finished(point.state, (other for other in branches if other != scope)), scope)
+            for scope in branches
+        ]
 
     def _arrivals(self) -> dict[Point, set[Point | None]]:
         """Return, for each point, the points that lead to it."""
@@ -169,7 +191,7 @@ class _Teller:
             yield from (Point(target, point.scope) for target in self._moves(point).values())
             return
         yield from self._entries(point, branches)
-        after = self._finished(point.state, branches)
+        after = self._after(point, branches)
         if after is not None:
             yield Point(after, point.scope)
 
@@ -199,7 +221,7 @@ class _Teller:
             return None, self._end(point)
         branches = self._branches(point)
         if branches:
-            after = self._finished(point.state, branches)
+            after = self._after(point, branches)
             together = Together(tuple(map(self._branch, self._entries(point, branches))))
             return together, End.NEVER if after is None else Point(after, point.scope)
         beat = self._beat(point)
