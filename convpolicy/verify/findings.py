@@ -204,19 +204,12 @@ def _ineligible(decision: Decision, fault: Ineligible) -> Found:
 def _unfit(fault: Ineligible) -> tuple[str | None, str, str]:
     match fault.rule, fault.moves:
         case Rule.SINK_FINAL, (move, *_):
-            message = f"{move.receiver} cannot tell whether the conversation is over"
-            return (
-                move.receiver,
-                message,
-                f"it may be over here, or go on with {move}, and nobody is told that it is over",
-            )
+            what = "the conversation" if fault.start is None else "this branch of the par"
+            detail = f"it may be over here, or go on with {move}, and nobody is told that it is over"
+            return move.receiver, f"{move.receiver} cannot tell whether {what} is over", detail
         case Rule.SENDER_DRIVEN, (one, other):
-            message = f"{one.sender} and {other.sender} may both go first"
-            return (
-                None,
-                message,
-                f"{one} and {other} exclude each other, and each role may start its own: one must decide",
-            )
+            detail = f"{one} and {other} exclude each other, and each role may start its own: one must decide"
+            return None, f"{one.sender} and {other.sender} may both go first", detail
         case _:
             return None, "the conversation gets stuck", "it is not over, and there is no message that could come next"
 
