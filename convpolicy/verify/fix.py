@@ -13,12 +13,12 @@ from dataclasses import replace
 from itertools import islice
 
 from convpolicy.errors import PolicyError
-from convpolicy.policy.model import AnyRole, Choice, Label, Policy, Send, Statement
+from convpolicy.policy.model import AnyRole, Choice, Label, Policy, Send, Seq, Statement, statements
 from convpolicy.verify.conditions import Condition
 from convpolicy.verify.eligible import Rule
 from convpolicy.verify.findings import Fix, Found
 from convpolicy.verify.rewriting import beginning, inserted, replaced, sends
-from convpolicy.verify.witness import TwoRuns
+from convpolicy.verify.witness import OneRun, TwoRuns
 
 __all__ = ["TRIES", "fix"]
 
@@ -49,6 +49,8 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
     match finding.property:
         case Rule.SINK_FINAL if choice and parting:
             yield from _say_that_it_is_over(policy, choice, parting.branches[1], tells)
+        case Rule.SINK_FINAL:
+            yield from _end_with_word(policy, one)
         case Rule.SENDER_DRIVEN if choice:
             yield from _ask_to_begin(policy, choice)
         case Condition.LANES:
@@ -121,6 +123,27 @@ def _say_that_it_is_over(
         yield _add(branch, told), choice, replace(choice, branches=tuple(branches))
 
 
+def _end_with_word(policy: Policy, one: Found) -> Iterator[Change]:
+    """Let the branches that begin alike end differently: those that do not go on say that it is over."""
+    witness = one.finding.witness
+    if not isinstance(witness, OneRun):
+        return
+    sender, receiver, label, _ = witness.moves[0]
+    for choice in (inside for inside in statements(policy.body) if isinstance(inside, Choice)):
+        going_on = [any(_said(send, sender, receiver, label) for send in sends(b)) for b in choice.branches]
+        if any(going_on) and not all(going_on):
+            by, to = (next(role for role in policy.roles if role.name == name) for name in (sender, receiver))
+            told = Send(by, (to,), Label(_unused(policy, "Done")))
+            branches = [b if on else Seq((b, told)) for b, on in zip(choice.branches, going_on, strict=True)]
+            ending = choice.branches[going_on.index(False)]
+            yield _add(ending, told, "end with"), choice, replace(choice, branches=tuple(branches))
+
+
+def _said(send: Send, sender: str, receiver: str, label: str) -> bool:
+    named = (send.sender.name, send.label.name) == (sender, label)
+    return named and any(role.name == receiver for role in send.receivers)
+
+
 def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
     branches, texts = list(choice.branches), list[str]()
     for number, branch in enumerate(choice.branches):
@@ -128,7 +151,7 @@ def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
         if opening and opening.sender != choice.chooser:
             asked = Send(choice.chooser, (opening.sender,), Label(_unused(policy, f"Ask{opening.label.name}")))
             branches[number] = inserted(branch, 0, asked)
-            texts.append(_add(branch, asked, before=True))
+            texts.append(_add(branch, asked, "begin with"))
     if texts:
         yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
 
@@ -157,8 +180,7 @@ def _culprits(one: Found, within: Statement) -> Iterator[Send]:
     if isinstance(witness, TwoRuns):
         sender, receiver, label, _ = witness.symbol
         for send in sends(within):
-            named = (send.sender.name, send.label.name) == (sender, label)
-            if named and any(role.name == receiver for role in send.receivers):
+            if _said(send, sender, receiver, label):
                 yield send
 
 
@@ -179,11 +201,11 @@ def _written(send: Send) -> str:
     return f"{message} from {send.sender} to {', '.join(map(str, send.receivers))};"
 
 
-def _add(branch: Statement, send: Send, *, before: bool = False) -> str:
+def _add(branch: Statement, send: Send, how: str = "add") -> str:
     opening = beginning(branch)
     if opening is None:
         where = "in the branch that says nothing" if not list(sends(branch)) else "in the other branch"
         return f"{where}, add `{_written(send)}`"
     line = f" (line {opening.at.line})" if opening.at else ""
     where = f"in the branch that begins with {opening.label.name or f'`{_written(opening)}`'}{line}"
-    return f"{where}, {'begin with' if before else 'add'} `{_written(send)}`"
+    return f"{where}, {how} `{_written(send)}`"

@@ -60,6 +60,11 @@ def test_a_message_waits_for_a_word_where_telling_does_not_help() -> None:
     assert all(check(finding.fix.policy) for finding in report.errors if finding.fix)
 
 
+def test_branches_that_begin_alike_end_differently() -> None:
+    body = choice(A, send(A, B, X), seq(send(A, B, X), send(A, B, Y)))
+    assert fixes(body) == ["in the branch that begins with X, end with `Done from A to B;`"]
+
+
 def test_no_fix_is_made_up() -> None:
     assert fixes(seq(send(A, B, X), loop("L", again("L")))) == []
 
