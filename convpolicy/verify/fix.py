@@ -135,8 +135,9 @@ def _end_with_word(policy: Policy, one: Found) -> Iterator[Change]:
             by, to = (next(role for role in policy.roles if role.name == name) for name in (sender, receiver))
             told = Send(by, (to,), Label(_unused(policy, "Done")))
             branches = [b if on else Seq((b, told)) for b, on in zip(choice.branches, going_on, strict=True)]
-            ending = choice.branches[going_on.index(False)]
-            yield _add(ending, told, "end with"), choice, replace(choice, branches=tuple(branches))
+            where = " and ".join(str(number) for number, on in enumerate(going_on, 1) if not on)
+            text = f"in branch {where} of `choice at {choice.chooser}`{_line(choice)}, end with `{_written(told)}`"
+            yield text, choice, replace(choice, branches=tuple(branches))
 
 
 def _said(send: Send, sender: str, receiver: str, label: str) -> bool:
@@ -170,8 +171,7 @@ def _other_name(policy: Policy, one: Found, within: Statement) -> Iterator[Chang
     for send in reversed(list(_culprits(one, within))):
         name = _unused(policy, f"{send.label.name or 'Message'}2")
         renamed = replace(send, label=replace(send.label, name=name))
-        where = f" in line {send.at.line}" if send.at else ""
-        yield f"give `{_written(send)}`{where} a name of its own, such as `{_written(renamed)}`", send, renamed
+        yield f"give `{_written(send)}`{_line(send)} a name of its own, such as `{_written(renamed)}`", send, renamed
 
 
 def _culprits(one: Found, within: Statement) -> Iterator[Send]:
@@ -201,11 +201,14 @@ def _written(send: Send) -> str:
     return f"{message} from {send.sender} to {', '.join(map(str, send.receivers))};"
 
 
+def _line(statement: Send | Choice) -> str:
+    return f" (line {statement.at.line})" if statement.at else ""
+
+
 def _add(branch: Statement, send: Send, how: str = "add") -> str:
     opening = beginning(branch)
     if opening is None:
         where = "in the branch that says nothing" if not list(sends(branch)) else "in the other branch"
         return f"{where}, add `{_written(send)}`"
-    line = f" (line {opening.at.line})" if opening.at else ""
-    where = f"in the branch that begins with {opening.label.name or f'`{_written(opening)}`'}{line}"
+    where = f"in the branch that begins with {opening.label.name or f'`{_written(opening)}`'}{_line(opening)}"
     return f"{where}, {how} `{_written(send)}`"

@@ -62,7 +62,7 @@ def test_a_message_waits_for_a_word_where_telling_does_not_help() -> None:
 
 def test_branches_that_begin_alike_end_differently() -> None:
     body = choice(A, send(A, B, X), seq(send(A, B, X), send(A, B, Y)))
-    assert fixes(body) == ["in the branch that begins with X, end with `Done from A to B;`"]
+    assert fixes(body) == ["in branch 1 of `choice at A`, end with `Done from A to B;`"]
 
 
 def test_no_fix_is_made_up() -> None:
