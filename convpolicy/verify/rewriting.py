@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from convpolicy.policy.model import Choice, Loop, Par, Policy, Send, Seq, Statement
+from convpolicy.policy.model import Choice, Loop, Par, Policy, Send, Seq, Statement, statements
 
 __all__ = ["beginning", "inserted", "replaced", "sends"]
 
@@ -53,13 +53,4 @@ def beginning(branch: Statement) -> Send | None:
 
 def sends(root: Statement) -> Iterator[Send]:
     """Yield the messages in a statement, in the order of the text."""
-    match root:
-        case Send():
-            yield root
-        case Seq(steps=inside) | Choice(branches=inside) | Par(branches=inside):
-            for statement in inside:
-                yield from sends(statement)
-        case Loop(body=body):
-            yield from sends(body)
-        case _:
-            pass
+    return (statement for statement in statements(root) if isinstance(statement, Send))
