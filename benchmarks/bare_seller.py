@@ -24,7 +24,7 @@ def serve(socket: zmq.Socket[bytes], heard: Counter[str]) -> None:
     poller = zmq.Poller()
     poller.register(socket, zmq.POLLIN)
     while True:
-        poller.poll()
+        poller.poll(1_000)  # a signal that comes just before the waiting does not end it
         try:
             while True:
                 buyer = receive(zmq.NOBLOCK)
