@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 import transitions
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from convpolicy import interop
@@ -93,7 +93,6 @@ def test_a_graph_without_graphviz_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @given(policies(size=6), st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_both_accept_the_same_traces_and_refuse_the_same_moves(policy: Policy, data: st.DataObject) -> None:
     ours = project(policy, data.draw(st.sampled_from(policy.roles)))
     theirs, names = ours.to_transitions(), triggers(ours)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from convpolicy.machine import (
@@ -191,8 +191,8 @@ def test_lanes_are_independent_in_different_branches_of_one_par(left: Lane, righ
 
 
 def test_a_payment_may_be_early_but_not_a_second_order() -> None:
-    Buyer, Seller = roles("Buyer", "Seller")  # noqa: N806 - roles are CapWords
-    Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")  # noqa: N806
+    Buyer, Seller = roles("Buyer", "Seller")
+    Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")
     body = seq(
         send(Buyer, Seller, Order),
         par(send(Seller, Buyer, Shipment), seq(send(Seller, Buyer, Invoice), send(Buyer, Seller, Payment))),
@@ -207,7 +207,7 @@ def test_a_payment_may_be_early_but_not_a_second_order() -> None:
 
 def test_the_next_round_of_a_par_comes_after_this_one() -> None:
     """In the lane of a and b, b is still to come: the a of the next round cannot overtake it."""
-    Buyer, Seller = roles("Buyer", "Seller")  # noqa: N806
+    Buyer, Seller = roles("Buyer", "Seller")
     first, second, other = labels("a", "b", "c")
     body = loop(
         "X", par(seq(send(Buyer, Seller, first), send(Buyer, Seller, second)), send(Seller, Buyer, other)), again("X")
@@ -233,7 +233,6 @@ def first_receives(machine: Machine, state: State, sender: str, lane: Lane) -> s
 
 
 @given(policies(size=6), st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_may_receive_next_against_all_paths(policy: Policy, data: st.DataObject) -> None:
     machine = project(policy, data.draw(st.sampled_from(policy.roles)))
     table = Machine.of(machine.role, dict(machine.moves), machine.finals)

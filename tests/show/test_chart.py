@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from convpolicy import show
 from convpolicy.policy.builder import again, call, choice, labels, loop, par, roles, send, seq
@@ -156,7 +156,6 @@ def test_a_role_without_a_lifeline() -> None:
 
 
 @given(policies(size=10, calls=True, payloads=True))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_message_has_an_arrow_and_all_boxes_close(policy: Policy) -> None:
     text = show.render(policy, "sequence")
     count = sum(1 for _ in messages(of_policy(policy).items))

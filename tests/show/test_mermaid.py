@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from convpolicy import show
 from convpolicy.policy.builder import again, call, choice, labels, loop, par, roles, send, seq
@@ -90,7 +90,6 @@ def test_reserved_words_and_signs_do_no_harm() -> None:
 
 
 @given(policies(size=10, calls=True))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_block_ends_and_every_message_is_there(policy: Policy) -> None:
     drawn = [line.strip() for line in lines(policy)]
     opened = sum(1 for line in drawn if re.match(r"(alt|par|loop|rect)\b", line))

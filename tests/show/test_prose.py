@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from convpolicy import show
 from convpolicy.machine import Direction, Machine, Move
@@ -254,7 +254,6 @@ def test_what_is_very_long_is_cut_off() -> None:
 
 
 @given(policies(size=10))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_message_of_the_role_is_mentioned(policy: Policy) -> None:
     for role in policy.roles:
         machine = project(policy, role)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from convpolicy import show
 from convpolicy.machine import Direction, Machine, Move
@@ -85,7 +85,6 @@ def test_of_a_machine_with_very_many_states_the_first_are_drawn() -> None:
 
 
 @given(policies(size=8))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_all_formats_show_the_same_moves(policy: Policy) -> None:
     machine = project(policy, policy.roles[0])
     diagram = diagram_of(machine)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from judge import TooMany, canonical, unfaithful
 
 from convpolicy.machine import Direction, Machine, Move, State, Symbol
@@ -35,8 +35,8 @@ def shown(trace: tuple[Step, ...]) -> str:
 
 
 def test_the_purchase_has_no_failure() -> None:
-    Buyer, Seller = roles("Buyer", "Seller")  # noqa: N806 - roles are CapWords
-    Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")  # noqa: N806
+    Buyer, Seller = roles("Buyer", "Seller")
+    Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")
     purchase = Policy(
         "Purchase",
         seq(
@@ -198,7 +198,6 @@ def test_the_outer_b_is_taken_before_the_inner_a() -> None:
 
 
 @given(policies(size=6))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_failure_replays_and_a_shorter_trace_has_none(policy: Policy) -> None:
     machines = system(policy)
     found = explore(machines, 2, limit=2_000)
@@ -211,7 +210,6 @@ def test_every_failure_replays_and_a_shorter_trace_has_none(policy: Policy) -> N
 
 
 @given(policies(roles=(2, 3), size=5, loops=False, choice=False))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_without_choice_every_completed_run_is_one_of_the_policy(policy: Policy) -> None:
     """Nothing to decide, so nothing to misunderstand, provided that nobody sends before it is told."""
     machines = system(policy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from judge import local_traces, machine_traces
 
@@ -172,20 +172,18 @@ def same_traces(policy: Policy, length: int) -> None:
         assert machine_traces(project(graph, role), length) == local_traces(graph, role, length)
 
 
+@pytest.mark.timeout(600)  # the nightly profile takes about two minutes
 @given(policies())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_traces_are_those_of_the_global_runs(policy: Policy) -> None:
     same_traces(policy, 4)
 
 
 @given(policies(roles=(3, 3), size=6, par=False))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_without_par_too(policy: Policy) -> None:
     same_traces(policy, 6)
 
 
 @given(policies(size=6), st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_may_be_received_next_is_what_some_trace_receives_first(policy: Policy, data: st.DataObject) -> None:
     """The answer from the policy's positions is that of a search of the machine's whole table."""
     role = data.draw(st.sampled_from(policy.roles)).name
