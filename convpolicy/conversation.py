@@ -17,79 +17,22 @@ Every change of state passes through `_advance`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from enum import Enum
-from typing import Any, NamedTuple, cast
-
-import msgspec
+from typing import Any, cast
 
 from convpolicy.errors import ConversationError, Expired, LocalViolation, RemoteViolation, one_of
 from convpolicy.machine import Direction, Machine, Move
+from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
 from convpolicy.policy.model import Message
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
 
-# How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
-WINDOW = 16
-
-# How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
-FIRST_RESEND, LAST_RESEND = 1.0, 30.0
-
 # The moves that a conversation remembers for error texts, two bytes each.
 _REMEMBERED = 64
 
-
-class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
-    """A message on its way: which conversation, from and to which role, which number, which label.
-
-    `sender` and `receiver` are the roles' numbers, `label` is the label's index, `seq` counts from 1 for each
-    ordered pair of roles, `ack` is the highest number received from the receiver without a gap.
-    `payload` is the encoded message in a frame, and may be any value where no bytes are made.
-    `policy` is the fingerprint, and there only while the receiver may not know the conversation yet.
-    """
-
-    conversation: bytes
-    sender: int
-    receiver: int
-    seq: int
-    ack: int
-    label: int
-    payload: msgspec.Raw
-    policy: bytes | None = None
-
-
-class Received(NamedTuple):
-    """A message that the policy allows now; the machine has moved."""
-
-    label: str
-    payload: Any
-    sender: str
-
-
-class Arrival(Enum):
-    """What became of an envelope that did not lead to a `Received`."""
-
-    KEPT = "kept"  # it waits to be taken: early, or its role asks for it later
-    DUPLICATE = "duplicate"  # seen before: only the acknowledgement is repeated
-    FULL = "full"  # more than the window waits already: not acknowledged, so it will come again
-
-
 Snapshot = dict[str, Any]
 
-
-class Peering:
-    """What one conversation knows of one peer role."""
-
-    __slots__ = ("acked", "ahead", "attempts", "full", "owes_ack", "received", "resend_at", "route", "sent", "unacked")
-
-    def __init__(self) -> None:
-        self.sent = self.acked = self.received = 0
-        self.unacked: list[Envelope] | None = None
-        self.ahead: dict[int, Envelope] | None = None
-        self.owes_ack = self.full = False
-        self.attempts = 0
-        self.resend_at = 0.0
-        self.route: Any = None  # whom the runtime sends to; not looked at here
+_ONESELF = Peering()  # stands in the place of a conversation's own role, with which nothing is exchanged
 
 
 def name_of(message: object) -> str:
@@ -113,6 +56,7 @@ class Conversation:
         "doom",
         "error",
         "id",
+        "outstanding",
         "owner",
         "peers",
         "violations",
@@ -131,7 +75,9 @@ class Conversation:
         self.violations = 0
         self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
         self.watched = False  # whether the runtime has this conversation on its list of retransmissions
-        self.peers = tuple(Peering() for _ in self._table.roles)
+        self.outstanding = 0  # messages that are not acknowledged
+        own = self._table.role
+        self.peers = tuple([_ONESELF if role == own else Peering() for role in self._table.numbers])
         if self._node.limits:
             self._arm(self._node, None, now)
 
@@ -149,24 +95,13 @@ class Conversation:
     def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
         """Take a step that `allows` has just returned, with an encoded payload."""
         peer = self.peers[step.peer]
-        opening = peer.received == 0 and peer.acked == 0
-        peer.sent += 1
+        seq = peer.sent + 1
+        policy = None if peer.received or peer.acked else self._table.fingerprint
         envelope = Envelope(
-            self.id,
-            self._table.role,
-            step.peer,
-            peer.sent,
-            peer.received,
-            step.index,
-            cast("Any", payload),
-            self._table.fingerprint if opening else None,
+            self.id, self._table.role, step.peer, seq, peer.received, step.index, cast("Any", payload), policy
         )
-        peer.owes_ack = False
-        if peer.unacked is None:
-            peer.unacked = [envelope]
-            peer.resend_at, peer.attempts = now + FIRST_RESEND, 0
-        else:
-            peer.unacked.append(envelope)
+        peer.sends(envelope, now)
+        self.outstanding += 1
         self._advance(step, now)
         return envelope
 
@@ -236,7 +171,7 @@ class Conversation:
         if envelope.seq <= peer.received:
             peer.owes_ack = True
             return Arrival.DUPLICATE
-        if self._waiting(envelope.sender) >= WINDOW or envelope.seq > peer.received + WINDOW:
+        if envelope.seq > peer.received + WINDOW - self._waiting(envelope.sender):
             peer.full = True
             return Arrival.FULL
         if not self._table.sends(envelope.sender, envelope.label):
@@ -254,7 +189,7 @@ class Conversation:
     def skip(self, envelope: Envelope) -> None:
         """Count an envelope as received without its message, which was refused."""
         peer = self.peers[envelope.sender]
-        if envelope.seq == peer.received + 1:
+        if envelope.seq == peer.received + 1 and peer is not _ONESELF:
             peer.received += 1
             peer.owes_ack = True
 
@@ -357,25 +292,11 @@ class Conversation:
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
         """Note that the peer has received everything up to `upto`. A number that was never sent is ignored."""
-        peering = self.peers[peer]
-        if not peering.acked < upto <= peering.sent:
-            return
-        peering.acked = upto
-        left = [envelope for envelope in peering.unacked or () if envelope.seq > upto]
-        peering.unacked = left or None
-        peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
+        self.outstanding -= self.peers[peer].acknowledge(upto, now)
 
     def resend(self, now: float) -> list[Envelope]:
         """Return what must be transmitted again at `now`, with today's acknowledgements, oldest first."""
-        again: list[Envelope] = []
-        for peering in self.peers:
-            if peering.unacked and now >= peering.resend_at:
-                peering.attempts += 1
-                peering.resend_at = now + min(LAST_RESEND, FIRST_RESEND * 2**peering.attempts)
-                for envelope in peering.unacked:
-                    envelope.ack = peering.received
-                again += peering.unacked
-        return again
+        return [envelope for peering in self.peers for envelope in peering.resend(now)]
 
     def hasten(self, peer: int) -> None:
         """Make everything unacknowledged to `peer` due at once: its connection is new, or it has room again."""
@@ -472,7 +393,12 @@ class Conversation:
     @property
     def done(self) -> bool:
         """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
-        return self._node.sink and self._held is None and all(peer.unacked is None for peer in self.peers)
+        return self._node.sink and not self.outstanding and self._held is None
+
+    @property
+    def sent(self) -> int:
+        """How many messages this role has sent."""
+        return sum([peer.sent for peer in self.peers])
 
     @property
     def over(self) -> bool:
@@ -503,11 +429,8 @@ class Conversation:
             "state": self._node.state,
             "history": self._history,
             "violations": self.violations,
-            "peers": [
-                (p.sent, p.acked, p.received, _plain(p.unacked), _plain((p.ahead or {}).values()), p.owes_ack)
-                for p in self.peers
-            ],
-            "held": _plain(self._held),
+            "peers": [peering.snapshot() for peering in self.peers],
+            "held": plain(self._held or ()),
             "deadlines": [(list(move), at) for move, at in (self._deadlines or {}).items()],
         }
 
@@ -533,10 +456,9 @@ class Conversation:
             conversation._history = snapshot["history"]
         conversation.violations = snapshot["violations"]
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):
-            peering.sent, peering.acked, peering.received, unacked, ahead, peering.owes_ack = values
-            peering.unacked = _envelopes(unacked)
-            peering.ahead = {envelope.seq: envelope for envelope in _envelopes(ahead) or ()} or None
-        conversation._held = _envelopes(snapshot["held"])
+            if peering is not _ONESELF:
+                conversation.outstanding += peering.restore(values)
+        conversation._held = envelopes(snapshot["held"]) or None
         deadlines = {_move(fields): at for fields, at in snapshot["deadlines"]}
         conversation._deadlines = deadlines or None
         return conversation
@@ -546,14 +468,6 @@ def _step(node: Node, code: bytes) -> Step:
     """Return the step out of `node` with this code; a snapshot's history always has one."""
     steps: Iterable[Step | None] = (*node.receives.values(), *node.sends.values())
     return next(step for step in steps if step is not None and step.code == code)
-
-
-def _plain(envelopes: Iterable[Envelope] | None) -> list[list[Any]]:
-    return [list(cast("Iterable[Any]", msgspec.structs.astuple(envelope))) for envelope in envelopes or ()]
-
-
-def _envelopes(plain: list[list[Any]]) -> list[Envelope] | None:
-    return [Envelope(*fields) for fields in plain] or None
 
 
 def _move(fields: list[Any]) -> Move:

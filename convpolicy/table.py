@@ -55,6 +55,7 @@ class Table:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.roles = machine.roles
+        self.numbers = range(len(machine.roles))
         self.role = machine.roles.index(machine.role)
         self.labels = tuple(symbol.label for symbol in machine.symbols)
         self.lanes = tuple(symbol.lane for symbol in machine.symbols)

@@ -129,10 +129,11 @@ class Endpoint:
         self._loop.call_soon_threadsafe(self.wake)
 
     def _turn(self) -> None:
-        self._scheduled = False
         if self._closed:
             return
+        self._scheduled = True  # what is said during the turn goes out at its end
         self.engine.turn()
+        self._scheduled = False
         if not self.engine.conversations:
             self._idle.set()
         if self._port.readable():
@@ -203,7 +204,7 @@ class Endpoint:
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
-        return {"open": len(self.engine.conversations), **self.engine.counts}
+        return {"open": len(self.engine.conversations), **self.engine.statistics()}
 
     # --------------------------------------------------------------------------------------------- closing
 

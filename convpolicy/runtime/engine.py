@@ -27,10 +27,10 @@ from convpolicy.errors import (
     RemoteViolation,
 )
 from convpolicy.link.port import LISTENER, Port
+from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
-from convpolicy.runtime.timetable import Timetable
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.table import Step
 from convpolicy.wire.frame import (
@@ -52,7 +52,6 @@ __all__ = ["Engine", "Owner"]
 _log = logging.getLogger(__name__)
 
 DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
-ACK_AFTER = 0.010  # seconds that an acknowledgement may wait for a message to travel with
 VIOLATIONS = 3  # after which a conversation is quarantined
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
@@ -94,14 +93,14 @@ class Engine:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
         self.peers = Peers(port)
-        self.counts = {"frames": 0, "malformed": 0, "duplicates": 0, "resent": 0, "refused": 0}
+        self.counts = {"frames": 0, "malformed": 0, "duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met, self._lost_after = welcome, met, lost_after
         self._nonce = new_id(16)
         self._codecs = part.codecs
-        self._resends, self._deadlines = Timetable(), Timetable()
+        self._timed = part.timed
+        self._delivery = Delivery(self.peers, self.conversations.get)
         self._tombs = Tombs()
-        self._owing: dict[Conversation, float] = {}
         self._server: Peer | None = None
         self._next_look = clock() + PING_AFTER
 
@@ -114,20 +113,23 @@ class Engine:
             self._frame(self.peers.at(address, now), frame, now)
         if now >= self._next_look:
             self._look(now)
-        self._resend(now)
-        self._expire(now)
-        self._acknowledge(now)
-        self.peers.retry()
+        self._delivery.repeat(now)
+        for conversation in self._delivery.overdue(now):
+            for late in conversation.expire(now)[:1]:
+                self.fail(conversation, late, tell=True)
+        self._delivery.acknowledge(now)
+        self._delivery.turn += 1
         self.peers.flush(now)
 
     @property
     def due(self) -> float:
         """When the next turn must be, if nothing arrives before."""
-        times = [self._next_look]
-        if self._owing:
-            times.append(next(iter(self._owing.values())))
-        times += [at for at in (self._resends.next, self._deadlines.next) if at is not None]
-        return min(times)
+        promised = self._delivery.due
+        return self._next_look if promised is None else min(promised, self._next_look)
+
+    def statistics(self) -> dict[str, int]:
+        """Return what was counted since the start."""
+        return {**self.counts, "resent": self._delivery.resent}
 
     def _frame(self, peer: Peer, frame: bytes, now: float) -> None:
         peer.heard = now
@@ -158,7 +160,8 @@ class Engine:
             case Acknowledged():
                 self._acknowledged(peer, item, now)
             case Forget():
-                self._tombs.forget(item.conversations)
+                for id in item.conversations:  # noqa: A001
+                    self._tombs.forget(id)
             case Ping(answer=True):
                 self.peers.say(peer, Ping(answer=False))
             case Refused() | Ended() | Unknown():
@@ -181,10 +184,12 @@ class Engine:
         return conversation
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
-        for peering in conversation.peers:
-            peering.route = peer
+        for role, peering in enumerate(conversation.peers):
+            if role != conversation.table.role:
+                peering.route = peer
         self.conversations[conversation.id] = conversation
-        self._note_deadline(conversation)
+        if self._timed:
+            self._delivery.moved(conversation)
 
     def send(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message; `step` is what `conversation.allows` returned for it.
@@ -196,11 +201,9 @@ class Engine:
         now = self._clock()
         envelope = conversation.emit(step, payload, now=now)
         self.peers.say(conversation.peers[step.peer].route, envelope)
-        if not conversation.watched:
-            conversation.watched = True
-            self._resends.enter(conversation.id, now + 1.0)
-        self._note_deadline(conversation)
-        self._settle(conversation)
+        self._delivery.sent(conversation, step.peer, now)
+        if self._timed:
+            self._delivery.moved(conversation)
 
     def _envelope(self, peer: Peer, envelope: Envelope, now: float) -> None:
         conversation = self.conversations.get(envelope.conversation)
@@ -216,17 +219,18 @@ class Engine:
             return self.peers.say(peer, Unknown(envelope.conversation))
         acked = peering.acked
         try:
-            if envelope.seq > peering.received and table.sends(sender, envelope.label):
-                envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
-            elif envelope.seq <= peering.received:
+            if envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
+            elif table.sends(sender, envelope.label):
+                envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
             conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
             self.refuse(conversation, sender, envelope, problem)
         if peering.acked > acked:
             conversation.owner.relieved(conversation)
-        self._note_deadline(conversation)
-        self._settle(conversation, now)
+        if self._timed:
+            self._delivery.moved(conversation)
+        self._settle(conversation)
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
@@ -278,7 +282,6 @@ class Engine:
         error.conversation = conversation.id.hex()
         conversation.error = error
         self.conversations.pop(conversation.id, None)
-        self._owing.pop(conversation, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self._clock())
         if tell:
@@ -290,25 +293,29 @@ class Engine:
         """Put away a conversation in which nothing more will be sent or received."""
         if self.conversations.pop(conversation.id, None) is None:
             return
-        self._acknowledge_one(conversation)
-        self._owing.pop(conversation, None)
         self._tombs.bury(conversation, None, self._clock())
-        for peer in _routes(conversation):
-            last = peer.batch[-1] if peer.batch else None
-            if type(last) is Forget:
-                last.conversations.append(conversation.id)
-            else:
-                self.peers.say(peer, Forget([conversation.id]))
+        for role, peering in enumerate(conversation.peers):
+            if role != conversation.table.role and not peering.owes_ack:
+                self._forget(peering.route, conversation.id)
+        self._delivery.close(conversation, last=True)
         conversation.owner.finished(conversation)
 
-    def _settle(self, conversation: Conversation, now: float | None = None) -> None:
-        """After any change: finish what is done, and remember what has to be acknowledged."""
+    def _forget(self, peer: Peer, id: bytes) -> None:  # noqa: A002
+        """Tell a process that nothing more of a conversation comes from here."""
+        last = peer.batch[-1] if peer.batch else None
+        if type(last) is Forget:
+            last.conversations.append(id)
+        else:
+            self.peers.say(peer, Forget([id]))
+
+    def _settle(self, conversation: Conversation) -> None:
+        """After any change: finish what is done, and have the rest acknowledged."""
         if conversation.error is not None:
             return
         if conversation.done:
             self.finish(conversation)
-        elif now is not None and conversation not in self._owing and any(p.owes_ack for p in conversation.peers):
-            self._owing[conversation] = now + ACK_AFTER
+        else:
+            self._delivery.received(conversation)
 
     def take(self, conversation: Conversation, wanted: Collection[str] | None = None) -> Received | None:
         """Take a kept message for the owner; refuse on the way what can never be allowed."""
@@ -321,8 +328,9 @@ class Engine:
             self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
             return self.take(conversation, wanted)
         self._make_room(conversation)
-        self._note_deadline(conversation)
-        self._settle(conversation, self._clock())
+        if self._timed:
+            self._delivery.moved(conversation)
+        self._settle(conversation)
         return received
 
     def _make_room(self, conversation: Conversation) -> None:
@@ -389,14 +397,13 @@ class Engine:
         for conversation in tuple(self.conversations.values()):
             for role, peering in enumerate(conversation.peers):
                 if peering.route is peer and role != conversation.table.role:
-                    conversation.hasten(role)
-                    if peering.unacked:
-                        self._resends.enter(conversation.id, 0.0)
+                    self._delivery.hasten(conversation, role)
                     self.probe(conversation)
 
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
         self._next_look = now + PING_AFTER
+        self.peers.retry()
         self._tombs.clear(now)
         if self._server is not None:
             self.peers.ask(now)
@@ -428,65 +435,26 @@ class Engine:
             self.peers.say(peer, Goodbye())
         self.peers.flush(self._clock())
 
-    # ---------------------------------------------------------------------- acknowledgements and time
-
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
             answer = self._tombs.answer(item.conversation, self.part.table.role, item.sender)
-            if answer is None:
+            if answer is None and not item.last:
                 self.peers.say(peer, Unknown(item.conversation))
             elif type(answer) is Ended:
                 self.peers.say(peer, answer)
+            elif item.last:
+                self._tombs.forget(item.conversation)
             return
         if not 0 <= item.sender < len(conversation.peers) or conversation.peers[item.sender].route is not peer:
             return
         conversation.acknowledge(item.sender, item.upto, now=now)
-        if item.room and conversation.peers[item.sender].unacked:
-            conversation.hasten(item.sender)
-            self._resends.enter(conversation.id, 0.0)
+        if item.room:
+            self._delivery.hasten(conversation, item.sender)
         conversation.owner.relieved(conversation)
         self._settle(conversation)
-
-    def _acknowledge(self, now: float) -> None:
-        """Acknowledge what no message has acknowledged: at once where a frame goes anyway, else after 10 ms."""
-        for conversation, due in tuple(self._owing.items()):
-            if now >= due or any(p.owes_ack and p.route.batch for p in conversation.peers):
-                self._acknowledge_one(conversation)
-            elif any(p.owes_ack for p in conversation.peers):
-                continue
-            del self._owing[conversation]
-
-    def _acknowledge_one(self, conversation: Conversation) -> None:
-        for role, peering in enumerate(conversation.peers):
-            if peering.owes_ack:
-                peering.owes_ack = False
-                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received)
-                self.peers.say(peering.route, item)
-
-    def _resend(self, now: float) -> None:
-        for id in self._resends.due(now):  # noqa: A001
-            conversation = self.conversations.get(id)
-            if conversation is None:
-                continue
-            for envelope in conversation.resend(now):
-                self.counts["resent"] += 1
-                self.peers.say(conversation.peers[envelope.receiver].route, envelope)
-            again = conversation.resend_at
-            conversation.watched = again is not None
-            if again is not None:
-                self._resends.enter(id, again)
-
-    def _note_deadline(self, conversation: Conversation) -> None:
-        deadline = conversation.deadline
-        if deadline is not None:
-            self._deadlines.enter(conversation.id, deadline)
-
-    def _expire(self, now: float) -> None:
-        for id in self._deadlines.due(now):  # noqa: A001
-            conversation = self.conversations.get(id)
-            if conversation is not None and (late := conversation.expire(now)):
-                self.fail(conversation, late[0], tell=True)
+        if item.last:
+            self._tombs.forget(conversation.id)
 
 
 def _routes(conversation: Conversation) -> Iterator[Peer]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from convpolicy.errors import ServiceError
@@ -100,8 +101,9 @@ def replies(result: object) -> Iterable[object] | None:
     """
     if result is None:
         return ()
-    if inspect.isgenerator(result) or isinstance(result, list):
+    kind = type(result)
+    if kind is GeneratorType or kind is list:
         return cast("Iterable[object]", result)
-    if inspect.isasyncgen(result) or inspect.isawaitable(result):
+    if kind is AsyncGeneratorType or kind is CoroutineType or isinstance(result, Awaitable):
         return None
     return (result,)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from convpolicy.errors import ConvPolicyError, PolicyMismatch, WiringError, one_of
 from convpolicy.machine import Machine
-from convpolicy.policy.model import Label, Policy
+from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
 from convpolicy.wire.frame import VERSION, Hello, Plays
@@ -19,7 +19,8 @@ __all__ = ["Part"]
 class Part:
     """A role of a policy, ready to be played.
 
-    `codecs` has one codec for each label index; `sends` and `receives` map the labels of this role's messages.
+    `codecs` has one codec for each label index; `sends` and `receives` map the labels of this role's messages;
+    `timed` is whether any message of the policy has to be sent within a time.
     """
 
     def __init__(self, policy: Policy, machine: Machine) -> None:
@@ -30,6 +31,7 @@ class Part:
         self.codecs = tuple(PayloadCodec.of(carried[symbol]) for symbol in machine.symbols)
         self.sends: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.sender == self.role}
         self.receives: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.receiver == self.role}
+        self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
         self._text = policy.canonical
 
     def hello(self, nonce: bytes, *, answer: bool) -> Hello:
@@ -61,6 +63,12 @@ class Part:
                 "  Connect to a process that plays another role."
             )
         return None
+
+
+def said(policy: Policy) -> Iterator[Statement]:
+    """Yield every statement of the policy and of the protocols that it calls."""
+    for body in (policy.body, *(protocol.body for protocol in policy.protocols)):
+        yield from statements(body)
 
 
 def _difference(ours: str, theirs: str) -> str:

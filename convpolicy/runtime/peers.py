@@ -40,6 +40,7 @@ class Peers:
         self._port = port
         self._by_address: dict[Address, Peer] = {}
         self._dirty: dict[Peer, None] = {}
+        self._stuck: dict[Peer, None] = {}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._by_address.values()))
@@ -67,6 +68,7 @@ class Peers:
         if self._by_address.get(peer.address) is peer:
             del self._by_address[peer.address]
         self._dirty.pop(peer, None)
+        self._stuck.pop(peer, None)
 
     def say(self, peer: Peer, item: Item) -> None:
         """Queue an item for the peer's next frame."""
@@ -81,6 +83,8 @@ class Peers:
 
     def flush(self, now: float) -> None:
         """Send what is queued, one frame a peer where it fits. What the transport refuses waits for the next flush."""
+        if self._stuck:
+            self.retry()
         for peer in tuple(self._dirty):
             del self._dirty[peer]
             peer.said = now
@@ -97,15 +101,17 @@ class Peers:
 
     def retry(self) -> None:
         """Try again what the transport had refused."""
-        for peer in self._by_address.values():
-            if peer.frames:
-                self._push(peer)
+        for peer in tuple(self._stuck):
+            del self._stuck[peer]
+            self._push(peer)
 
     def _push(self, peer: Peer) -> None:
         while peer.frames and self._transmit(peer, peer.frames[0]):
             peer.frames.popleft()
         if peer.gone:
             peer.frames.clear()
+        elif peer.frames:
+            self._stuck[peer] = None
 
     def _transmit(self, peer: Peer, frame: bytes) -> bool:
         """Return whether the frame is out of our hands."""

@@ -181,7 +181,8 @@ class _Actor:
         received = conversation.receive(envelope, now=now)
         if type(received) is Received:
             self._handle(conversation, received)
-            self._more(conversation)
+            if conversation.keeps:
+                self._more(conversation)
 
     def _more(self, conversation: Conversation) -> None:
         while (kept := self.endpoint.take(conversation)) is not None:
@@ -216,16 +217,18 @@ class _Actor:
 
     def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
         handler = self._handlers[received.label]
-        sent = _sent(conversation)
+        sent = conversation.sent
         try:
             result = self._call(handler, conversation, received.payload)
+            if result is None:
+                return
             messages = replies(result)
             if messages is None:
                 self._run(conversation, received, attempt, result)
             else:
                 self._drive(conversation, iter(messages))
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
-            self._failed(conversation, received, attempt, problem, said=_sent(conversation) != sent)
+            self._failed(conversation, received, attempt, problem, said=conversation.sent != sent)
 
     def _call(self, handler: Handler, conversation: Conversation, message: object) -> object:
         if not handler.takes_conversation:
@@ -255,7 +258,7 @@ class _Actor:
 
     def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
         """Run an async handler as a task."""
-        sent = _sent(conversation)
+        sent = conversation.sent
 
         async def work() -> None:
             try:
@@ -264,7 +267,7 @@ class _Actor:
                 else:
                     await self._reply(conversation, await cast("Any", result))
             except Exception as problem:  # noqa: BLE001
-                said = _sent(conversation) != sent
+                said = conversation.sent != sent
                 self._failed(conversation, received, attempt, problem, said=said)
 
         task = asyncio.get_running_loop().create_task(work())
@@ -323,7 +326,3 @@ class _Actor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _sent(conversation: Conversation) -> int:
-    return sum(peer.sent for peer in conversation.peers)

@@ -6,8 +6,6 @@ it, or for two minutes. One that failed is remembered for two minutes, and each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from convpolicy.conversation import Conversation
 from convpolicy.wire.frame import Acknowledged, Ended, Item
 
@@ -47,14 +45,13 @@ class Tombs:
             return tomb.ended
         return Acknowledged(id, role, sender, tomb.received[sender])
 
-    def forget(self, ids: Iterable[bytes]) -> None:
-        """Note that one other role has nothing more to say in these conversations."""
-        for id in ids:  # noqa: A001
-            tomb = self._tombs.get(id)
-            if tomb is not None and tomb.ended is None:
-                tomb.others -= 1
-                if tomb.others <= 0:
-                    del self._tombs[id]
+    def forget(self, id: bytes) -> None:  # noqa: A002
+        """Note that one other role has nothing more to say in a conversation that ended well."""
+        tomb = self._tombs.get(id)
+        if tomb is not None and tomb.ended is None:
+            tomb.others -= 1
+            if tomb.others <= 0:
+                del self._tombs[id]
 
     def clear(self, now: float) -> None:
         """Drop what is older than two minutes."""

@@ -59,13 +59,18 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
-    """`sender` has received everything from `receiver` up to `upto`; with `room`, send again what is left."""
+    """`sender` has received everything from `receiver` up to `upto`.
+
+    With `room`, what is left can be sent again at once. With `last`, nothing more of this conversation comes from
+    `sender`, as a Forget says it.
+    """
 
     conversation: bytes
     sender: int
     receiver: int
     upto: int
     room: bool = False
+    last: bool = False
 
 
 class Refused(msgspec.Struct, array_like=True, tag=3, gc=False):

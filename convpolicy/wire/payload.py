@@ -54,37 +54,41 @@ class PayloadCodec:
     @classmethod
     def of(cls, label: Label) -> PayloadCodec:
         """Build the codec of a label: typed when it has a class, plain when it has not."""
-        codec = _Typed(label) if label.type is not None else _Plain(label)
+        if label.type is None:
+            codec: _Array | _Plain = _Plain(label)
+        else:
+            codec = _Array(label) if _is_array(label.type) else _Object(label)
         return cls(label, codec.pack, codec.unpack)
 
 
 class _Codec:
-    """What both kinds share: the shape to decode into, and errors that name the field."""
+    """What all kinds share: the shape to decode into, and errors that name the field.
 
-    def __init__(self, label: Label, shape: Any) -> None:
-        self.label, self.shape = label, shape
+    `attributes` are the names that the shape has for the label's fields.
+    """
+
+    def __init__(self, label: Label, shape: Any, attributes: tuple[str, ...]) -> None:
+        self.label = label
         sorts = [field.sort for field in label.fields]
         self._strict = not _CLOSED.issuperset(sorts)
-        self._inexact = [place for place, sort in enumerate(sorts) if sort in _INEXACT]
+        self._inexact = [attribute for attribute, sort in zip(attributes, sorts, strict=True) if sort in _INEXACT]
+        self._attributes = attributes
         self._decode = msgspec.msgpack.Decoder(shape).decode
 
     def values(self, payload: bytes) -> Any:
-        """Decode and check; what comes back is indexed by the field's place, or has it as attributes."""
+        """Decode into the shape, and check what the shape cannot."""
         try:
             if self._strict:
                 strictly(payload)
-            return self._decode(payload)
+            values = self._decode(payload)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, _NotPlain) as problem:
             raise self.error(problem) from problem
-
-    def finite(self, values: Iterable[Any]) -> None:
-        if not self._inexact:
-            return
-        values = tuple(values)
-        for place in self._inexact:
-            value = values[place]
-            if not (value.is_finite() if isinstance(value, decimal.Decimal) else math.isfinite(value)):
-                raise PayloadError(self.label.name, f"{value} is not a number", f"$.{self.label.names[place]}")
+        for attribute in self._inexact:
+            value = getattr(values, attribute)
+            if not (value.is_finite() if type(value) is decimal.Decimal else math.isfinite(value)):
+                name = self.label.names[self._attributes.index(attribute)]
+                raise PayloadError(self.label.name, f"{value} is not a number", f"$.{name}")
+        return values
 
     def error(self, problem: Exception) -> PayloadError:
         text, _, path = str(problem).partition(" - at `")
@@ -95,69 +99,86 @@ class _Codec:
         return f"$.{self.label.names[int(match[1])]}"
 
 
-class _Typed(_Codec):
-    """The codec of a label with a Python class; arrays are decoded straight into NamedTuples and array Structs."""
+class _Array(_Codec):
+    """A class that msgspec itself writes as an array of its fields: a NamedTuple, or an array Struct."""
 
     def __init__(self, label: Label) -> None:
-        cls: Any = label.type
-        self._cls = cls
-        self._direct = _is_array(cls)
-        super().__init__(label, cls if self._direct else _mirror(label, get_type_hints(cls)))
-        self._mapping = is_typeddict(cls)
-        self._fields = _getter(label.names, itemgetter if self._mapping else attrgetter)
+        self._cls: Any = label.type
         self._encode = msgspec.msgpack.Encoder().encode
+        super().__init__(label, self._cls, label.names)
 
     def pack(self, message: object) -> bytes:
         if type(message) is Message:
-            message = self._from_plain(message)
-        elif not isinstance(message, dict if self._mapping else self._cls):
+            message = self.from_plain(message)
+        elif not isinstance(message, self._cls):
             raise PayloadError(self.label.name, f"expected {self._cls.__name__}, got {type(message).__name__}")
         try:
-            payload = self._encode(message if self._direct else self._fields(message))
+            payload = self._encode(self.array(message))
         except (TypeError, ValueError, OverflowError, RecursionError) as problem:
             raise PayloadError(self.label.name, str(problem)) from problem
-        self.unpack(payload)  # what the receiver would refuse must not leave
+        self.values(payload)  # what the receiver would refuse must not leave
         return payload
 
-    def unpack(self, payload: bytes) -> Any:
-        values = self.values(payload)
-        if self._inexact:
-            self.finite(self._fields(values) if self._direct else msgspec.structs.astuple(values))
-        if self._direct:
-            return values
-        if self._mapping:
-            return dict(zip(self.label.names, msgspec.structs.astuple(values), strict=True))
-        return msgspec.convert(values, self._cls, from_attributes=True)
+    def array(self, message: Any) -> Any:
+        """Return what to encode for a message."""
+        return message
 
-    def _from_plain(self, message: Message) -> Any:
+    def unpack(self, payload: bytes) -> Any:
+        return self.values(payload)
+
+    def from_plain(self, message: Message) -> Any:
+        """Return the message of this class that a plain one with its label stands for."""
         try:
             return msgspec.convert(message.fields, self._cls)
         except msgspec.ValidationError as problem:
             raise self.error(problem) from problem
 
 
+class _Object(_Array):
+    """Any other class: its fields go through an array Struct of the same names."""
+
+    def __init__(self, label: Label) -> None:
+        super().__init__(label)
+        hints = get_type_hints(label.type)
+        mirror = _mirror(label, {name: hints[name] for name in label.names})
+        _Codec.__init__(self, label, mirror, label.names)
+        self._mapping = is_typeddict(label.type)
+        self._cls = dict if self._mapping else label.type
+        self._fields = _getter(label.names, itemgetter if self._mapping else attrgetter)
+
+    def array(self, message: Any) -> Any:
+        return self._fields(message)
+
+    def unpack(self, payload: bytes) -> Any:
+        values = self.values(payload)
+        if self._mapping:
+            return dict(zip(self.label.names, msgspec.structs.astuple(values), strict=True))
+        return msgspec.convert(values, self._cls, from_attributes=True)
+
+
 class _Plain(_Codec):
-    """The codec of a label without a class: a `Message` of plain values."""
+    """A label without a class: a `Message` of plain values."""
 
     def __init__(self, label: Label) -> None:
         self._names = label.names
-        super().__init__(label, _mirror(label, {}))
+        places = tuple(f"f{place}" for place in range(len(label.fields)))
+        types = (python_type(field.sort) for field in label.fields)
+        super().__init__(label, _mirror(label, dict(zip(places, types, strict=True))), places)
 
     def pack(self, message: object) -> bytes:
-        fields = message.fields if isinstance(message, Message) else None
-        if fields is None:
+        if not isinstance(message, Message):
             raise PayloadError(self.label.name, f"expected a Message, got {type(message).__name__}")
+        fields = message.fields
         self._same_names(fields)
         try:
             payload = _packb([fields[name] for name in self._names], default=_plain_value, datetime=True)
         except (TypeError, ValueError, OverflowError) as problem:
             raise PayloadError(self.label.name, str(problem)) from problem
-        self.unpack(payload)
+        self.values(payload)
         return payload
 
     def unpack(self, payload: bytes) -> Message:
         values = msgspec.structs.astuple(self.values(payload))
-        self.finite(values)
         return Message(self.label.name, dict(zip(self._names, values, strict=True)))
 
     def _same_names(self, fields: Mapping[str, Any]) -> None:
@@ -178,15 +199,9 @@ def _is_array(cls: type[Any]) -> bool:
     return config is not None and config.array_like and config.tag is None
 
 
-def _mirror(label: Label, hints: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """Return an array Struct with the label's fields; their types are the class's hints, else the sorts'."""
-    fields = [
-        (f"f{place}", hints.get(name, python_type(field.sort)))
-        for place, (name, field) in enumerate(zip(label.names, label.fields, strict=True))
-    ]
-    if hints:  # conversion to the class goes by attribute, so the names must be its own
-        fields = [(name, kind) for name, (_, kind) in zip(label.names, fields, strict=True)]
-    return msgspec.defstruct(label.name, fields, array_like=True, forbid_unknown_fields=True)
+def _mirror(label: Label, types: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """Return an array Struct with fields of these names and types."""
+    return msgspec.defstruct(label.name, list(types.items()), array_like=True, forbid_unknown_fields=True)
 
 
 def _getter(names: tuple[str, ...], get: Callable[..., Callable[[Any], Any]]) -> Callable[[Any], tuple[Any, ...]]:

@@ -248,7 +248,7 @@ def test_what_the_port_does_not_take_now_goes_out_later() -> None:
     rig.turns()
     rig.turns()
     assert CHAIR in rig.selling.heard
-    assert rig.buyer.counts["resent"] == 0
+    assert rig.buyer.statistics()["resent"] == 0
 
 
 # --------------------------------------------------------------------------------- peers that do not keep to it

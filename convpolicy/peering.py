@@ -1,0 +1,137 @@
+"""What one conversation knows of one peer role: what was sent and received, and what is still under way.
+
+Every ordered pair of roles counts its messages from 1. What was sent is kept until it is acknowledged, and sent
+again with growing pauses until then; the bytes of a payload never change on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+__all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "envelopes", "plain"]
+
+# How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
+WINDOW = 16
+
+# How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
+FIRST_RESEND, LAST_RESEND = 1.0, 30.0
+
+
+class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """A message on its way: which conversation, from and to which role, which number, which label.
+
+    `sender` and `receiver` are the roles' numbers, `label` is the label's index, `seq` counts from 1 for each
+    ordered pair of roles, `ack` is the highest number received from the receiver without a gap.
+    `payload` is the encoded message in a frame, and may be any value where no bytes are made.
+    `policy` is the fingerprint, and there only while the receiver may not know the conversation yet.
+    """
+
+    conversation: bytes
+    sender: int
+    receiver: int
+    seq: int
+    ack: int
+    label: int
+    payload: msgspec.Raw
+    policy: bytes | None = None
+
+
+class Received(msgspec.Struct, gc=False):
+    """A message that the policy allows now; the machine has moved."""
+
+    label: str
+    payload: Any
+    sender: str
+
+
+class Arrival(Enum):
+    """What became of an envelope that did not lead to a `Received`."""
+
+    KEPT = "kept"  # it waits to be taken: early, or its role asks for it later
+    DUPLICATE = "duplicate"  # seen before: only the acknowledgement is repeated
+    FULL = "full"  # more than the window waits already: not acknowledged, so it will come again
+
+
+class Peering:
+    """What one conversation knows of one peer role."""
+
+    __slots__ = (
+        "acked",
+        "ahead",
+        "attempts",
+        "full",
+        "owes_ack",
+        "received",
+        "resend_at",
+        "route",
+        "said",
+        "sent",
+        "unacked",
+    )
+
+    def __init__(self) -> None:
+        self.sent = self.acked = self.received = 0
+        self.unacked: list[Envelope] | None = None
+        self.ahead: dict[int, Envelope] | None = None
+        self.owes_ack = self.full = False
+        self.attempts = 0
+        self.resend_at = 0.0
+        self.route: Any = None  # whom the runtime sends to; not looked at here
+        self.said = 0  # in which turn of the runtime something was last sent; not looked at here
+
+    def sends(self, envelope: Envelope, now: float) -> None:
+        """Keep an envelope until it is acknowledged; it acknowledges on its way whatever was received."""
+        self.sent = envelope.seq
+        self.owes_ack = False
+        if self.unacked is None:
+            self.unacked = [envelope]
+            self.resend_at, self.attempts = now + FIRST_RESEND, 0
+        else:
+            self.unacked.append(envelope)
+
+    def acknowledge(self, upto: int, now: float) -> int:
+        """Drop what the peer has received; return how many messages. A number never sent is ignored."""
+        if not self.acked < upto <= self.sent:
+            return 0
+        count = upto - self.acked
+        self.acked = upto
+        left = [] if upto == self.sent else [e for e in self.unacked or () if e.seq > upto]
+        self.unacked = left or None
+        self.resend_at, self.attempts = now + FIRST_RESEND, 0
+        return count
+
+    def resend(self, now: float) -> list[Envelope]:
+        """Return what must be transmitted again at `now`, with today's acknowledgement, oldest first."""
+        if self.unacked is None or now < self.resend_at:
+            return []
+        self.attempts += 1
+        self.resend_at = now + min(LAST_RESEND, FIRST_RESEND * 2**self.attempts)
+        for envelope in self.unacked:
+            envelope.ack = self.received
+        return list(self.unacked)
+
+    def snapshot(self) -> list[Any]:
+        """Return everything as plain values: what `restore` takes."""
+        ahead = (self.ahead or {}).values()
+        return [self.sent, self.acked, self.received, plain(self.unacked or ()), plain(ahead), self.owes_ack]
+
+    def restore(self, values: list[Any]) -> int:
+        """Take over what `snapshot` returned; return how many messages are unacknowledged. They are due at once."""
+        self.sent, self.acked, self.received, unacked, ahead, self.owes_ack = values
+        self.unacked = envelopes(unacked) or None
+        self.ahead = {envelope.seq: envelope for envelope in envelopes(ahead)} or None
+        return len(unacked)
+
+
+def plain(kept: Iterable[Envelope]) -> list[list[Any]]:
+    """Return envelopes as lists of their fields."""
+    return [list(msgspec.structs.astuple(envelope)) for envelope in kept]
+
+
+def envelopes(fields: Iterable[list[Any]]) -> list[Envelope]:
+    """Return the envelopes that `plain` made lists of."""
+    return [Envelope(*values) for values in fields]

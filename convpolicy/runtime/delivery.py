@@ -1,0 +1,128 @@
+"""What a role owes its peers besides messages: acknowledgements, repetitions, and its own deadlines.
+
+An acknowledgement travels with a message whenever there is one: on a message of the same turn, in a frame that
+goes out anyway, and only then, ten milliseconds later, in a frame of its own. Everything here is found by looking
+at what was touched or is due; nothing walks over all conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from convpolicy.conversation import Conversation
+from convpolicy.runtime.peers import Peers
+from convpolicy.runtime.timetable import Timetable
+from convpolicy.wire.frame import Acknowledged
+
+__all__ = ["ACK_AFTER", "Delivery"]
+
+ACK_AFTER = 0.010  # seconds that an acknowledgement may wait for a message to travel with
+RESEND_LOOK = 1.0  # seconds after which an unacknowledged message is looked at: the first retransmission is due then
+
+
+class Delivery:
+    """Keeps the promises of every conversation of an engine. `find` gives an open conversation by its id."""
+
+    def __init__(self, peers: Peers, find: Callable[[bytes], Conversation | None]) -> None:
+        self._peers, self._find = peers, find
+        self._touched: dict[Conversation, None] = {}
+        self._owing: dict[Conversation, float] = {}
+        self._resends, self._deadlines = Timetable(), Timetable()
+        self.turn = 0
+        self.resent = 0
+
+    @property
+    def due(self) -> float | None:
+        """When something has to be done next; None when nothing is promised."""
+        times = [at for at in (self._resends.next, self._deadlines.next) if at is not None]
+        if self._owing:
+            times.append(next(iter(self._owing.values())))
+        return min(times, default=None)
+
+    # --------------------------------------------------------------------------------- what has happened
+
+    def sent(self, conversation: Conversation, peer: int, now: float) -> None:
+        """A message was queued for `peer`: it will be repeated until it is acknowledged."""
+        conversation.peers[peer].said = self.turn
+        if not conversation.watched:
+            conversation.watched = True
+            self._resends.enter(conversation.id, now + RESEND_LOOK)
+
+    def received(self, conversation: Conversation) -> None:
+        """Something came that has to be acknowledged."""
+        self._touched[conversation] = None
+
+    def moved(self, conversation: Conversation) -> None:
+        """The conversation is in another state, with other deadlines."""
+        deadline = conversation.deadline
+        if deadline is not None:
+            self._deadlines.enter(conversation.id, deadline)
+
+    def hasten(self, conversation: Conversation, peer: int) -> None:
+        """Repeat at once what `peer` has not acknowledged."""
+        if conversation.peers[peer].unacked is not None:
+            conversation.hasten(peer)
+            self._resends.enter(conversation.id, 0.0)
+
+    # ------------------------------------------------------------------------------- what has to be done
+
+    def acknowledge(self, now: float) -> None:
+        """At the end of a turn: acknowledge what was received in it, and what has waited long enough."""
+        touched, self._touched = self._touched, {}
+        for conversation in touched:
+            if not self._with_a_message(conversation):
+                self._owing.setdefault(conversation, now + ACK_AFTER)
+        while self._owing:
+            conversation, due = next(iter(self._owing.items()))
+            if now < due:
+                return
+            del self._owing[conversation]
+            self.close(conversation)
+
+    def _with_a_message(self, conversation: Conversation) -> bool:
+        """Acknowledge with what goes out anyway; return whether nothing is left to acknowledge."""
+        settled = True
+        for role, peering in enumerate(conversation.peers):
+            if not peering.owes_ack:
+                continue
+            if peering.unacked is not None and peering.said == self.turn:
+                peering.unacked[-1].ack = peering.received  # it is still in the batch
+                peering.owes_ack = False
+            elif peering.route.batch:
+                self._say(conversation, role)
+            else:
+                settled = False
+        return settled
+
+    def close(self, conversation: Conversation, *, last: bool = False) -> None:
+        """Acknowledge now whatever is owed. `last` says that nothing more will be sent from here."""
+        for role, peering in enumerate(conversation.peers):
+            if peering.owes_ack:
+                self._say(conversation, role, last=last)
+
+    def _say(self, conversation: Conversation, role: int, *, last: bool = False) -> None:
+        peering = conversation.peers[role]
+        peering.owes_ack = False
+        own = conversation.table.role
+        self._peers.say(peering.route, Acknowledged(conversation.id, own, role, peering.received, False, last))
+
+    def repeat(self, now: float) -> None:
+        """Send again what is due."""
+        for key in self._resends.due(now):
+            conversation = self._find(key)
+            if conversation is None:
+                continue
+            for envelope in conversation.resend(now):
+                self.resent += 1
+                self._peers.say(conversation.peers[envelope.receiver].route, envelope)
+            again = conversation.resend_at
+            conversation.watched = again is not None
+            if again is not None:
+                self._resends.enter(key, again)
+
+    def overdue(self, now: float) -> Iterator[Conversation]:
+        """Yield the conversations in which a deadline may have passed."""
+        for key in self._deadlines.due(now):
+            conversation = self._find(key)
+            if conversation is not None:
+                yield conversation
