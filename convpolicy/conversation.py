@@ -53,10 +53,11 @@ class Conversation:
         "_history",
         "_node",
         "_table",
+        "confirmed",
         "doom",
+        "emitted",
         "error",
         "id",
-        "outstanding",
         "owner",
         "peers",
         "violations",
@@ -75,7 +76,7 @@ class Conversation:
         self.violations = 0
         self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
         self.watched = False  # whether the runtime has this conversation on its list of retransmissions
-        self.outstanding = 0  # messages that are not acknowledged
+        self.emitted = self.confirmed = 0  # messages sent, and how many of them are acknowledged
         own = self._table.role
         self.peers = tuple([_ONESELF if role == own else Peering() for role in self._table.numbers])
         if self._node.limits:
@@ -101,7 +102,7 @@ class Conversation:
             self.id, self._table.role, step.peer, seq, peer.received, step.index, cast("Any", payload), policy
         )
         peer.sends(envelope, now)
-        self.outstanding += 1
+        self.emitted += 1
         self._advance(step, now)
         return envelope
 
@@ -292,7 +293,7 @@ class Conversation:
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
         """Note that the peer has received everything up to `upto`. A number that was never sent is ignored."""
-        self.outstanding -= self.peers[peer].acknowledge(upto, now)
+        self.confirmed += self.peers[peer].acknowledge(upto, now)
 
     def resend(self, now: float) -> list[Envelope]:
         """Return what must be transmitted again at `now`, with today's acknowledgements, oldest first."""
@@ -393,12 +394,7 @@ class Conversation:
     @property
     def done(self) -> bool:
         """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
-        return self._node.sink and not self.outstanding and self._held is None
-
-    @property
-    def sent(self) -> int:
-        """How many messages this role has sent."""
-        return sum([peer.sent for peer in self.peers])
+        return self._node.sink and self.emitted == self.confirmed and self._held is None
 
     @property
     def over(self) -> bool:
@@ -457,7 +453,9 @@ class Conversation:
         conversation.violations = snapshot["violations"]
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):
             if peering is not _ONESELF:
-                conversation.outstanding += peering.restore(values)
+                peering.restore(values)
+                conversation.emitted += peering.sent
+                conversation.confirmed += peering.acked
         conversation._held = envelopes(snapshot["held"]) or None
         deadlines = {_move(fields): at for fields, at in snapshot["deadlines"]}
         conversation._deadlines = deadlines or None

@@ -119,12 +119,11 @@ class Peering:
         ahead = (self.ahead or {}).values()
         return [self.sent, self.acked, self.received, plain(self.unacked or ()), plain(ahead), self.owes_ack]
 
-    def restore(self, values: list[Any]) -> int:
-        """Take over what `snapshot` returned; return how many messages are unacknowledged. They are due at once."""
+    def restore(self, values: list[Any]) -> None:
+        """Take over what `snapshot` returned; what is unacknowledged is due at once."""
         self.sent, self.acked, self.received, unacked, ahead, self.owes_ack = values
         self.unacked = envelopes(unacked) or None
         self.ahead = {envelope.seq: envelope for envelope in envelopes(ahead)} or None
-        return len(unacked)
 
 
 def plain(kept: Iterable[Envelope]) -> list[list[Any]]:

@@ -17,16 +17,13 @@ Sends = TypeVar("Sends", contravariant=True)
 
 
 class Dialogue(Generic[Sends]):
-    """One conversation, as a handler's second parameter gives it.
+    """One conversation, as a handler's second parameter gives it."""
 
-    `data` is a dictionary for whatever the handlers of this conversation want to remember between messages.
-    """
-
-    __slots__ = ("_conversation", "_endpoint", "data")
+    __slots__ = ("_conversation", "_data", "_endpoint")
 
     def __init__(self, endpoint: Endpoint, conversation: Conversation) -> None:
         self._endpoint, self._conversation = endpoint, conversation
-        self.data: dict[str, object] = {}
+        self._data: dict[str, object] | None = None
 
     def tell(self, message: Sends, *, to: Role[object, object] | None = None) -> None:
         """Send a message without waiting for credit; what a handler yields waits.
@@ -46,6 +43,13 @@ class Dialogue(Generic[Sends]):
         self._endpoint.check()
         error = Aborted(reason, by=self._conversation.role)
         self._endpoint.fail(self._conversation, error)
+
+    @property
+    def data(self) -> dict[str, object]:
+        """Whatever the handlers of this conversation want to remember between messages."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     @property
     def id(self) -> str:

@@ -67,7 +67,7 @@ class Endpoint:
             self.part,
             self._port,
             clock=self._loop.time,
-            new_id=os.urandom,
+            new_id=_random_bytes(),
             welcome=self._welcome,
             met=self._on_met,
             lost_after=self._lost_after,
@@ -173,10 +173,12 @@ class Endpoint:
 
     def begin(self, peer: Peer) -> Conversation:
         """Begin a conversation with a process; the caller sets its `owner`."""
+        self.engine.tick()
         return self.engine.open(peer)
 
     def say(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message in the next turn."""
+        self.engine.tick()
         self.engine.send(conversation, step, message)
         if conversation.keeps:  # what had come early may be possible now
             self._loop.call_soon(conversation.owner.relieved, conversation)
@@ -219,3 +221,17 @@ class Endpoint:
         if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
         self._port.close()
+
+
+def _random_bytes() -> Callable[[int], bytes]:
+    """Return a function that gives random bytes like `os.urandom`, which it asks only now and then."""
+    pool = memoryview(b"")
+
+    def take(count: int) -> bytes:
+        nonlocal pool
+        if len(pool) < count:
+            pool = memoryview(os.urandom(4096))
+        taken, pool = bytes(pool[:count]), pool[count:]
+        return taken
+
+    return take

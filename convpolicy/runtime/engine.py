@@ -76,7 +76,8 @@ class Engine:
     """Plays `part` on `port`. `clock` gives seconds, `new_id` random bytes; `nonce` names this process's run.
 
     `welcome` gives the owner of a conversation that a peer opens, or raises ConversationError to turn it away.
-    `met` is told of the first Hello of every peer.
+    `met` is told of the first Hello of every peer. `now` is the time of the turn; whoever says something outside a
+    turn sets it first, with `tick`.
     """
 
     def __init__(
@@ -102,13 +103,18 @@ class Engine:
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._tombs = Tombs()
         self._server: Peer | None = None
-        self._next_look = clock() + PING_AFTER
+        self.now = clock()
+        self._next_look = self.now + PING_AFTER
 
     # -------------------------------------------------------------------------------------------- the turn
 
+    def tick(self) -> None:
+        """Look at the clock."""
+        self.now = self._clock()
+
     def turn(self) -> None:
         """Do everything that can be done now."""
-        now = self._clock()
+        now = self.now = self._clock()
         for address, frame in self._port.drain(DRAIN):
             self._frame(self.peers.at(address, now), frame, now)
         if now >= self._next_look:
@@ -179,7 +185,7 @@ class Engine:
 
         Whoever calls this sets the conversation's `owner`.
         """
-        conversation = Conversation(self.part.table, self._new_id(16), now=self._clock())
+        conversation = Conversation(self.part.table, self._new_id(16), now=self.now)
         self._adopt(conversation, peer)
         return conversation
 
@@ -198,7 +204,7 @@ class Engine:
             PayloadError: the message does not fit its declaration; nothing has changed.
         """
         payload = msgspec.Raw(self._codecs[step.index].pack(message))
-        now = self._clock()
+        now = self.now
         envelope = conversation.emit(step, payload, now=now)
         self.peers.say(conversation.peers[step.peer].route, envelope)
         self._delivery.sent(conversation, step.peer, now)
@@ -230,7 +236,8 @@ class Engine:
             conversation.owner.relieved(conversation)
         if self._timed:
             self._delivery.moved(conversation)
-        self._settle(conversation)
+        if peering.owes_ack or conversation.done:
+            self._settle(conversation)
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
@@ -242,7 +249,7 @@ class Engine:
         if answer is None and envelope.policy != self.part.fingerprint:
             answer = Ended(id, self.part.table.role, "aborted", [f"it plays another version of {self.part.policy}"])
         if answer is None:
-            conversation = Conversation(self.part.table, id, now=self._clock())
+            conversation = Conversation(self.part.table, id, now=self.now)
             try:
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
@@ -283,7 +290,7 @@ class Engine:
         conversation.error = error
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
-        self._tombs.bury(conversation, item, self._clock())
+        self._tombs.bury(conversation, item, self.now)
         if tell:
             for peer in _routes(conversation):
                 self.peers.say(peer, item)
@@ -293,7 +300,7 @@ class Engine:
         """Put away a conversation in which nothing more will be sent or received."""
         if self.conversations.pop(conversation.id, None) is None:
             return
-        self._tombs.bury(conversation, None, self._clock())
+        self._tombs.bury(conversation, None, self.now)
         for role, peering in enumerate(conversation.peers):
             if role != conversation.table.role and not peering.owes_ack:
                 self._forget(peering.route, conversation.id)
@@ -323,7 +330,7 @@ class Engine:
             return None
         received = None
         try:
-            received = conversation.take(wanted, now=self._clock())
+            received = conversation.take(wanted, now=self.now)
         except RemoteViolation as violation:
             self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
             return self.take(conversation, wanted)
@@ -370,7 +377,7 @@ class Engine:
 
     def connect(self) -> None:
         """Say Hello to whoever listens: the first thing that an end that does not listen does."""
-        self._server = self.peers.at(LISTENER, self._clock())
+        self._server = self.peers.at(LISTENER, self.now)
         self.peers.say(self._server, self.part.hello(self._nonce, answer=True))
 
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
@@ -433,7 +440,7 @@ class Engine:
         """Tell every peer that this process goes, and send what is queued."""
         for peer in self.peers:
             self.peers.say(peer, Goodbye())
-        self.peers.flush(self._clock())
+        self.peers.flush(self.now)
 
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)

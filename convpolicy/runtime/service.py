@@ -190,11 +190,10 @@ class _Actor:
 
     def relieved(self, conversation: Conversation) -> None:
         """Go on with a handler that had to wait for credit, and take what has become possible."""
-        room = self._rooms.pop(conversation.id, None)
-        if room is not None:
-            room.set()
-        waiting = self._paused.pop(conversation.id, None)
-        if waiting is not None:
+        if conversation.id in self._rooms:
+            self._rooms.pop(conversation.id).set()
+        if conversation.id in self._paused:
+            waiting = self._paused.pop(conversation.id)
             self._guard(conversation, lambda: self._drive(conversation, waiting))
         if conversation.keeps:
             self._more(conversation)
@@ -217,7 +216,7 @@ class _Actor:
 
     def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
         handler = self._handlers[received.label]
-        sent = conversation.sent
+        sent = conversation.emitted
         try:
             result = self._call(handler, conversation, received.payload)
             if result is None:
@@ -228,7 +227,7 @@ class _Actor:
             else:
                 self._drive(conversation, iter(messages))
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
-            self._failed(conversation, received, attempt, problem, said=conversation.sent != sent)
+            self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
 
     def _call(self, handler: Handler, conversation: Conversation, message: object) -> object:
         if not handler.takes_conversation:
@@ -243,12 +242,14 @@ class _Actor:
 
     def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
         """Send what a handler yields, until it ends or the peer's credit is spent."""
+        engine = self.endpoint.engine
         for message in messages:
             step = conversation.allows(name_of(message))
-            self.endpoint.say(conversation, step, message)
+            engine.send(conversation, step, message)
             if not conversation.room(step.peer):
                 self._paused[conversation.id] = messages
-                return
+                break
+        self.endpoint.wake()
 
     def _guard(self, conversation: Conversation, act: Callable[[], None]) -> None:
         try:
@@ -258,7 +259,7 @@ class _Actor:
 
     def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
         """Run an async handler as a task."""
-        sent = conversation.sent
+        sent = conversation.emitted
 
         async def work() -> None:
             try:
@@ -267,7 +268,7 @@ class _Actor:
                 else:
                     await self._reply(conversation, await cast("Any", result))
             except Exception as problem:  # noqa: BLE001
-                said = conversation.sent != sent
+                said = conversation.emitted != sent
                 self._failed(conversation, received, attempt, problem, said=said)
 
         task = asyncio.get_running_loop().create_task(work())

@@ -6,6 +6,8 @@ it, or for two minutes. One that failed is remembered for two minutes, and each 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from convpolicy.conversation import Conversation
 from convpolicy.wire.frame import Acknowledged, Ended, Item
 
@@ -14,12 +16,11 @@ __all__ = ["KEEP", "Tombs"]
 KEEP = 120.0  # seconds: four of the longest intervals between retransmissions
 
 
-class _Tomb:
-    __slots__ = ("at", "ended", "others", "received")
-
-    def __init__(self, received: tuple[int, ...], ended: Ended | None, at: float) -> None:
-        self.received, self.ended, self.at = received, ended, at
-        self.others = len(received) - 1
+class _Tomb(NamedTuple):
+    received: tuple[int, ...]  # the highest number from each role
+    ended: Ended | None  # what to say when it failed
+    at: float
+    others: int  # how many roles may still send something again
 
 
 class Tombs:
@@ -33,8 +34,8 @@ class Tombs:
 
     def bury(self, conversation: Conversation, ended: Ended | None, now: float) -> None:
         """Remember a conversation; `ended` is what to say of it when it failed."""
-        received = tuple(peer.received for peer in conversation.peers)
-        self._tombs[conversation.id] = _Tomb(received, ended, now)
+        received = tuple([peer.received for peer in conversation.peers])
+        self._tombs[conversation.id] = _Tomb(received, ended, now, len(received) - 1)
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame of `sender`, or None when the conversation is not known here."""
@@ -48,10 +49,12 @@ class Tombs:
     def forget(self, id: bytes) -> None:  # noqa: A002
         """Note that one other role has nothing more to say in a conversation that ended well."""
         tomb = self._tombs.get(id)
-        if tomb is not None and tomb.ended is None:
-            tomb.others -= 1
-            if tomb.others <= 0:
-                del self._tombs[id]
+        if tomb is None or tomb.ended is not None:
+            return
+        if tomb.others == 1:
+            del self._tombs[id]
+        else:
+            self._tombs[id] = tomb._replace(others=tomb.others - 1)
 
     def clear(self, now: float) -> None:
         """Drop what is older than two minutes."""

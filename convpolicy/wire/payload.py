@@ -61,6 +61,14 @@ class PayloadCodec:
         return cls(label, codec.pack, codec.unpack)
 
 
+class _NotPlain(ValueError):
+    """The bytes are MessagePack, but outside the bounds of a payload."""
+
+
+# What goes wrong when a payload is written or read.
+_UNFIT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+
+
 class _Codec:
     """What all kinds share: the shape to decode into, and errors that name the field.
 
@@ -74,20 +82,18 @@ class _Codec:
         self._inexact = [attribute for attribute, sort in zip(attributes, sorts, strict=True) if sort in _INEXACT]
         self._attributes = attributes
         self._decode = msgspec.msgpack.Decoder(shape).decode
+        # Most labels need nothing but the typed decoder, and it is on the path of every message.
+        self.read: Callable[[bytes], Any] = self._read if self._strict or self._inexact else self._decode
 
-    def values(self, payload: bytes) -> Any:
-        """Decode into the shape, and check what the shape cannot."""
-        try:
-            if self._strict:
-                strictly(payload)
-            values = self._decode(payload)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, _NotPlain) as problem:
-            raise self.error(problem) from problem
+    def _read(self, payload: bytes) -> Any:
+        """Decode into the shape, and check what the shape cannot. Raises one of `_UNFIT`."""
+        if self._strict:
+            strictly(payload)
+        values = self._decode(payload)
         for attribute in self._inexact:
             value = getattr(values, attribute)
             if not (value.is_finite() if type(value) is decimal.Decimal else math.isfinite(value)):
-                name = self.label.names[self._attributes.index(attribute)]
-                raise PayloadError(self.label.name, f"{value} is not a number", f"$.{name}")
+                raise _NotPlain(f"{value} is not a number - at `$[{self._attributes.index(attribute)}]`")
         return values
 
     def error(self, problem: Exception) -> PayloadError:
@@ -102,10 +108,10 @@ class _Codec:
 class _Array(_Codec):
     """A class that msgspec itself writes as an array of its fields: a NamedTuple, or an array Struct."""
 
-    def __init__(self, label: Label) -> None:
+    def __init__(self, label: Label, shape: Any = None) -> None:
         self._cls: Any = label.type
         self._encode = msgspec.msgpack.Encoder().encode
-        super().__init__(label, self._cls, label.names)
+        super().__init__(label, shape or self._cls, label.names)
 
     def pack(self, message: object) -> bytes:
         if type(message) is Message:
@@ -114,9 +120,9 @@ class _Array(_Codec):
             raise PayloadError(self.label.name, f"expected {self._cls.__name__}, got {type(message).__name__}")
         try:
             payload = self._encode(self.array(message))
-        except (TypeError, ValueError, OverflowError, RecursionError) as problem:
-            raise PayloadError(self.label.name, str(problem)) from problem
-        self.values(payload)  # what the receiver would refuse must not leave
+            self.read(payload)  # what the receiver would refuse must not leave
+        except _UNFIT as problem:
+            raise self.error(problem) from problem
         return payload
 
     def array(self, message: Any) -> Any:
@@ -124,7 +130,10 @@ class _Array(_Codec):
         return message
 
     def unpack(self, payload: bytes) -> Any:
-        return self.values(payload)
+        try:
+            return self.read(payload)
+        except _UNFIT as problem:
+            raise self.error(problem) from problem
 
     def from_plain(self, message: Message) -> Any:
         """Return the message of this class that a plain one with its label stands for."""
@@ -138,10 +147,8 @@ class _Object(_Array):
     """Any other class: its fields go through an array Struct of the same names."""
 
     def __init__(self, label: Label) -> None:
-        super().__init__(label)
         hints = get_type_hints(label.type)
-        mirror = _mirror(label, {name: hints[name] for name in label.names})
-        _Codec.__init__(self, label, mirror, label.names)
+        super().__init__(label, _mirror(label, {name: hints[name] for name in label.names}))
         self._mapping = is_typeddict(label.type)
         self._cls = dict if self._mapping else label.type
         self._fields = _getter(label.names, itemgetter if self._mapping else attrgetter)
@@ -150,7 +157,7 @@ class _Object(_Array):
         return self._fields(message)
 
     def unpack(self, payload: bytes) -> Any:
-        values = self.values(payload)
+        values = super().unpack(payload)
         if self._mapping:
             return dict(zip(self.label.names, msgspec.structs.astuple(values), strict=True))
         return msgspec.convert(values, self._cls, from_attributes=True)
@@ -172,13 +179,16 @@ class _Plain(_Codec):
         self._same_names(fields)
         try:
             payload = _packb([fields[name] for name in self._names], default=_plain_value, datetime=True)
-        except (TypeError, ValueError, OverflowError) as problem:
-            raise PayloadError(self.label.name, str(problem)) from problem
-        self.values(payload)
+            self.read(payload)
+        except _UNFIT as problem:
+            raise self.error(problem) from problem
         return payload
 
     def unpack(self, payload: bytes) -> Message:
-        values = msgspec.structs.astuple(self.values(payload))
+        try:
+            values = msgspec.structs.astuple(self.read(payload))
+        except _UNFIT as problem:
+            raise self.error(problem) from problem
         return Message(self.label.name, dict(zip(self._names, values, strict=True)))
 
     def _same_names(self, fields: Mapping[str, Any]) -> None:
@@ -213,10 +223,6 @@ def _getter(names: tuple[str, ...], get: Callable[..., Callable[[Any], Any]]) ->
 
 
 # ------------------------------------------------------------------------------------- strict plain reading
-
-
-class _NotPlain(ValueError):
-    """The bytes are MessagePack, but outside the bounds of a payload."""
 
 
 def strictly(payload: bytes) -> object:
