@@ -170,7 +170,7 @@ class LocalViolation(ConversationError):
 def _advice(allowed: tuple[str, ...]) -> str:
     if not allowed:
         return "The conversation is over for this role: start a new one."
-    return f"Do {one_of(allowed)} first, or change the policy."
+    return f"First {one_of(allowed)}, or change the policy."
 
 
 class RemoteViolation(ConversationError):

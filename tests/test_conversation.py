@@ -52,7 +52,7 @@ def test_a_send_out_of_turn_is_refused_with_what_is_allowed_and_what_was_said() 
         "  state: awaits Shipment and Invoice\n"
         "  allowed now: receive Shipment from Seller or receive Invoice from Seller\n"
         "  so far: Order\n"
-        "  Nothing was sent. Do receive Shipment from Seller or receive Invoice from Seller first, "
+        "  Nothing was sent. First receive Shipment from Seller or receive Invoice from Seller, "
         "or change the policy."
     )
     assert caught.value.attempted == "Payment"
