@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,6 +126,19 @@ def test_a_file_with_nothing_to_check_is_an_error(convpolicy, tmp_path):
     code, out, _ = convpolicy("check", file)
     assert code == 2
     assert "has no policy" in out
+
+
+def test_colours_and_the_progress_bar_are_for_terminals_only(policies):
+    terminal, screen = pty.openpty()
+    command = [sys.executable, "-m", "convpolicy.cli", "check", "good.scr", "undecided.scr"]
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=screen, text=True, env=environment, check=False)
+    os.close(screen)
+    shown = os.read(terminal, 65_536).decode()
+    os.close(terminal)
+    assert "Checking" in shown
+    assert "Checking" not in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 # ----------------------------------------------------------------------------------------------- the corpus
