@@ -81,7 +81,7 @@ class Peering:
         self.attempts = 0
         self.resend_at = 0.0
         self.route: Any = None  # whom the runtime sends to; not looked at here
-        self.said = 0  # in which turn of the runtime something was last sent; not looked at here
+        self.said = 0  # in which of the route's batches something was last sent; not looked at here
 
     def sends(self, envelope: Envelope, now: float) -> None:
         """Keep an envelope until it is acknowledged; it acknowledges on its way whatever was received."""

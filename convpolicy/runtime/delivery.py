@@ -28,7 +28,6 @@ class Delivery:
         self._touched: dict[Conversation, None] = {}
         self._owing: dict[Conversation, float] = {}
         self._resends, self._deadlines = Timetable(), Timetable()
-        self.turn = 0
         self.resent = 0
 
     @property
@@ -42,8 +41,9 @@ class Delivery:
     # --------------------------------------------------------------------------------- what has happened
 
     def sent(self, conversation: Conversation, peer: int, now: float) -> None:
-        """A message was queued for `peer`: it will be repeated until it is acknowledged."""
-        conversation.peers[peer].said = self.turn
+        """A message is about to be queued for `peer`: it will be repeated until it is acknowledged."""
+        peering = conversation.peers[peer]
+        peering.said = peering.route.number
         if not conversation.watched:
             conversation.watched = True
             self._resends.enter(conversation.id, now + RESEND_LOOK)
@@ -77,7 +77,9 @@ class Delivery:
             if now < due:
                 return
             del self._owing[conversation]
-            self.close(conversation)
+            for role, peering in enumerate(conversation.peers):
+                if peering.owes_ack:
+                    self._say(conversation, role)
 
     def _with_a_message(self, conversation: Conversation) -> bool:
         """Acknowledge with what goes out anyway; return whether nothing is left to acknowledge."""
@@ -85,7 +87,7 @@ class Delivery:
         for role, peering in enumerate(conversation.peers):
             if not peering.owes_ack:
                 continue
-            if peering.unacked is not None and peering.said == self.turn:
+            if peering.unacked is not None and peering.said == peering.route.number:
                 peering.unacked[-1].ack = peering.received  # it is still in the batch
                 peering.owes_ack = False
             elif peering.route.batch:
@@ -94,17 +96,10 @@ class Delivery:
                 settled = False
         return settled
 
-    def close(self, conversation: Conversation, *, last: bool = False) -> None:
-        """Acknowledge now whatever is owed. `last` says that nothing more will be sent from here."""
-        for role, peering in enumerate(conversation.peers):
-            if peering.owes_ack:
-                self._say(conversation, role, last=last)
-
-    def _say(self, conversation: Conversation, role: int, *, last: bool = False) -> None:
+    def _say(self, conversation: Conversation, role: int) -> None:
         peering = conversation.peers[role]
         peering.owes_ack = False
-        own = conversation.table.role
-        self._peers.say(peering.route, Acknowledged(conversation.id, own, role, peering.received, False, last))
+        self._peers.say(peering.route, Acknowledged(conversation.id, conversation.table.role, role, peering.received))
 
     def repeat(self, now: float) -> None:
         """Send again what is due."""

@@ -34,6 +34,7 @@ from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.table import Step
 from convpolicy.wire.frame import (
+    MAX_PAYLOAD,
     Acknowledged,
     Ended,
     Forget,
@@ -53,6 +54,7 @@ _log = logging.getLogger(__name__)
 
 DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
 VIOLATIONS = 3  # after which a conversation is quarantined
+PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
 
@@ -93,12 +95,14 @@ class Engine:
     ) -> None:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
+        self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
         self.peers = Peers(port)
         self.counts = {"frames": 0, "malformed": 0, "duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met, self._lost_after = welcome, met, lost_after
         self._nonce = new_id(16)
-        self._codecs = part.codecs
+        self._codecs, self._table = part.codecs, part.table
+        self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._tombs = Tombs()
@@ -124,7 +128,6 @@ class Engine:
             for late in conversation.expire(now)[:1]:
                 self.fail(conversation, late, tell=True)
         self._delivery.acknowledge(now)
-        self._delivery.turn += 1
         self.peers.flush(now)
 
     @property
@@ -167,7 +170,7 @@ class Engine:
                 self._acknowledged(peer, item, now)
             case Forget():
                 for id in item.conversations:  # noqa: A001
-                    self._tombs.forget(id)
+                    self._finished(peer, id, now)
             case Ping(answer=True):
                 self.peers.say(peer, Ping(answer=False))
             case Refused() | Ended() | Unknown():
@@ -185,13 +188,13 @@ class Engine:
 
         Whoever calls this sets the conversation's `owner`.
         """
-        conversation = Conversation(self.part.table, self._new_id(16), now=self.now)
+        conversation = Conversation(self._table, self._new_id(16), now=self.now)
         self._adopt(conversation, peer)
         return conversation
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         for role, peering in enumerate(conversation.peers):
-            if role != conversation.table.role:
+            if role != self._role:
                 peering.route = peer
         self.conversations[conversation.id] = conversation
         if self._timed:
@@ -203,11 +206,14 @@ class Engine:
         Raises:
             PayloadError: the message does not fit its declaration; nothing has changed.
         """
-        payload = msgspec.Raw(self._codecs[step.index].pack(message))
+        packed = self._codecs[step.index].pack(message)
+        if len(packed) > MAX_PAYLOAD:
+            raise PayloadError(step.move.label, f"{len(packed)} bytes are more than the {MAX_PAYLOAD} of a message")
+        payload = msgspec.Raw(packed)
         now = self.now
         envelope = conversation.emit(step, payload, now=now)
-        self.peers.say(conversation.peers[step.peer].route, envelope)
         self._delivery.sent(conversation, step.peer, now)
+        self.peers.say(conversation.peers[step.peer].route, envelope)
         if self._timed:
             self._delivery.moved(conversation)
 
@@ -217,8 +223,8 @@ class Engine:
             conversation = self._admit(peer, envelope)
             if conversation is None:
                 return None
-        table, sender = conversation.table, envelope.sender
-        if envelope.receiver != table.role or not 0 <= sender < len(table.roles) or sender == table.role:
+        sender, role = envelope.sender, self._role
+        if envelope.receiver != role or sender == role or sender not in self._numbers:
             return self.peers.say(peer, Unknown(envelope.conversation))
         peering = conversation.peers[sender]
         if peering.route is not peer:  # somebody else's conversation: answered as if there were none
@@ -227,7 +233,7 @@ class Engine:
         try:
             if envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
-            elif table.sends(sender, envelope.label):
+            elif self._table.sends(sender, envelope.label):
                 envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
             conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
@@ -243,13 +249,13 @@ class Engine:
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
         """Return the new conversation that an envelope opens; None, and an answer, when it opens none."""
         id = envelope.conversation  # noqa: A001
-        answer = self._tombs.answer(id, self.part.table.role, envelope.sender)
+        answer = self._tombs.answer(id, self._role, envelope.sender)
         if answer is None and (envelope.policy is None or len(id) != 16):
             answer = Unknown(id)
         if answer is None and envelope.policy != self.part.fingerprint:
-            answer = Ended(id, self.part.table.role, "aborted", [f"it plays another version of {self.part.policy}"])
+            answer = Ended(id, self._role, "aborted", [f"it plays another version of {self.part.policy}"])
         if answer is None:
-            conversation = Conversation(self.part.table, id, now=self.now)
+            conversation = Conversation(self._table, id, now=self.now)
             try:
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
@@ -276,10 +282,10 @@ class Engine:
         reason = str(problem).partition("\n")[0]
         _log.warning("%s refused a message in conversation %s: %s", self.part.role, conversation.id.hex(), reason)
         seq = 0 if envelope is None else envelope.seq
-        item = Refused(conversation.id, conversation.table.role, sender, seq, problem.label, reason)
+        item = Refused(conversation.id, self._role, sender, seq, problem.label, reason)
         self.peers.say(conversation.peers[sender].route, item)
         if conversation.violations >= VIOLATIONS:
-            peer = conversation.table.roles[sender]
+            peer = self._table.roles[sender]
             self.fail(conversation, Quarantined(peer, conversation.violations, reason), tell=True)
 
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
@@ -301,19 +307,22 @@ class Engine:
         if self.conversations.pop(conversation.id, None) is None:
             return
         self._tombs.bury(conversation, None, self.now)
-        for role, peering in enumerate(conversation.peers):
-            if role != conversation.table.role and not peering.owes_ack:
-                self._forget(peering.route, conversation.id)
-        self._delivery.close(conversation, last=True)
+        for peering in conversation.peers:
+            if peering.route is not None:
+                # It says too that everything was received, and somebody may be waiting for that.
+                self.peers.forget(peering.route, conversation.id, now=peering.owes_ack)
         conversation.owner.finished(conversation)
 
-    def _forget(self, peer: Peer, id: bytes) -> None:  # noqa: A002
-        """Tell a process that nothing more of a conversation comes from here."""
-        last = peer.batch[-1] if peer.batch else None
-        if type(last) is Forget:
-            last.conversations.append(id)
-        else:
-            self.peers.say(peer, Forget([id]))
+    def _finished(self, peer: Peer, id: bytes, now: float) -> None:  # noqa: A002
+        """The process `peer` has received everything in a conversation, and sends nothing more of it."""
+        conversation = self.conversations.get(id)
+        if conversation is not None:
+            for role, peering in enumerate(conversation.peers):
+                if peering.route is peer:
+                    conversation.acknowledge(role, peering.sent, now=now)
+            conversation.owner.relieved(conversation)
+            self._settle(conversation)
+        self._tombs.forget(id)
 
     def _settle(self, conversation: Conversation) -> None:
         """After any change: finish what is done, and have the rest acknowledged."""
@@ -332,7 +341,7 @@ class Engine:
         try:
             received = conversation.take(wanted, now=self.now)
         except RemoteViolation as violation:
-            self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
+            self.refuse(conversation, self._table.roles.index(violation.peer), None, violation)
             return self.take(conversation, wanted)
         self._make_room(conversation)
         if self._timed:
@@ -345,7 +354,7 @@ class Engine:
         for role, peering in enumerate(conversation.peers):
             if peering.full:
                 peering.full = False
-                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
+                item = Acknowledged(conversation.id, self._role, role, peering.received, room=True)
                 self.peers.say(peering.route, item)
 
     def probe(self, conversation: Conversation) -> None:
@@ -354,8 +363,8 @@ class Engine:
         Only those who have shown that they know it are asked; to the others the opening is still on its way.
         """
         for role, peering in enumerate(conversation.peers):
-            if role != conversation.table.role and (peering.acked or peering.received):
-                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received)
+            if role != self._role and (peering.acked or peering.received):
+                item = Acknowledged(conversation.id, self._role, role, peering.received)
                 self.peers.say(peering.route, item)
 
     # ----------------------------------------------------------------------------------------- bad news
@@ -364,7 +373,7 @@ class Engine:
         conversation = self.conversations.get(item.conversation)
         if conversation is None or all(p.route is not peer for p in conversation.peers):
             return
-        role = conversation.table.roles[1 - conversation.table.role] if len(conversation.peers) == 2 else "a peer"
+        role = self._table.roles[1 - self._role] if len(conversation.peers) == 2 else "a peer"
         match item:
             case Unknown():
                 self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
@@ -403,17 +412,19 @@ class Engine:
         """After a reconnection: what was under way may be lost, and the other side may have dropped conversations."""
         for conversation in tuple(self.conversations.values()):
             for role, peering in enumerate(conversation.peers):
-                if peering.route is peer and role != conversation.table.role:
+                if peering.route is peer and role != self._role:
                     self._delivery.hasten(conversation, role)
                     self.probe(conversation)
 
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
         self._next_look = now + PING_AFTER
-        self.peers.retry()
         self._tombs.clear(now)
-        if self._server is not None:
-            self.peers.ask(now)
+        self.peers.look(now, ask=self._server is not None)
+        for conversation, since in self.waiting.items():
+            if now - since >= PROBE_AFTER:
+                self.waiting[conversation] = now
+                self.probe(conversation)
         for peer in self.peers:
             if now - peer.heard >= self._lost_after:
                 self._lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
@@ -445,13 +456,11 @@ class Engine:
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
-            answer = self._tombs.answer(item.conversation, self.part.table.role, item.sender)
-            if answer is None and not item.last:
+            answer = self._tombs.answer(item.conversation, self._role, item.sender)
+            if answer is None:
                 self.peers.say(peer, Unknown(item.conversation))
             elif type(answer) is Ended:
                 self.peers.say(peer, answer)
-            elif item.last:
-                self._tombs.forget(item.conversation)
             return
         if not 0 <= item.sender < len(conversation.peers) or conversation.peers[item.sender].route is not peer:
             return
@@ -460,11 +469,8 @@ class Engine:
             self._delivery.hasten(conversation, item.sender)
         conversation.owner.relieved(conversation)
         self._settle(conversation)
-        if item.last:
-            self._tombs.forget(conversation.id)
 
 
 def _routes(conversation: Conversation) -> Iterator[Peer]:
     """Yield every process that has heard of the conversation, once."""
-    met = {p.route: None for role, p in enumerate(conversation.peers) if role != conversation.table.role}
-    return iter([route for route in met if route is not None])
+    return iter(dict.fromkeys(p.route for p in conversation.peers if p.route is not None))

@@ -11,22 +11,39 @@ from collections import deque
 from collections.abc import Iterator
 
 from convpolicy.link.port import Address, Delivery, Port
-from convpolicy.wire.frame import Hello, Item, Ping, encode
+from convpolicy.wire.frame import Forget, Hello, Item, Ping, encode
 
 __all__ = ["PING_AFTER", "Peer", "Peers"]
 
+BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
 PING_AFTER = 1.0  # seconds of silence after which the connecting side asks for a sign of life
 
 
 class Peer:
-    """One process at the other end. `hello` is what it said of itself; `gone` while its connection is down."""
+    """One process at the other end. `hello` is what it said of itself; `gone` while its connection is down.
 
-    __slots__ = ("address", "batch", "frames", "gone", "heard", "hello", "malformed", "said")
+    `finished` are the conversations that it does not know yet to be finished here; there is no hurry.
+    """
+
+    __slots__ = (
+        "address",
+        "batch",
+        "finished",
+        "frames",
+        "gone",
+        "heard",
+        "hello",
+        "malformed",
+        "number",
+        "said",
+    )
 
     def __init__(self, address: Address, now: float) -> None:
         self.address = address
         self.hello: Hello | None = None
         self.batch: list[Item] = []
+        self.number = 0  # of the batch
+        self.finished: list[bytes] = []
         self.frames: deque[bytes] = deque()
         self.heard = self.said = now
         self.malformed = 0
@@ -71,10 +88,22 @@ class Peers:
         self._stuck.pop(peer, None)
 
     def say(self, peer: Peer, item: Item) -> None:
-        """Queue an item for the peer's next frame."""
+        """Queue an item for the peer's next frame; a full batch goes out at once."""
         if not peer.batch:
             self._dirty[peer] = None
         peer.batch.append(item)
+        if len(peer.batch) >= BATCH:
+            self._send(peer)
+
+    def forget(self, peer: Peer, id: bytes, *, now: bool) -> None:  # noqa: A002
+        """Tell the peer that a conversation is finished here: now, or when something goes out anyway."""
+        peer.finished.append(id)
+        if now or len(peer.finished) >= BATCH:
+            self._say_finished(peer)
+
+    def _say_finished(self, peer: Peer) -> None:
+        finished, peer.finished = peer.finished, []
+        self.say(peer, Forget(finished))
 
     @property
     def waiting(self) -> bool:
@@ -86,18 +115,23 @@ class Peers:
         if self._stuck:
             self.retry()
         for peer in tuple(self._dirty):
-            del self._dirty[peer]
             peer.said = now
-            batch, peer.batch = peer.batch, []
-            if peer.gone:
-                continue  # what matters is in the outboxes, and goes out again when the peer is back
-            if not peer.frames and len(frames := encode(batch)) == 1:
-                if self._transmit(peer, frames[0]):
-                    continue
-                peer.frames.extend(frames)
-            else:
-                peer.frames.extend(encode(batch))
-            self._push(peer)
+            if peer.finished:
+                self._say_finished(peer)
+            if peer.batch:
+                self._send(peer)
+        self._dirty.clear()
+
+    def _send(self, peer: Peer) -> None:
+        batch, peer.batch = peer.batch, []
+        peer.number += 1
+        if peer.gone:
+            return  # what matters is in the outboxes, and goes out again when the peer is back
+        frames = encode(batch)
+        if not peer.frames and len(frames) == 1 and self._transmit(peer, frames[0]):
+            return
+        peer.frames.extend(frames)
+        self._push(peer)
 
     def retry(self) -> None:
         """Try again what the transport had refused."""
@@ -120,8 +154,10 @@ class Peers:
             peer.gone = True
         return delivery is Delivery.SENT
 
-    def ask(self, now: float) -> None:
-        """Ask every peer that has been silent for a second for a sign of life."""
+    def look(self, now: float, *, ask: bool) -> None:
+        """Once a second: say what there was no hurry for, and `ask` whoever is silent for a sign of life."""
         for peer in self:
-            if now - max(peer.said, peer.heard) >= PING_AFTER:
+            if ask and now - max(peer.said, peer.heard) >= PING_AFTER:
                 self.say(peer, Ping(answer=True))
+            elif peer.finished:
+                self._say_finished(peer)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar, cast, overload
 
-from convpolicy.conversation import Conversation, Envelope, name_of
+from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import LocalViolation, Unfinished, one_of
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Dialogue
@@ -22,8 +22,6 @@ Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
 M = TypeVar("M")
 N = TypeVar("N")
-
-PROBE_AFTER = 5.0  # seconds of waiting after which the other roles are asked whether they are still there
 
 
 class Script(Dialogue[Sends], Generic[Sends, Receives]):
@@ -100,18 +98,24 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         self._endpoint.check()
         wanted = {m.name if isinstance(m, Label) else m.__name__ for m in messages} or None
         self._ensure_receivable(wanted)
+        received = self._endpoint.take(self._conversation, wanted)
+        if received is not None:
+            return received.payload
         try:
             async with asyncio.timeout(timeout):
-                while True:
-                    received = self._endpoint.take(self._conversation, wanted)
-                    if received is not None:
-                        return received.payload
-                    self._ensure_possible(wanted)
-                    await self._change()
+                return (await self._next(wanted)).payload
         except TimeoutError:
             raise TimeoutError(
                 f"no {one_of(wanted or ('message',))} came within {timeout:g} s; {self._conversation.describe()}"
             ) from None
+
+    async def _next(self, wanted: set[str] | None) -> Received:
+        while True:
+            received = self._endpoint.take(self._conversation, wanted)
+            if received is not None:
+                return received
+            self._ensure_possible(wanted)
+            await self._change()
 
     def __aiter__(self) -> AsyncIterator[Receives]:
         return self._messages()
@@ -164,19 +168,14 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         )
 
     async def _change(self) -> None:
-        """Wait until something has happened; while nothing does, ask the other roles whether they are there."""
+        """Wait until something has happened; the engine asks the other roles meanwhile whether they are there."""
+        waiting = self._endpoint.engine.waiting
+        waiting[self._conversation] = self._endpoint.engine.now
         self._changed.clear()
-        probe = asyncio.get_running_loop().call_later(PROBE_AFTER, self._ask)
         try:
             await self._changed.wait()
         finally:
-            probe.cancel()
-
-    def _ask(self) -> None:
-        if self._conversation.error is None:
-            self._endpoint.engine.probe(self._conversation)
-            self._endpoint.wake()
-            self._changed.set()
+            waiting.pop(self._conversation, None)
 
     # ------------------------------------------------------------------------------------------- leaving
 

@@ -14,6 +14,7 @@ from convpolicy.conversation import Envelope
 
 __all__ = [
     "MAX_FRAME",
+    "MAX_PAYLOAD",
     "VERSION",
     "Acknowledged",
     "Ended",
@@ -33,6 +34,7 @@ __all__ = [
 VERSION = 1
 MAX_FRAME = 64 * 1024
 MAX_ITEMS = 10_000
+MAX_PAYLOAD = MAX_FRAME - 256  # of one message, so that it fits into a frame with its envelope
 
 
 class Malformed(ValueError):
@@ -59,18 +61,13 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
-    """`sender` has received everything from `receiver` up to `upto`.
-
-    With `room`, what is left can be sent again at once. With `last`, nothing more of this conversation comes from
-    `sender`, as a Forget says it.
-    """
+    """`sender` has received everything from `receiver` up to `upto`; with `room`, send again what is left."""
 
     conversation: bytes
     sender: int
     receiver: int
     upto: int
     room: bool = False
-    last: bool = False
 
 
 class Refused(msgspec.Struct, array_like=True, tag=3, gc=False):
@@ -103,7 +100,7 @@ class Unknown(msgspec.Struct, array_like=True, tag=5, gc=False):
 
 
 class Forget(msgspec.Struct, array_like=True, tag=6, gc=False):
-    """These conversations are finished and acknowledged here; nothing of them will be sent again."""
+    """These conversations are finished here: everything was received, and nothing of them will be sent again."""
 
     conversations: list[bytes]
 

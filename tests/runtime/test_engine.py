@@ -11,7 +11,20 @@ from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Rig, Seller, Sh
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convpolicy import Aborted, Expired, Faults, Memory, PeerLost, Policy, PolicyMismatch, Quarantined, Role, send, seq
+from convpolicy import (
+    Aborted,
+    Expired,
+    Faults,
+    Memory,
+    PayloadError,
+    PeerLost,
+    Policy,
+    PolicyMismatch,
+    Quarantined,
+    Role,
+    send,
+    seq,
+)
 from convpolicy.conversation import Envelope
 from convpolicy.link.port import LISTENER, Delivery
 from convpolicy.wire import frame
@@ -29,6 +42,7 @@ def test_a_purchase_is_held_and_both_sides_put_it_away() -> None:
     assert (rig.buying.finishes, rig.selling.finishes) == (1, 1)
     assert not rig.buyer.conversations
     assert not rig.seller.conversations
+    rig.run(2.5)
     assert len(rig.buyer._tombs) == len(rig.seller._tombs) == 0, "each said that it has nothing more to send"
 
 
@@ -41,6 +55,32 @@ def test_many_messages_share_a_frame() -> None:
     rig.run(0.1)
     assert len(rig.selling.heard) == 200
     assert rig.seller.counts["frames"] - before < 10
+
+
+def test_a_message_larger_than_a_frame_is_refused_and_changes_nothing() -> None:
+    rig = Rig()
+    peer = rig.connect()
+    conversation = rig.buyer.open(peer)
+    conversation.owner = rig.buying
+    with pytest.raises(PayloadError, match="Order does not fit .* 70007 bytes are more than the 65280 of a message"):
+        rig.buying.say(conversation, Order("x" * 70_000, 1))
+    rig.buying.say(conversation, Order("x" * 65_000, 1))
+    rig.run(0.1)
+    assert rig.selling.heard[0] == Order("x" * 65_000, 1)
+
+
+def test_an_owner_that_waits_long_has_the_other_side_asked() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.selling.reply = lambda _message: []
+    conversation = rig.order()
+    rig.run(0.1)
+    rig.seller.conversations.clear()
+    rig.buyer.waiting[conversation] = rig.clock.now
+    rig.run(4.0)
+    assert rig.buying.errors == []
+    rig.run(3.0)
+    assert "it does not know this conversation any more" in str(rig.buying.errors[0])
 
 
 def test_a_message_that_nothing_answers_is_acknowledged_after_ten_milliseconds() -> None:
