@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
-from convpolicy.errors import ConvPolicyError, PolicyMismatch, WiringError, one_of
-from convpolicy.machine import Machine
+from convpolicy.errors import ConvPolicyError, PolicyError, PolicyMismatch, WiringError, one_of
+from convpolicy.machine import Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
@@ -21,13 +21,16 @@ class Part:
 
     `codecs` has one codec for each label index; `sends` and `receives` map the labels of this role's messages;
     `timed` is whether any message of the policy has to be sent within a time.
+
+    Raises:
+        PolicyError: a message is declared with different payloads.
     """
 
     def __init__(self, policy: Policy, machine: Machine) -> None:
         self.policy, self.role = policy.name, machine.role
         self.machine, self.table = machine, Table(machine)
         self.fingerprint = self.table.fingerprint
-        carried = graph_of(policy).labels
+        carried = {symbol: _one_payload(symbol, labels) for symbol, labels in graph_of(policy).labels.items()}
         self.codecs = tuple(PayloadCodec.of(carried[symbol]) for symbol in machine.symbols)
         self.sends: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.sender == self.role}
         self.receives: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.receiver == self.role}
@@ -63,6 +66,18 @@ class Part:
                 "  Connect to a process that plays another role."
             )
         return None
+
+
+def _one_payload(symbol: Symbol, labels: tuple[Label, ...]) -> Label:
+    """Return what an exchange carries; a message with several payloads can be checked, and cannot be sent."""
+    label, *others = labels
+    if others:
+        variants = one_of(map(str, labels))
+        raise PolicyError(
+            f"{symbol} is declared with different payloads: {variants}.\n"
+            f"  Give the messages different names, or the same fields."
+        )
+    return label
 
 
 def said(policy: Policy) -> Iterator[Statement]:

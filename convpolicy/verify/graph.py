@@ -59,7 +59,8 @@ class Fork(NamedTuple):
 class Graph:
     """The positions of a policy. `choices[position]` is where a choice was written, for findings.
 
-    `symbols` numbers the exchanges, `labels` has what each carries.
+    `symbols` numbers the exchanges, `labels` has what each carries: more than one label where the text declares
+    different payloads without naming their fields.
     """
 
     policy: Policy
@@ -70,7 +71,7 @@ class Graph:
     forks: dict[int, Fork] = field(default_factory=dict[int, Fork])
     choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
     symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
-    labels: dict[Symbol, Label] = field(default_factory=dict[Symbol, Label])
+    labels: dict[Symbol, tuple[Label, ...]] = field(default_factory=dict[Symbol, tuple[Label, ...]])
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -162,7 +163,9 @@ class _Builder:
             here = self.position()
             symbol = Symbol(sender, place.names[receiver].name, send.label.name, place.lane)
             self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
-            self.graph.labels.setdefault(symbol, send.label)
+            known = self.graph.labels.get(symbol, ())
+            if send.label not in known:
+                self.graph.labels[symbol] = (*known, send.label)
             self.graph.exchanges[here] = [Exchange(symbol, after, send.within, send.at)]
             after = here
         return after
