@@ -163,22 +163,20 @@ class Engine:
 
     def _control(self, peer: Peer, item: Item, now: float) -> Peer:
         """Act on an item that is not a message; return the peer it came from, which a Hello can change."""
-        match item:
-            case Hello():
-                return self._hello(peer, item, now)
-            case Acknowledged():
-                self._acknowledged(peer, item, now)
-            case Forget():
-                for id in item.conversations:  # noqa: A001
-                    self._finished(peer, id, now)
-            case Ping(answer=True):
+        if isinstance(item, Forget):  # the frequent ones first
+            for id in item.conversations:  # noqa: A001
+                self._finished(peer, id, now)
+        elif isinstance(item, Acknowledged):
+            self._acknowledged(peer, item, now)
+        elif isinstance(item, Hello):
+            return self._hello(peer, item, now)
+        elif isinstance(item, Ping):
+            if item.answer:
                 self.peers.say(peer, Ping(answer=False))
-            case Refused() | Ended() | Unknown():
-                self._bad_news(peer, item)
-            case Goodbye():
-                self._lose(peer, "it has left")
-            case _:
-                pass
+        elif isinstance(item, Goodbye):
+            self._lose(peer, "it has left")
+        elif not isinstance(item, Envelope):
+            self._bad_news(peer, item)
         return peer
 
     # ------------------------------------------------------------------------------------------ conversations

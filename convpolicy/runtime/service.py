@@ -237,7 +237,7 @@ class _Actor:
     def _dialogue(self, conversation: Conversation) -> Dialogue[Any]:
         dialogue = self._dialogues.get(conversation.id)
         if dialogue is None:
-            dialogue = self._dialogues[conversation.id] = Dialogue[Any](self.endpoint, conversation)
+            dialogue = self._dialogues[conversation.id] = Dialogue(self.endpoint, conversation)
         return dialogue
 
     def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
