@@ -33,7 +33,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each protocol.")] = False,
 ) -> None:
     """Prove that every role can follow a policy, or show a run that gets stuck."""
-    answers = list(_answers(list(expand(files)), protocol))
+    answers = list(_answers(list(expand(files)), protocol, named=set(files)))
     if as_json:
         typer.echo(json.dumps([answer.to_json() for answer in answers], indent=2, ensure_ascii=False))
     else:
@@ -102,22 +102,19 @@ def _ignored_to_json(problem: ConvPolicyError) -> Json:
 # -------------------------------------------------------------------------------------------------- checking
 
 
-def _answers(files: list[str], protocol: str | None) -> Iterator[_Answer]:
+def _answers(files: list[str], protocol: str | None, *, named: set[str]) -> Iterator[_Answer]:
+    """Yield the answers; a file without a policy is an error only when it is `named`, not when a folder has it."""
     for file in _with_progress(files):
         try:
             module = module_of(file)
-            names = [protocol] if protocol else _names(module)
+            names = [protocol] if protocol else module.names
+            if not names and file in named:
+                module.policy()  # which raises, saying what is missing
         except ConvPolicyError as problem:
             yield _Answer(file, protocol, problem)
             continue
         for name in names:
             yield _answer(file, module, name)
-
-
-def _names(module: Module) -> tuple[str, ...]:
-    if not module.names:
-        module.policy()  # which raises, saying what is missing
-    return module.names
 
 
 def _answer(file: str, module: Module, name: str) -> _Answer:
@@ -136,7 +133,7 @@ def _with_progress(files: list[str]) -> Iterable[str]:
 
 def _worst(answers: Iterable[_Answer]) -> Exit:
     codes = {answer.code for answer in answers}
-    return next(code for code in (Exit.ERROR, Exit.REFUSED, Exit.UNDECIDED, Exit.GOOD) if code in codes)
+    return next((code for code in (Exit.ERROR, Exit.REFUSED, Exit.UNDECIDED) if code in codes), Exit.GOOD)
 
 
 # -------------------------------------------------------------------------------------------------- printing

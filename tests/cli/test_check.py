@@ -128,6 +128,15 @@ def test_a_file_with_nothing_to_check_is_an_error(convpolicy, tmp_path):
     assert "has no policy" in out
 
 
+def test_in_a_folder_a_file_with_nothing_to_check_is_passed_over(convpolicy, tmp_path, policies):
+    for name in ("broken", "bad", "undecided"):
+        (policies / f"{name}.scr").unlink()
+    (policies / "parts.scr").write_text(
+        "aux global protocol Part(role A, role B) { x() from A to B; }\n", encoding="utf-8"
+    )
+    assert [answer["file"] for answer in answers(convpolicy("check", "--json", "."))] == ["good.scr"]
+
+
 def test_colours_and_the_progress_bar_are_for_terminals_only(policies):
     terminal, screen = pty.openpty()
     command = [sys.executable, "-m", "convpolicy.cli", "check", "good.scr", "undecided.scr"]
