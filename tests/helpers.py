@@ -128,13 +128,13 @@ class Rig:
 
     def connect(self) -> Peer:
         """Let the two meet, and return the seller as the buyer sees it."""
-        self.buyer.connect()
+        self.buyer.peers.connect(self.clock())
         self.run(1.0)
         return next(iter(self.buyer.peers))
 
     def order(self) -> Conversation:
         """Open a purchase."""
-        conversation = self.buyer.open(next(iter(self.buyer.peers)))
+        conversation = self.buyer.open()
         conversation.owner = self.buying
         self.buying.say(conversation, CHAIR)
         return conversation

@@ -8,7 +8,7 @@ an edge (P1085, L1434): whoever uses a port asks `readable` before going to slee
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import zmq
 
@@ -24,23 +24,33 @@ _ADDRESS = re.compile(r"tcp://[^/\s]+:\d+\Z|(ipc|inproc)://\S+\Z")
 class Bus(Link):
     """A request-reply link at `url`: `tcp://host:port`, `ipc:///path` or `inproc://name`.
 
-    A service listens there and `join` connects to it, unless `listen` says otherwise. `tcp://*:5555` listens on
-    every interface; there is no authentication, so prefer `tcp://127.0.0.1:5555` outside a trusted network.
-    Port 0 takes a free port: the port of the link that was opened says which.
+    Two roles need no broker: a role that does not send first listens there, and the other connects, unless `listen`
+    says otherwise. `tcp://*:5555` listens on every interface; there is no authentication, so prefer
+    `tcp://127.0.0.1:5555` outside a trusted network. Port 0 takes a free port.
+
+    With `broker=True` a service bus (`convpolicy bus`, or `ServiceBus`) listens there and everybody connects:
+    policies may have any number of roles, and a role any number of players. Several urls are several buses side by
+    side; each conversation goes over one of them, chosen by its id.
+
+    Raises:
+        LinkError: that is no address.
     """
 
-    def __init__(self, url: str, *, listen: bool | None = None) -> None:
-        if not _ADDRESS.match(url) or int(url.rpartition(":")[2] if url.startswith("tcp:") else 0) > 65_535:
-            raise LinkError(
-                f"{url!r} is not an address.\n"
-                f"  Use one such as tcp://127.0.0.1:5555, ipc:///path/to/socket or inproc://name."
-            )
-        self._url, self._listen = url, listen
+    def __init__(self, *urls: str, listen: bool | None = None, broker: bool = False) -> None:
+        for url in urls or ("",):
+            if not _ADDRESS.match(url) or int(url.rpartition(":")[2] if url.startswith("tcp:") else 0) > 65_535:
+                raise LinkError(
+                    f"{url!r} is not an address.\n"
+                    f"  Use one such as tcp://127.0.0.1:5555, ipc:///path/to/socket or inproc://name."
+                )
+        if len(urls) > 1 and not broker:
+            raise LinkError("several addresses are several buses.\n  Say `broker=True`, or give one address.")
+        self._urls, self._listen, self._broker = urls, False if broker else listen, broker
 
     @property
     def url(self) -> str:
-        """The address."""
-        return self._url
+        """The address, or addresses."""
+        return " ".join(self._urls)
 
     @property
     def guarantees(self) -> Guarantees:
@@ -52,21 +62,69 @@ class Bus(Link):
         if self._listen is not None:
             listen = self._listen
         if listen:
-            return RouterPort(open_socket(zmq.ROUTER, self._url, bind=True))
-        return DealerPort(open_socket(zmq.DEALER, self._url, bind=False))
+            return RouterPort(open_socket(zmq.ROUTER, self.url, bind=True))
+        if len(self._urls) == 1:
+            return DealerPort({LISTENER: open_socket(zmq.DEALER, self.url, bind=False)})
+        return DealerPort({url.encode(): open_socket(zmq.DEALER, url, bind=False) for url in self._urls})
 
     def __repr__(self) -> str:
-        return f"Bus({self._url!r})"
+        return f"Bus({', '.join(map(repr, self._urls))}{', broker=True' if self._broker else ''})"
 
 
-class _SocketPort(Port):
-    """What both ends share: the descriptor, and closing."""
+class DealerPort(Port):
+    """The end that connects: a socket for each address that it goes to."""
+
+    def __init__(self, sockets: Mapping[Address, Socket]) -> None:
+        self.sockets = dict(sockets)
+        self.servers = tuple(self.sockets)
+        self.url = " ".join(socket.getsockopt_string(zmq.LAST_ENDPOINT) for socket in self.sockets.values())
+        self._owner = Owner(f"the link at {self.url}")
+        # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
+        self._recv = [(address, socket.recv) for address, socket in self.sockets.items()]
+        self._send = {address: socket.send for address, socket in self.sockets.items()}
+
+    def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
+        del wake
+        for socket in self.sockets.values():
+            descriptor(int(socket.getsockopt(zmq.FD)))
+
+    def readable(self) -> bool:
+        self._owner.check()
+        return any(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN for socket in self.sockets.values())
+
+    def drain(self, limit: int) -> list[tuple[Address, bytes]]:
+        self._owner.check()
+        frames: list[tuple[Address, bytes]] = []
+        for address, recv in self._recv:
+            try:
+                for _ in range(limit):
+                    frames.append((address, recv(zmq.NOBLOCK)))  # noqa: PERF401 - ends by an exception
+            except zmq.Again:
+                pass
+        return frames
+
+    def transmit(self, address: Address, frame: bytes) -> Delivery:
+        try:
+            self._send[address](frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return Delivery.BUSY
+        return Delivery.SENT
+
+    def close(self) -> None:
+        self._owner.check()
+        for socket in self.sockets.values():
+            socket.close()
+
+
+class RouterPort(Port):
+    """The end that listens. An address is the routing id that ZeroMQ gave to a connection."""
+
+    servers = ()
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.url = socket.getsockopt_string(zmq.LAST_ENDPOINT)  # with the port that was taken when 0 was asked for
         self._owner = Owner(f"the link at {self.url}")
-        # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
         self._recv, self._send = socket.recv, socket.send
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
@@ -76,41 +134,6 @@ class _SocketPort(Port):
     def readable(self) -> bool:
         self._owner.check()
         return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
-
-    def close(self) -> None:
-        if not self.socket.closed:
-            self._owner.check()
-            self.socket.close()
-
-
-class DealerPort(_SocketPort):
-    """The end that connects. There is one address: whoever listens."""
-
-    listens = False
-
-    def drain(self, limit: int) -> list[tuple[Address, bytes]]:
-        self._owner.check()
-        frames: list[tuple[Address, bytes]] = []
-        try:
-            while len(frames) < limit:
-                frames.append((LISTENER, self._recv(zmq.NOBLOCK)))
-        except zmq.Again:
-            pass
-        return frames
-
-    def transmit(self, address: Address, frame: bytes) -> Delivery:
-        del address
-        try:
-            self._send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            return Delivery.BUSY
-        return Delivery.SENT
-
-
-class RouterPort(_SocketPort):
-    """The end that listens. An address is the routing id that ZeroMQ gave to a connection."""
-
-    listens = True
 
     def drain(self, limit: int) -> list[tuple[Address, bytes]]:
         self._owner.check()
@@ -137,3 +160,7 @@ class RouterPort(_SocketPort):
                 return Delivery.GONE
             raise LinkError(f"cannot send to a peer: {problem.strerror}.") from problem
         return Delivery.SENT
+
+    def close(self) -> None:
+        self._owner.check()
+        self.socket.close()

@@ -97,7 +97,8 @@ class MemoryPort(Port):
 
     def __init__(self, link: Memory, address: Address) -> None:
         self._link, self.address = link, address
-        self.url, self.listens = link.url, address == LISTENER
+        self.url = link.url
+        self.servers = () if address == LISTENER else (LISTENER,)
         self.frames: deque[tuple[Address, bytes]] = deque()
         self._wake: Callable[[], None] = lambda: None
 

@@ -41,11 +41,17 @@ class Guarantees:
 class Port(ABC):
     """One open end of a link. Its methods never wait, and belong to the thread that opened it.
 
-    `url` is its address in full; `listens` is whether others come to it.
+    `url` is its address in full. `servers` are the addresses of those that it goes to; there are none when it
+    `listens`.
     """
 
     url: str
-    listens: bool
+    servers: tuple[Address, ...]
+
+    @property
+    def listens(self) -> bool:
+        """Whether others come to this end."""
+        return not self.servers
 
     @abstractmethod
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, Expired, Quarantined
+from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined
 from convpolicy.wire.frame import Ended
 
 __all__ = ["ended", "error_of"]
@@ -23,6 +23,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "expired", (error.role, error.label, error.within)
         case Quarantined():
             return "quarantined", (error.peer, error.violations, error.last)
+        case PeerLost():
+            return "lost", (error.peer, error.why)
         case _:
             return "aborted", (str(error).partition("\n")[0],)
 
@@ -32,6 +34,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
     match item.kind, item.facts:
         case "expired", [str(role), str(label), int() | float() as within]:
             return Expired(role, label, within)
+        case "lost", [str(role), str(why)]:
+            return PeerLost(role, why)
         case "quarantined", [str(peer), int(count), str(last)]:
             return Quarantined(peer, count, last)
         case _, [str(reason), *_]:

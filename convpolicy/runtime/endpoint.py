@@ -1,7 +1,6 @@
-"""The engine on asyncio: who wakes it, and who waits for it.
+"""The engine on asyncio: who opens it, who waits for it, and who closes it.
 
-One endpoint owns one port and runs one engine in the event loop that started it. It is woken by the port's
-descriptor, by its one timer, and by whoever says something from outside a turn. A user's wait never touches the
+One endpoint owns one port and runs one engine in the event loop that started it. A user's wait never touches the
 socket, so cancelling one loses nothing.
 """
 
@@ -19,6 +18,7 @@ from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.runtime.engine import LOST_AFTER, Engine, Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.pulse import Pulse
 from convpolicy.table import Step
 
 __all__ = ["Endpoint"]
@@ -57,11 +57,7 @@ class Endpoint:
         """
         self._loop = asyncio.get_running_loop()
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
-        self._descriptor: int | None = None
-        self._timer: asyncio.Handle | None = None
-        self._timer_at = 0.0  # uvloop's handles do not tell
-        self._scheduled = False
-        self._met: asyncio.Future[Peer] = self._loop.create_future()
+        self._met: asyncio.Future[None] = self._loop.create_future()
         self._port = self.link.open(listen=self._listen)
         self.engine = Engine(
             self.part,
@@ -72,8 +68,7 @@ class Endpoint:
             met=self._on_met,
             lost_after=self._lost_after,
         )
-        self._port.attach(self._wake_from_anywhere, self._watch)
-        self._arm()
+        self._pulse = Pulse(self, self._port)
         if not self._port.listens:
             try:
                 await self._reach(timeout)
@@ -92,7 +87,8 @@ class Endpoint:
             if waited >= timeout:
                 others = " or ".join(role for role in self.part.machine.roles if role != self.part.role)
                 raise NotReachable(self.link.url, timeout, others)
-            self.engine.connect()
+            self.engine.tick()
+            self.engine.peers.connect(self.engine.now)
             self.wake()
             pause = min(_HELLO_AGAIN, timeout - waited)
             await asyncio.wait([self._met], timeout=pause)
@@ -108,50 +104,25 @@ class Endpoint:
         if self._met.done():
             self._met = self._loop.create_future()
         if problem is None:
-            self._met.set_result(peer)
+            self._met.set_result(None)
         else:
             self._met.set_exception(problem)
             self._met.exception()  # whoever opens a conversation gets it; nobody has to
 
-    # ------------------------------------------------------------------------------------------- waking
-
-    def _watch(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._loop.add_reader(descriptor, self._turn)
-
-    def wake(self) -> None:
-        """Have a turn soon: what was said goes out in it, together with what else is said until then."""
-        if not self._scheduled and not self._closed:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
-
-    def _wake_from_anywhere(self) -> None:
-        self._loop.call_soon_threadsafe(self.wake)
-
-    def _turn(self) -> None:
-        if self._closed:
-            return
-        self._scheduled = True  # what is said during the turn goes out at its end
+    def turn(self) -> None:
+        """Have the engine do what can be done now."""
         self.engine.turn()
-        self._scheduled = False
         if not self.engine.conversations:
             self._idle.set()
-        if self._port.readable():
-            self.wake()  # the descriptor is edge-triggered, and the turn may have swallowed the edge
-        self._arm()
 
-    def _arm(self) -> None:
-        """Set the timer, unless one that is early enough is set: a turn that comes too early does no harm."""
-        due = self.engine.due
-        if self._timer is not None:
-            if self._timer_at <= due:
-                return
-            self._timer.cancel()
-        self._timer, self._timer_at = self._loop.call_at(due, self._on_timer), due
+    @property
+    def due(self) -> float:
+        """When the next turn must be."""
+        return self.engine.due
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._turn()
+    def wake(self) -> None:
+        """Have a turn soon."""
+        self._pulse.wake()
 
     # ------------------------------------------------------------------------------------- conversations
 
@@ -159,22 +130,20 @@ class Endpoint:
         """Raise ForeignThread when called from another thread or process than the one that started this."""
         self._ownership.check()
 
-    async def peer(self) -> Peer:
-        """Return the process to begin a conversation with: for a listening end, the one that has connected."""
-        if self._port.listens:
-            known = [peer for peer in self.engine.peers if peer.hello is not None]
-            return known[0] if known else await asyncio.shield(self._met)
-        peer = await asyncio.shield(self._met)
-        if peer.hello is None:
+    async def ready(self) -> None:
+        """Wait until there is somebody to begin a conversation with. Raises as `start` does."""
+        if not self._port.listens and all(peer.hello is None for peer in self.engine.peers.servers):
             self._met = self._loop.create_future()
             await self._reach(self._lost_after)
-            return await self._met
-        return peer
+        await asyncio.shield(self._met)
 
-    def begin(self, peer: Peer) -> Conversation:
-        """Begin a conversation with a process; the caller sets its `owner`."""
+    async def begin(self) -> Conversation:
+        """Begin a conversation; the caller sets its `owner`. Raises as `start` does."""
+        if not self._met.done() or all(peer.hello is None for peer in self.engine.peers):
+            await self.ready()
+        self._met.result()
         self.engine.tick()
-        return self.engine.open(peer)
+        return self.engine.open()
 
     def say(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message in the next turn."""
@@ -212,15 +181,11 @@ class Endpoint:
 
     def close(self) -> None:
         """Tell the peers, hand over what is queued, and close."""
-        if self._closed:
-            return
-        self.engine.leave()
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._descriptor is not None:
-            self._loop.remove_reader(self._descriptor)
-        self._port.close()
+        if not self._closed:
+            self._closed = True
+            self.engine.tick()
+            self.engine.peers.leave(self.engine.now)
+            self._pulse.close()
 
 
 def _random_bytes() -> Callable[[int], bytes]:

@@ -11,8 +11,9 @@ which asks for them. The engine holds no protocol logic: what is allowed, new, e
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
 import msgspec
@@ -21,12 +22,13 @@ from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import (
     Aborted,
     ConversationError,
+    LinkError,
     PayloadError,
     PeerLost,
     Quarantined,
     RemoteViolation,
 )
-from convpolicy.link.port import LISTENER, Port
+from convpolicy.link.port import Port
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.part import Part
@@ -36,25 +38,25 @@ from convpolicy.table import Step
 from convpolicy.wire.frame import (
     MAX_PAYLOAD,
     Acknowledged,
+    Draining,
     Ended,
     Forget,
-    Goodbye,
     Hello,
+    Holds,
     Item,
-    Malformed,
-    Ping,
     Refused,
     Unknown,
-    decode,
+    Unplayed,
 )
 
 __all__ = ["Engine", "Owner"]
 
 _log = logging.getLogger(__name__)
 
-DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
+HELD = 1_000  # conversations told to a bus in one item
 VIOLATIONS = 3  # after which a conversation is quarantined
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
+UNPLAYED_AFTER = 10.0  # seconds after which a conversation ends because nobody plays a role that it needs
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
 
@@ -96,17 +98,23 @@ class Engine:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
-        self.peers = Peers(port)
-        self.counts = {"frames": 0, "malformed": 0, "duplicates": 0, "refused": 0}
+        self.counts = {"duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
-        self._welcome, self._met, self._lost_after = welcome, met, lost_after
-        self._nonce = new_id(16)
+        self._welcome, self._met = welcome, met
+        nonce = new_id(16)
+        self.peers = Peers(
+            port,
+            lambda answer: part.hello(nonce, answer=answer),
+            self,
+            sender=part.table.role,
+            lost_after=lost_after,
+        )
         self._codecs, self._table = part.codecs, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._tombs = Tombs()
-        self._server: Peer | None = None
+        self._unplayed: dict[bytes, float] = {}
         self.now = clock()
         self._next_look = self.now + PING_AFTER
 
@@ -119,8 +127,12 @@ class Engine:
     def turn(self) -> None:
         """Do everything that can be done now."""
         now = self.now = self._clock()
-        for address, frame in self._port.drain(DRAIN):
-            self._frame(self.peers.at(address, now), frame, now)
+        for peer, items in self.peers.arrivals(now):
+            for item in items:
+                if type(item) is Envelope:
+                    self._envelope(peer, item, now)
+                else:
+                    self._control(peer, item, now)
         if now >= self._next_look:
             self._look(now)
         self._delivery.repeat(now)
@@ -138,56 +150,42 @@ class Engine:
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
-        return {**self.counts, "resent": self._delivery.resent}
+        peers = self.peers
+        return {
+            "frames": peers.frames,
+            "malformed": peers.malformed,
+            **self.counts,
+            "resent": self._delivery.resent,
+        }
 
-    def _frame(self, peer: Peer, frame: bytes, now: float) -> None:
-        peer.heard = now
-        self.counts["frames"] += 1
-        try:
-            items = decode(frame)
-        except Malformed as problem:
-            self.counts["malformed"] += 1
-            peer.malformed += 1
-            if peer.malformed == 1:
-                _log.warning("a peer sent bytes that are not a frame: %s", problem)
-            return
-        if peer.hello is None and not any(type(item) is Hello for item in items):
-            # Somebody reconnected, or talks to us as to the process that was here before: who are you?
-            self.peers.say(peer, self.part.hello(self._nonce, answer=True))
-            return
-        for item in items:
-            if type(item) is Envelope:
-                self._envelope(peer, item, now)
-            else:
-                peer = self._control(peer, item, now)
-
-    def _control(self, peer: Peer, item: Item, now: float) -> Peer:
-        """Act on an item that is not a message; return the peer it came from, which a Hello can change."""
-        if isinstance(item, Forget):  # the frequent ones first
+    def _control(self, peer: Peer, item: Item, now: float) -> None:
+        """Act on an item that is not a message; the frequent ones come first."""
+        if isinstance(item, Forget):
             for id in item.conversations:  # noqa: A001
-                self._finished(peer, id, now)
+                self._finished(peer, item.sender, id, now)
         elif isinstance(item, Acknowledged):
             self._acknowledged(peer, item, now)
-        elif isinstance(item, Hello):
-            return self._hello(peer, item, now)
-        elif isinstance(item, Ping):
-            if item.answer:
-                self.peers.say(peer, Ping(answer=False))
-        elif isinstance(item, Goodbye):
-            self._lose(peer, "it has left")
-        elif not isinstance(item, Envelope):
+        elif isinstance(item, Refused | Ended | Unknown | Unplayed):
             self._bad_news(peer, item)
-        return peer
+        else:
+            self.peers.handle(peer, item)
 
     # ------------------------------------------------------------------------------------------ conversations
 
-    def open(self, peer: Peer) -> Conversation:
-        """Begin a conversation with the process `peer`, which hears of it with the first message.
+    def open(self) -> Conversation:
+        """Begin a conversation, of which the others hear with its first message.
 
-        Whoever calls this sets the conversation's `owner`.
+        Where there are several buses, the conversation's id says over which one it goes. Whoever calls this sets
+        the conversation's `owner`.
+
+        Raises:
+            LinkError: nobody is connected.
         """
         conversation = Conversation(self._table, self._new_id(16), now=self.now)
-        self._adopt(conversation, peer)
+        known = [peer for peer in self.peers.servers or self.peers if peer.hello is not None]
+        if not known:
+            raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
+        self._adopt(conversation, rendezvous(conversation.id, known))
         return conversation
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
@@ -222,11 +220,10 @@ class Engine:
             if conversation is None:
                 return None
         sender, role = envelope.sender, self._role
-        if envelope.receiver != role or sender == role or sender not in self._numbers:
-            return self.peers.say(peer, Unknown(envelope.conversation))
+        if envelope.receiver != role or not self._heard_from(conversation, sender, peer):
+            # Somebody else's conversation is answered as if there were none.
+            return self.peers.say(peer, Unknown(envelope.conversation, role, sender))
         peering = conversation.peers[sender]
-        if peering.route is not peer:  # somebody else's conversation: answered as if there were none
-            return self.peers.say(peer, Unknown(envelope.conversation))
         acked = peering.acked
         try:
             if envelope.seq <= peering.received:
@@ -249,7 +246,7 @@ class Engine:
         id = envelope.conversation  # noqa: A001
         answer = self._tombs.answer(id, self._role, envelope.sender)
         if answer is None and (envelope.policy is None or len(id) != 16):
-            answer = Unknown(id)
+            answer = Unknown(id, self._role, envelope.sender)
         if answer is None and envelope.policy != self.part.fingerprint:
             answer = Ended(id, self._role, "aborted", [f"it plays another version of {self.part.policy}"])
         if answer is None:
@@ -305,22 +302,24 @@ class Engine:
         if self.conversations.pop(conversation.id, None) is None:
             return
         self._tombs.bury(conversation, None, self.now)
-        for peering in conversation.peers:
-            if peering.route is not None:
-                # It says too that everything was received, and somebody may be waiting for that.
-                self.peers.forget(peering.route, conversation.id, now=peering.owes_ack)
+        # A Forget says too that everything was received, and somebody may be waiting for that.
+        owed = any(peering.owes_ack for peering in conversation.peers)
+        for peer in _routes(conversation):
+            self.peers.forget(peer, conversation.id, now=owed)
         conversation.owner.finished(conversation)
 
-    def _finished(self, peer: Peer, id: bytes, now: float) -> None:  # noqa: A002
-        """The process `peer` has received everything in a conversation, and sends nothing more of it."""
+    def _finished(self, peer: Peer, sender: int, id: bytes, now: float) -> None:  # noqa: A002
+        """The role `sender` has received everything in a conversation, and sends nothing more of it."""
         conversation = self.conversations.get(id)
-        if conversation is not None:
-            for role, peering in enumerate(conversation.peers):
-                if peering.route is peer:
-                    conversation.acknowledge(role, peering.sent, now=now)
+        if conversation is not None and self._heard_from(conversation, sender, peer):
+            conversation.acknowledge(sender, conversation.peers[sender].sent, now=now)
             conversation.owner.relieved(conversation)
             self._settle(conversation)
         self._tombs.forget(id)
+
+    def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
+        """Return whether `peer` may speak for the role `sender` in a conversation."""
+        return sender in self._numbers and sender != self._role and conversation.peers[sender].route is peer
 
     def _settle(self, conversation: Conversation) -> None:
         """After any change: finish what is done, and have the rest acknowledged."""
@@ -367,100 +366,95 @@ class Engine:
 
     # ----------------------------------------------------------------------------------------- bad news
 
-    def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown) -> None:
+    def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None or all(p.route is not peer for p in conversation.peers):
-            return
-        role = self._table.roles[1 - self._role] if len(conversation.peers) == 2 else "a peer"
-        match item:
-            case Unknown():
-                self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
-            case Refused():
-                self.fail(conversation, Aborted(f"it refused {item.label}: {item.reason}", by=role), tell=True)
-            case Ended():
-                self.fail(conversation, error_of(item, role), tell=False)
+            return None
+        if isinstance(item, Unplayed):
+            return self._without_player(conversation, item)
+        role = self._table.roles[item.sender] if item.sender in self._numbers else "a peer"
+        if isinstance(item, Unknown):
+            self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
+        elif isinstance(item, Refused):
+            self.fail(conversation, Aborted(f"it refused {item.label}: {item.reason}", by=role), tell=True)
+        else:
+            self.fail(conversation, error_of(item, role), tell=False)
+        return None
+
+    def _without_player(self, conversation: Conversation, item: Unplayed) -> None:
+        """A bus found nobody for a role: the message is sent again, until it has been in vain for long enough."""
+        since = self._unplayed.setdefault(conversation.id, self.now)
+        if self.now - since >= UNPLAYED_AFTER:
+            role = self._table.roles[item.role] if item.role in self._numbers else "a role"
+            self.fail(conversation, PeerLost(role, item.reason), tell=True)
 
     # ------------------------------------------------------------------------------------------- peers
 
-    def connect(self) -> None:
-        """Say Hello to whoever listens: the first thing that an end that does not listen does."""
-        self._server = self.peers.at(LISTENER, self.now)
-        self.peers.say(self._server, self.part.hello(self._nonce, answer=True))
-
-    def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
-        if hello.answer:
-            self.peers.say(peer, self.part.hello(self._nonce, answer=False))
-        before = self.peers.by_nonce(hello.nonce)
-        if before is not None:
-            if before is not peer:  # the same process on a new connection
-                self.peers.drop(peer)
-                self.peers.move(before, peer.address)
-                before.batch += peer.batch
-            before.gone, before.heard = False, now
-            if hello.answer:
-                self._resume(before)
-            return before
-        if peer.hello is not None:
-            self._lose_conversations(peer, "it was restarted")
-        peer.hello, peer.gone = hello, False
+    def met(self, peer: Peer) -> None:
+        """A process said Hello for the first time."""
         self._met(peer)
-        return peer
 
-    def _resume(self, peer: Peer) -> None:
-        """After a reconnection: what was under way may be lost, and the other side may have dropped conversations."""
+    def back(self, peer: Peer) -> None:
+        """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
         for conversation in tuple(self.conversations.values()):
             for role, peering in enumerate(conversation.peers):
-                if peering.route is peer and role != self._role:
+                if peering.route is peer:
                     self._delivery.hasten(conversation, role)
                     self.probe(conversation)
 
-    def _look(self, now: float) -> None:
-        """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
-        self._next_look = now + PING_AFTER
-        self._tombs.clear(now)
-        self.peers.look(now, ask=self._server is not None)
-        for conversation, since in self.waiting.items():
-            if now - since >= PROBE_AFTER:
-                self.waiting[conversation] = now
-                self.probe(conversation)
-        for peer in self.peers:
-            if now - peer.heard >= self._lost_after:
-                self._lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
+    def restarted(self, peer: Peer, before: Hello) -> None:
+        """Another process is there now. A bus holds no truth: it is told again; of others conversations are lost."""
+        if peer.hello is not None and peer.hello.bus:
+            held = [c.id for c in self.conversations.values() if peer in _routes(c)]
+            for start in range(0, len(held), HELD):
+                self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
+            self.back(peer)
+        else:
+            self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")
+        self._met(peer)
 
-    def _lose(self, peer: Peer, why: str) -> None:
-        if peer.hello is not None:
-            self._lose_conversations(peer, why)
-            peer.hello = None
-        if peer is not self._server:
-            self.peers.drop(peer)
+    def lost(self, peer: Peer, why: str) -> None:
+        """A process is gone."""
+        self._lose_conversations(peer, "the service bus" if peer.hello and peer.hello.bus else peer.role, why)
 
-    def _lose_conversations(self, peer: Peer, why: str) -> None:
-        role = peer.hello.plays[0].role if peer.hello and peer.hello.plays else "the peer"
+    def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
         for conversation in tuple(self.conversations.values()):
-            if any(peering.route is peer for peering in conversation.peers):
+            if peer in _routes(conversation):
                 lost = PeerLost(role, why)
-                if conversation.possible() and not any(peering.unacked for peering in conversation.peers):
+                if conversation.possible() and conversation.emitted == conversation.confirmed:
                     conversation.doom = lost  # what has come may be all that was needed
                     conversation.owner.relieved(conversation)
                 else:
                     self.fail(conversation, lost, tell=False)
 
-    def leave(self) -> None:
-        """Tell every peer that this process goes, and send what is queued."""
-        for peer in self.peers:
-            self.peers.say(peer, Goodbye())
-        self.peers.flush(self.now)
+    def _look(self, now: float) -> None:
+        """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
+        self._next_look = now + PING_AFTER
+        self._tombs.clear(now)
+        self.peers.look(now, ask=bool(self.peers.servers))
+        for conversation, since in self.waiting.items():
+            if now - since >= PROBE_AFTER:
+                self.waiting[conversation] = now
+                self.probe(conversation)
+        if self._unplayed:
+            self._unplayed = {id: at for id, at in self._unplayed.items() if id in self.conversations}  # noqa: A001
+
+    def drain(self) -> None:
+        """Ask buses for no new conversations."""
+        for peer in self.peers.servers:
+            if peer.hello is not None and peer.hello.bus:
+                self.peers.say(peer, Draining())
 
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
             answer = self._tombs.answer(item.conversation, self._role, item.sender)
             if answer is None:
-                self.peers.say(peer, Unknown(item.conversation))
+                self.peers.say(peer, Unknown(item.conversation, self._role, item.sender))
             elif type(answer) is Ended:
                 self.peers.say(peer, answer)
             return
-        if not 0 <= item.sender < len(conversation.peers) or conversation.peers[item.sender].route is not peer:
+        if not self._heard_from(conversation, item.sender, peer):
             return
         conversation.acknowledge(item.sender, item.upto, now=now)
         if item.room:
@@ -469,6 +463,17 @@ class Engine:
         self._settle(conversation)
 
 
-def _routes(conversation: Conversation) -> Iterator[Peer]:
-    """Yield every process that has heard of the conversation, once."""
-    return iter(dict.fromkeys(p.route for p in conversation.peers if p.route is not None))
+def _routes(conversation: Conversation) -> dict[Peer, None]:
+    """Return every process that the conversation goes through, once."""
+    return {p.route: None for p in conversation.peers if p.route is not None}
+
+
+def rendezvous(id: bytes, peers: Sequence[Peer]) -> Peer:  # noqa: A002
+    """Return the peer that a conversation belongs to: the same for everybody who knows the same peers.
+
+    Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998): the highest hash of the id
+    together with the peer's address wins, so when a peer goes only its own conversations move.
+    """
+    if len(peers) == 1:
+        return peers[0]
+    return max(peers, key=lambda peer: hashlib.blake2b(id + peer.address, digest_size=8).digest())

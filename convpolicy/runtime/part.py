@@ -40,16 +40,18 @@ class Part:
     def hello(self, nonce: bytes, *, answer: bool) -> Hello:
         """Return what this side says first on a connection."""
         labels = [str(symbol) for symbol in self.machine.symbols]
-        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels)
+        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles))
         return Hello(VERSION, nonce, [plays], answer)
 
     def mismatch(self, hello: Hello, where: str) -> ConvPolicyError | None:
-        """Return why the process that said `hello` cannot be talked to, or None when it can."""
+        """Return why the process that said `hello` cannot be talked to, or None when it can, or passes on."""
         if hello.version != VERSION:
             return WiringError(
                 f"the process at {where} speaks version {hello.version} of the wire format, this one {VERSION}.\n"
                 "  Install the same version of convpolicy on both sides."
             )
+        if hello.bus:
+            return None
         same = [plays for plays in hello.plays if plays.policy == self.policy]
         if not same:
             names = one_of(f"{plays.role} of {plays.policy}" for plays in hello.plays)

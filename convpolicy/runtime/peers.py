@@ -1,22 +1,29 @@
 """The processes at the other ends of a port: who they are, whether they live, and what goes to them next.
 
 A `Peer` is a process, not a connection: it is known by the nonce in its Hello, so that a reconnection finds it
-again and a restarted process is recognised as another one. Whatever is to be sent waits in its batch until the
-end of the turn, and goes out as one frame.
+again and a restarted process is recognised as another one. Nothing is heard from a connection before its Hello.
+Whatever is to be sent waits in the peer's batch until the batch is full or the turn ends, and goes out as one
+frame.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from convpolicy.link.port import Address, Delivery, Port
-from convpolicy.wire.frame import Forget, Hello, Item, Ping, encode
+from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, decode, encode
 
-__all__ = ["PING_AFTER", "Peer", "Peers"]
+__all__ = ["PING_AFTER", "Peer", "Peers", "Watcher"]
 
+_log = logging.getLogger(__name__)
+
+DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
 BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
-PING_AFTER = 1.0  # seconds of silence after which the connecting side asks for a sign of life
+STUCK = 256  # frames kept for a peer whose connection takes no more; what is dropped beyond is sent again later
+PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
 
 
 class Peer:
@@ -49,43 +56,157 @@ class Peer:
         self.malformed = 0
         self.gone = False
 
+    @property
+    def role(self) -> str:
+        """The role that the process plays, as far as it has said."""
+        return self.hello.plays[0].role if self.hello and self.hello.plays else "the peer"
+
+
+class Watcher(Protocol):
+    """Who is told of what happens to peers."""
+
+    def met(self, peer: Peer) -> None:
+        """A process said Hello for the first time."""
+
+    def back(self, peer: Peer) -> None:
+        """A process that was known has a new connection; what was under way may be lost."""
+
+    def restarted(self, peer: Peer, before: Hello) -> None:
+        """At an address there is another process than `before`."""
+
+    def lost(self, peer: Peer, why: str) -> None:
+        """A process is gone."""
+
 
 class Peers:
-    """Every peer of one port, and the one way out: `say` to queue an item, `flush` to send what is queued."""
+    """Every peer of one port: what comes from them (`arrivals`), and what goes to them (`say`, then `flush`).
 
-    def __init__(self, port: Port) -> None:
-        self._port = port
+    `greeting` makes this side's Hello, and is told whether it wants an answer.
+    """
+
+    def __init__(
+        self, port: Port, greeting: Callable[[bool], Hello], watcher: Watcher, *, sender: int, lost_after: float
+    ) -> None:
+        self._port, self._greeting, self._watcher = port, greeting, watcher
+        self._sender, self._lost_after = sender, lost_after
         self._by_address: dict[Address, Peer] = {}
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
+        self.servers: list[Peer] = []
+        self.frames = self.malformed = 0
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._by_address.values()))
 
-    def at(self, address: Address, now: float) -> Peer:
-        """Return the peer at an address, known or new."""
-        peer = self._by_address.get(address)
-        if peer is None:
-            peer = self._by_address[address] = Peer(address, now)
+    # ------------------------------------------------------------------------------------- what comes in
+
+    def arrivals(self, now: float) -> Iterator[tuple[Peer, list[Item]]]:
+        """Yield what has arrived, frame by frame, from peers that have said who they are."""
+        for address, frame in self._port.drain(DRAIN):
+            peer = self._by_address.get(address)
+            if peer is None:
+                peer = self._by_address[address] = Peer(address, now)
+            peer.heard = now
+            self.frames += 1
+            try:
+                items = decode(frame)
+            except Malformed as problem:
+                self._count(peer, problem)
+                continue
+            if items and isinstance(items[0], Hello):
+                peer = self._hello(peer, items[0], now)
+                del items[0]
+            if peer.hello is not None:
+                yield peer, items
+            elif items:
+                # Somebody reconnected, or talks to us as to the process that was here before: who are you?
+                self.say(peer, self._greeting(True))
+
+    def _count(self, peer: Peer, problem: Malformed) -> None:
+        self.malformed += 1
+        peer.malformed += 1
+        if peer.malformed == 1:
+            _log.warning("a peer sent bytes that are not a frame: %s", problem)
+
+    def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
+        if hello.answer:
+            self.say(peer, self._greeting(False))
+        known = self._by_nonce(hello.nonce)
+        if known is not None:
+            if known is not peer:  # the same process on a new connection
+                self._move(known, peer)
+            known.gone, known.heard = False, now
+            if hello.answer:
+                self._watcher.back(known)
+            return known
+        before, peer.hello, peer.gone = peer.hello, hello, False
+        if before is None:
+            self._watcher.met(peer)
+        else:
+            self._watcher.restarted(peer, before)
         return peer
 
-    def by_nonce(self, nonce: bytes) -> Peer | None:
-        """Return the peer that said Hello with this nonce."""
+    def _by_nonce(self, nonce: bytes) -> Peer | None:
         return next((p for p in self._by_address.values() if p.hello is not None and p.hello.nonce == nonce), None)
 
-    def move(self, peer: Peer, address: Address) -> None:
-        """Note that a peer has come back under another address."""
-        self._by_address.pop(peer.address, None)
-        peer.address, peer.gone = address, False
-        peer.frames.clear()
-        self._by_address[address] = peer
+    def _move(self, known: Peer, to: Peer) -> None:
+        batch = to.batch
+        self._drop(known)
+        self._drop(to)
+        known.address = to.address
+        known.frames.clear()
+        self._by_address[known.address] = known
+        for item in batch:
+            self.say(known, item)
 
-    def drop(self, peer: Peer) -> None:
-        """Forget a peer."""
+    def handle(self, peer: Peer, item: Item) -> bool:
+        """Act on an item that is about the peer itself; return whether it was one."""
+        if isinstance(item, Ping):
+            if item.answer:
+                self.say(peer, Ping(answer=False))
+        elif isinstance(item, Goodbye):
+            self.lose(peer, "it has left")
+        elif not isinstance(item, Hello):  # which is heard at the beginning of a frame only
+            return False
+        return True
+
+    # ------------------------------------------------------------------------------------- coming and going
+
+    def connect(self, now: float) -> None:
+        """Say Hello to whoever listens: the first thing that an end that does not listen does."""
+        for address in self._port.servers:
+            peer = self._by_address.get(address)
+            if peer is None:
+                peer = self._by_address[address] = Peer(address, now)
+                self.servers.append(peer)
+            if peer.hello is None:
+                self.say(peer, self._greeting(True))
+
+    def look(self, now: float, *, ask: bool) -> None:
+        """Once a second: `ask` whoever is silent for a sign of life, and find out who is gone."""
+        for peer in self:
+            if now - peer.heard >= self._lost_after:
+                self.lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
+            elif ask and now - max(peer.said, peer.heard) >= PING_AFTER:
+                self.say(peer, Ping(answer=True))
+            elif peer.finished:
+                self._say_finished(peer)
+
+    def lose(self, peer: Peer, why: str) -> None:
+        """Note that a process is gone."""
+        if peer.hello is not None:
+            self._watcher.lost(peer, why)
+            peer.hello = None
+        if peer not in self.servers:
+            self._drop(peer)
+
+    def _drop(self, peer: Peer) -> None:
         if self._by_address.get(peer.address) is peer:
             del self._by_address[peer.address]
         self._dirty.pop(peer, None)
         self._stuck.pop(peer, None)
+
+    # ----------------------------------------------------------------------------------------- what goes out
 
     def say(self, peer: Peer, item: Item) -> None:
         """Queue an item for the peer's next frame; a full batch goes out at once."""
@@ -103,17 +224,13 @@ class Peers:
 
     def _say_finished(self, peer: Peer) -> None:
         finished, peer.finished = peer.finished, []
-        self.say(peer, Forget(finished))
-
-    @property
-    def waiting(self) -> bool:
-        """Whether anything is queued."""
-        return bool(self._dirty)
+        self.say(peer, Forget(self._sender, finished))
 
     def flush(self, now: float) -> None:
         """Send what is queued, one frame a peer where it fits. What the transport refuses waits for the next flush."""
-        if self._stuck:
-            self.retry()
+        for peer in tuple(self._stuck):
+            del self._stuck[peer]
+            self._push(peer)
         for peer in tuple(self._dirty):
             peer.said = now
             if peer.finished:
@@ -125,19 +242,13 @@ class Peers:
     def _send(self, peer: Peer) -> None:
         batch, peer.batch = peer.batch, []
         peer.number += 1
-        if peer.gone:
-            return  # what matters is in the outboxes, and goes out again when the peer is back
+        if peer.gone or len(peer.frames) >= STUCK:
+            return  # what matters is in the outboxes of conversations, and goes out again later
         frames = encode(batch)
         if not peer.frames and len(frames) == 1 and self._transmit(peer, frames[0]):
             return
         peer.frames.extend(frames)
         self._push(peer)
-
-    def retry(self) -> None:
-        """Try again what the transport had refused."""
-        for peer in tuple(self._stuck):
-            del self._stuck[peer]
-            self._push(peer)
 
     def _push(self, peer: Peer) -> None:
         while peer.frames and self._transmit(peer, peer.frames[0]):
@@ -154,10 +265,8 @@ class Peers:
             peer.gone = True
         return delivery is Delivery.SENT
 
-    def look(self, now: float, *, ask: bool) -> None:
-        """Once a second: say what there was no hurry for, and `ask` whoever is silent for a sign of life."""
+    def leave(self, now: float) -> None:
+        """Tell every peer that this process goes, and send what is queued."""
         for peer in self:
-            if ask and now - max(peer.said, peer.heard) >= PING_AFTER:
-                self.say(peer, Ping(answer=True))
-            elif peer.finished:
-                self._say_finished(peer)
+            self.say(peer, Goodbye())
+        self.flush(now)

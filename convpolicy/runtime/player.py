@@ -83,8 +83,7 @@ class Player(Generic[Sends, Receives]):
         """Begin a conversation, or wait for one to be opened."""
         if not self._opens:
             return await self._opened.get()
-        peer = await self._endpoint.peer()
-        return Script(self._endpoint, self._endpoint.begin(peer))
+        return Script(self._endpoint, await self._endpoint.begin())
 
 
 class Joining(Generic[Sends, Receives]):

@@ -21,7 +21,6 @@ from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import Declares, Handler, Register, replies
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.running import run_until_signal
 
 __all__ = ["Service"]
@@ -135,8 +134,7 @@ class Playing(Generic[Sends]):
 
     async def open(self, message: Sends) -> Dialogue[Sends]:
         """Begin a conversation by sending its first message. Raises as `Dialogue.tell` does."""
-        peer = await self._endpoint.peer()
-        dialogue = self._actor.begin(peer)
+        dialogue = self._actor.begin(await self._endpoint.begin())
         dialogue.tell(message)
         return dialogue
 
@@ -170,9 +168,8 @@ class _Actor:
             raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
         return self
 
-    def begin(self, peer: Peer) -> Dialogue[Any]:
-        """Begin a conversation with a process."""
-        conversation = self.endpoint.begin(peer)
+    def begin(self, conversation: Conversation) -> Dialogue[Any]:
+        """Own a conversation that begins here."""
         conversation.owner = self
         return self._dialogue(conversation)
 
@@ -319,6 +316,7 @@ class _Actor:
     async def stop(self, drain: float) -> None:
         """Let open conversations finish, for at most `drain` seconds; abort what is left."""
         self._draining = True
+        self.endpoint.engine.drain()
         await self.endpoint.idle(drain)
         for conversation in tuple(self.endpoint.engine.conversations.values()):
             role = conversation.role

@@ -17,16 +17,19 @@ __all__ = [
     "MAX_PAYLOAD",
     "VERSION",
     "Acknowledged",
+    "Draining",
     "Ended",
     "Forget",
     "Goodbye",
     "Hello",
+    "Holds",
     "Item",
     "Malformed",
     "Ping",
     "Plays",
     "Refused",
     "Unknown",
+    "Unplayed",
     "decode",
     "encode",
 ]
@@ -42,22 +45,30 @@ class Malformed(ValueError):
 
 
 class Plays(msgspec.Struct, array_like=True, gc=False):
-    """One policy that the other side plays a role in. `text` is its canonical form, to say what differs."""
+    """One policy that the other side plays a role in. `text` is its canonical form, to say what differs.
+
+    `roles` are all the roles of the policy, in the order of their numbers.
+    """
 
     policy: str
     role: str
     fingerprint: bytes
     text: str
     labels: list[str]
+    roles: list[str]
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
-    """The first item on a connection. `nonce` is new for every process; `answer` asks for the other's Hello."""
+    """The first item on a connection. `nonce` is new for every process; `answer` asks for the other's Hello.
+
+    A service bus, which plays nothing and passes on what others say, says that it is a `bus`.
+    """
 
     version: int
     nonce: bytes
     plays: list[Plays]
     answer: bool
+    bus: bool = False
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
@@ -84,7 +95,7 @@ class Refused(msgspec.Struct, array_like=True, tag=3, gc=False):
 class Ended(msgspec.Struct, array_like=True, tag=4, gc=False):
     """The conversation is over for `sender` before its end.
 
-    `kind` is aborted, expired or quarantined; `facts` are what the error of that name is made from.
+    `kind` is aborted, expired, quarantined or lost; `facts` are what the error of that name is made from.
     """
 
     conversation: bytes
@@ -94,14 +105,20 @@ class Ended(msgspec.Struct, array_like=True, tag=4, gc=False):
 
 
 class Unknown(msgspec.Struct, array_like=True, tag=5, gc=False):
-    """There is no such conversation here: it was never opened, or the process that knew it is gone."""
+    """`sender` knows no such conversation: it was never opened, or the process that knew it is gone.
+
+    `receiver` is the role that had spoken of it.
+    """
 
     conversation: bytes
+    sender: int
+    receiver: int
 
 
 class Forget(msgspec.Struct, array_like=True, tag=6, gc=False):
-    """These conversations are finished here: everything was received, and nothing of them will be sent again."""
+    """These conversations are finished for `sender`: everything was received, and nothing will be sent again."""
 
+    sender: int
     conversations: list[bytes]
 
 
@@ -115,7 +132,29 @@ class Goodbye(msgspec.Struct, array_like=True, tag=8, gc=False):
     """The other side is leaving on purpose; its conversations are over."""
 
 
-Item = Envelope | Hello | Acknowledged | Refused | Ended | Unknown | Forget | Ping | Goodbye
+class Holds(msgspec.Struct, array_like=True, tag=9, gc=False):
+    """To a bus that was restarted: the process plays `sender` in these conversations of the policy."""
+
+    policy: bytes
+    sender: int
+    conversations: list[bytes]
+
+
+class Draining(msgspec.Struct, array_like=True, tag=10, gc=False):
+    """To a bus: the process finishes its conversations and takes no new ones."""
+
+
+class Unplayed(msgspec.Struct, array_like=True, tag=11, gc=False):
+    """From a bus: nobody is there to play `role` in this conversation; `reason` says more."""
+
+    conversation: bytes
+    role: int
+    reason: str
+
+
+Item = (
+    Envelope | Hello | Acknowledged | Refused | Ended | Unknown | Forget | Ping | Goodbye | Holds | Draining | Unplayed
+)
 
 
 _encoder = msgspec.msgpack.Encoder()

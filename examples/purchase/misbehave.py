@@ -41,7 +41,7 @@ def order_four_times(address: str) -> Iterator[str]:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(address)
         fingerprint = bytes.fromhex(purchase.fingerprint)
-        socket.send(pack([[HELLO, 1, os.urandom(16), [["Purchase", "Buyer", fingerprint, "", []]], True]]))
+        socket.send(pack([[HELLO, 1, os.urandom(16), [["Purchase", "Buyer", fingerprint, "", [], []]], True]]))
         hello = next(item for item in received(socket) if item[0] == HELLO)
         order = hello[3][0][4].index("Buyer→Seller Order")
         conversation = os.urandom(16)

@@ -49,18 +49,18 @@ def test_a_purchase_is_held_and_both_sides_put_it_away() -> None:
 def test_many_messages_share_a_frame() -> None:
     rig = Rig()
     rig.connect()
-    before = rig.seller.counts["frames"]
+    before = rig.seller.statistics()["frames"]
     for _ in range(100):
         rig.order()
     rig.run(0.1)
     assert len(rig.selling.heard) == 200
-    assert rig.seller.counts["frames"] - before < 10
+    assert rig.seller.statistics()["frames"] - before < 10
 
 
 def test_a_message_larger_than_a_frame_is_refused_and_changes_nothing() -> None:
     rig = Rig()
-    peer = rig.connect()
-    conversation = rig.buyer.open(peer)
+    rig.connect()
+    conversation = rig.buyer.open()
     conversation.owner = rig.buying
     with pytest.raises(PayloadError, match="Order does not fit .* 70007 bytes are more than the 65280 of a message"):
         rig.buying.say(conversation, Order("x" * 70_000, 1))
@@ -197,7 +197,7 @@ def test_a_process_that_leaves_ends_its_conversations_at_once() -> None:
     rig.selling.reply = lambda _message: []
     rig.order()
     rig.run(0.1)
-    rig.seller.leave()
+    rig.seller.peers.leave(rig.clock())
     rig.turns()
     assert list(outcomes(rig.buying)) == ["PeerLost"]
 
@@ -208,7 +208,7 @@ def test_what_came_from_a_process_that_has_left_can_still_be_taken() -> None:
     rig.buying.arrived = lambda conversation, envelope, now: conversation.accept(envelope, now=now)  # type: ignore[method-assign]
     conversation = rig.order()
     rig.run(0.1)
-    rig.seller.leave()
+    rig.seller.peers.leave(rig.clock())
     rig.turns()
     assert rig.buying.errors == []
     assert conversation.possible() == ("Invoice", "Shipment")
@@ -380,8 +380,8 @@ def test_a_foreign_conversation_is_answered_like_an_unknown_one() -> None:
     bare = envelope("Payment", 2, ["9"], id=b"u" * 16, rig=rig)
     bare.policy = None
     unknown = stranger.says(bare)
-    assert foreign == [Unknown(conversation.id)]
-    assert unknown == [Unknown(b"u" * 16)]
+    assert foreign == [Unknown(conversation.id, 1, 0)]
+    assert unknown == [Unknown(b"u" * 16, 1, 0)]
     assert rig.selling.heard == [CHAIR]
 
 
@@ -415,7 +415,7 @@ def test_malformed_frames_are_counted_and_dropped() -> None:
     stranger = Stranger(rig)
     stranger.port.transmit(LISTENER, b"\xc1 nonsense")
     rig.turns()
-    assert rig.seller.counts["malformed"] == 1
+    assert rig.seller.statistics()["malformed"] == 1
     stranger.hello()
 
 

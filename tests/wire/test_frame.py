@@ -13,26 +13,33 @@ from convpolicy.wire import frame
 from convpolicy.wire.frame import (
     MAX_FRAME,
     Acknowledged,
+    Draining,
     Ended,
     Forget,
     Goodbye,
     Hello,
+    Holds,
     Malformed,
     Ping,
     Plays,
     Refused,
     Unknown,
+    Unplayed,
 )
 
 ids = st.binary(min_size=16, max_size=16)
 numbers = st.integers(0, 2**63)
 names = st.text(max_size=10)
+few_names = st.lists(names, max_size=3)
 
 items = st.one_of(
     st.builds(Ping, st.booleans()),
     st.builds(Goodbye),
-    st.builds(Unknown, ids),
-    st.builds(Forget, st.lists(ids, max_size=5)),
+    st.builds(Unknown, ids, numbers, numbers),
+    st.builds(Forget, numbers, st.lists(ids, max_size=5)),
+    st.builds(Holds, ids, numbers, st.lists(ids, max_size=5)),
+    st.builds(Draining),
+    st.builds(Unplayed, ids, numbers, names),
     st.builds(Acknowledged, ids, numbers, numbers, numbers, st.booleans()),
     st.builds(Refused, ids, numbers, numbers, numbers, names, names),
     st.builds(Ended, ids, numbers, names, st.lists(st.one_of(names, numbers), max_size=3)),
@@ -40,7 +47,10 @@ items = st.one_of(
         Hello,
         numbers,
         ids,
-        st.lists(st.builds(Plays, names, names, ids, names, st.lists(names, max_size=3)), max_size=2),
+        st.lists(
+            st.builds(Plays, names, names, ids, names, few_names, few_names),
+            max_size=2,
+        ),
         st.booleans(),
     ),
 )
@@ -75,7 +85,7 @@ def test_what_does_not_fit_into_one_frame_goes_into_several_in_order() -> None:
 
 def test_a_message_larger_than_a_frame_is_refused_before_it_is_sent() -> None:
     with pytest.raises(Malformed, match="does not fit into a frame of 65536"):
-        frame.encode([Unknown(b"x" * MAX_FRAME)])
+        frame.encode([Unknown(b"x" * MAX_FRAME, 0, 1)])
 
 
 BAD = {
@@ -86,7 +96,7 @@ BAD = {
     "a kind that is no number": msgpack.packb([["hello"]]),
     "an item without a kind": msgpack.packb([[]]),
     "too few fields": msgpack.packb([[0, b"i" * 16]]),
-    "a string for an id": msgpack.packb([[5, "x"]]),
+    "a string for an id": msgpack.packb([[5, "x", 0, 1]]),
     "a float for a number": msgpack.packb([[2, b"i", 0.5, 1, 1]]),
     "cut off": msgpack.packb([[5, b"i" * 16]])[:-3],
     "something after the end": msgpack.packb([[8]]) + b"\x00",
@@ -94,7 +104,7 @@ BAD = {
     "bytes that claim to be long": b"\x91\x92\x05\xc6\xff\xff\xff\xff",
     "too deep": b"\x91\x98\x00\xc4\x01i\x00\x01\x01\x00\x00" + b"\x91" * 50_000 + b"\xc0",
     "text that is not UTF-8": b"\x91\x97\x03\xc4\x01i\x00\x01\x01\xa1\xff\xa1x",
-    "too large": msgpack.packb([[5, b"x" * MAX_FRAME]]),
+    "too large": msgpack.packb([[5, b"x" * MAX_FRAME, 0, 1]]),
     "too many items": msgpack.packb([[8]] * 10_001),
     "an extension": msgpack.packb([msgpack.ExtType(5, b"x")]),
 }
