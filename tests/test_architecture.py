@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "peering": {*VALUES, "table"},
     "conversation": {*VALUES, "table", "peering"},
     "wire": {*VALUES, "conversation", "peering"},
-    "link": {"errors", "wire"},
+    "link": {"errors", "policy", "verify", "wire"},
     "runtime": {*VALUES, "table", "verify", "peering", "conversation", "wire", "link"},
 }
 EVERYTHING = set(BELOW)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from convpolicy.verify.carrier import Carrier
+
 __all__ = ["LISTENER", "Address", "Delivery", "Guarantees", "Link", "Port"]
 
 # Whom a frame came from or goes to; only the port that gave it out knows what it means. Empty is the listener.
@@ -98,3 +100,11 @@ class Link(ABC):
         Raises:
             LinkError: the address cannot be used.
         """
+
+    def between(self, sender: str, receiver: str) -> Carrier | None:
+        """Say how the link carries what one role says to another; None when it does not.
+
+        Said of every pair of roles here; a link with a direction says it of some.
+        """
+        del sender, receiver
+        return Carrier(repr(self), ordered=self.guarantees.ordered, answers=self.guarantees.answers)
