@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, cast
 
 from convpolicy.errors import ConversationError, Expired, LocalViolation, RemoteViolation, one_of
-from convpolicy.machine import Direction, Machine, Move
+from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
 from convpolicy.policy.model import Message
 from convpolicy.table import Node, Step, Table
@@ -44,7 +44,7 @@ class Conversation:
     """The side of `machine.role` in the conversation `id` (16 bytes).
 
     `send`, `receive` and the others are described in the module's opening; `error` is set, and stays, when the
-    conversation has failed.
+    conversation has failed. It begins in the machine's first state; one who comes late enters `at` another.
     """
 
     __slots__ = (
@@ -64,10 +64,17 @@ class Conversation:
         "watched",
     )
 
-    def __init__(self, machine: Machine | Table, id: bytes, *, now: float = 0.0) -> None:  # noqa: A002
+    def __init__(
+        self,
+        machine: Machine | Table,
+        id: bytes,  # noqa: A002
+        *,
+        now: float = 0.0,
+        at: State | None = None,
+    ) -> None:
         self._table = machine if isinstance(machine, Table) else Table(machine)
         self.id = id
-        self._node: Node = self._table.start
+        self._node: Node = self._table.start if at is None else self._table.node(at)
         self._history = b""
         self._held: list[Envelope] | None = None
         self._deadlines: dict[Move, float] | None = None
@@ -172,7 +179,7 @@ class Conversation:
         if envelope.seq <= peer.received:
             peer.owes_ack = True
             return Arrival.DUPLICATE
-        if envelope.seq > peer.received + WINDOW - self._waiting(envelope.sender):
+        if envelope.seq > peer.received + WINDOW - self.waiting(envelope.sender):
             peer.full = True
             return Arrival.FULL
         if not self._table.sends(envelope.sender, envelope.label):
@@ -262,7 +269,8 @@ class Conversation:
         held.remove(envelope)
         self._held = held or None
 
-    def _waiting(self, sender: int) -> int:
+    def waiting(self, sender: int) -> int:
+        """Return how many messages of a role have come and were not taken yet."""
         if self._held is None:
             return 0
         return sum(1 for envelope in self._held if envelope.sender == sender)

@@ -64,6 +64,7 @@ class Peering:
         "ahead",
         "attempts",
         "full",
+        "left",
         "owes_ack",
         "received",
         "resend_at",
@@ -78,6 +79,7 @@ class Peering:
         self.unacked: list[Envelope] | None = None
         self.ahead: dict[int, Envelope] | None = None
         self.owes_ack = self.full = False
+        self.left = False  # whether it has said that nothing more comes from it
         self.attempts = 0
         self.resend_at = 0.0
         self.route: Any = None  # whom the runtime sends to; not looked at here

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from convpolicy import Memory, Policy, Role, par, send, seq
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import ConversationError
+from convpolicy.link.port import Port
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
@@ -95,6 +96,29 @@ class Actor:
         self.errors.append(conversation.error)
 
 
+def an_engine(
+    policy: Policy,
+    role: str,
+    reply: Reply,
+    port: Port,
+    clock: ManualClock,
+    new_id: Callable[[int], bytes],
+    **settings: Any,
+) -> tuple[Engine, Actor]:
+    """An engine that plays a role, and the owner of its conversations."""
+    actor = Actor(reply)
+    actor.engine = Engine(
+        Part(policy, project(policy, role)),
+        port,
+        clock=clock,
+        new_id=new_id,
+        welcome=lambda _conversation: actor,
+        met=lambda _peer: None,
+        **settings,
+    )
+    return actor.engine, actor
+
+
 class Rig:
     """A buyer's and a seller's engine on one `Memory` link, with a clock that only the test moves."""
 
@@ -110,17 +134,8 @@ class Rig:
         self.seller, self.selling = self._engine(self.sold, "Seller", sells, listen=True)
 
     def _engine(self, policy: Any, role: str, reply: Reply, *, listen: bool) -> tuple[Engine, Actor]:
-        actor = Actor(reply)
-        actor.engine = Engine(
-            Part(policy, project(policy, role)),
-            self.link.open(listen=listen),
-            clock=self.clock,
-            new_id=self._random.randbytes,
-            welcome=lambda _conversation: actor,
-            met=lambda _peer: None,
-            **self._settings,
-        )
-        return actor.engine, actor
+        port = self.link.open(listen=listen)
+        return an_engine(policy, role, reply, port, self.clock, self._random.randbytes, **self._settings)
 
     @property
     def engines(self) -> tuple[Engine, Engine]:

@@ -312,10 +312,13 @@ class Engine:
         """The role `sender` has received everything in a conversation, and sends nothing more of it."""
         conversation = self.conversations.get(id)
         if conversation is not None and self._heard_from(conversation, sender, peer):
-            conversation.acknowledge(sender, conversation.peers[sender].sent, now=now)
+            peering = conversation.peers[sender]
+            peering.left = True
+            conversation.acknowledge(sender, peering.sent, now=now)
             conversation.owner.relieved(conversation)
             self._settle(conversation)
-        self._tombs.forget(id)
+        else:
+            self._tombs.forget(id)
 
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         """Return whether `peer` may speak for the role `sender` in a conversation."""
@@ -396,6 +399,10 @@ class Engine:
 
     def back(self, peer: Peer) -> None:
         """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
+        if peer.hello is not None and peer.hello.bus:
+            held = [c.id for c in self.conversations.values() if peer in _routes(c)] + self._tombs.through(peer)
+            for start in range(0, len(held), HELD):
+                self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
         for conversation in tuple(self.conversations.values()):
             for role, peering in enumerate(conversation.peers):
                 if peering.route is peer:
@@ -405,9 +412,6 @@ class Engine:
     def restarted(self, peer: Peer, before: Hello) -> None:
         """Another process is there now. A bus holds no truth: it is told again; of others conversations are lost."""
         if peer.hello is not None and peer.hello.bus:
-            held = [c.id for c in self.conversations.values() if peer in _routes(c)]
-            for start in range(0, len(held), HELD):
-                self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
             self.back(peer)
         else:
             self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")

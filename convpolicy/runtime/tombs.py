@@ -1,7 +1,7 @@
 """What is remembered of conversations that are over, so that a late frame is answered and never acted on again.
 
 A conversation that ended well is remembered until every other role has said that it will send nothing more of
-it, or for two minutes. One that failed is remembered for two minutes, and each late frame gets the reason again.
+it, or for ten minutes. One that failed is remembered for ten minutes, and each late frame gets the reason again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from convpolicy.wire.frame import Acknowledged, Ended, Item
 
 __all__ = ["KEEP", "Tombs"]
 
-KEEP = 120.0  # seconds: four of the longest intervals between retransmissions
+KEEP = 600.0  # seconds: twenty of the longest intervals between retransmissions
 
 
 class _Tomb(NamedTuple):
@@ -21,6 +21,7 @@ class _Tomb(NamedTuple):
     ended: Ended | None  # what to say when it failed
     at: float
     others: int  # how many roles may still send something again
+    routes: tuple[object, ...]  # the processes that it went through
 
 
 class Tombs:
@@ -34,8 +35,11 @@ class Tombs:
 
     def bury(self, conversation: Conversation, ended: Ended | None, now: float) -> None:
         """Remember a conversation; `ended` is what to say of it when it failed."""
-        received = tuple([peer.received for peer in conversation.peers])
-        self._tombs[conversation.id] = _Tomb(received, ended, now, len(received) - 1)
+        others = sum([not peer.left for peer in conversation.peers]) - 1
+        if others or ended is not None:
+            received = tuple([peer.received for peer in conversation.peers])
+            routes = tuple([peer.route for peer in conversation.peers])
+            self._tombs[conversation.id] = _Tomb(received, ended, now, others, routes)
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame of `sender`, or None when the conversation is not known here."""
@@ -56,8 +60,12 @@ class Tombs:
         else:
             self._tombs[id] = tomb._replace(others=tomb.others - 1)
 
+    def through(self, route: object) -> list[bytes]:
+        """Return the conversations that went through a process, and of which something may still come."""
+        return [id for id, tomb in self._tombs.items() if route in tomb.routes]  # noqa: A001
+
     def clear(self, now: float) -> None:
-        """Drop what is older than two minutes."""
+        """Drop what is older than ten minutes."""
         while self._tombs:
             id, tomb = next(iter(self._tombs.items()))  # noqa: A001
             if now - tomb.at < KEEP:

@@ -1,0 +1,98 @@
+"""Policies enforced from the middle: a monitor for each conversation runs every role's machine.
+
+A role is seen to send when its message passes, and to receive as soon as its machine can: the order in which it
+really takes what has come cannot be seen from here, and does not matter, because in no state may a role both send
+and receive in one branch of the policy (no mixed choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from convpolicy.conversation import WINDOW, Conversation, Envelope
+from convpolicy.errors import LocalViolation
+from convpolicy.machine import Direction
+from convpolicy.policy.model import Policy
+from convpolicy.table import Table
+from convpolicy.verify.check import require
+from convpolicy.verify.projection import project
+from convpolicy.wire.frame import Ended, Refused
+
+__all__ = ["Enforcement", "Monitor"]
+
+VIOLATIONS = 3  # after which a conversation is ended
+
+
+class Enforcement:
+    """The policies that a bus enforces.
+
+    Raises:
+        NotImplementable: one of them cannot be followed.
+    """
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        self._tables: dict[bytes, list[Table]] = {}
+        self.refused = 0
+        for policy in policies:
+            require(policy)
+            tables = [Table(project(policy, role)) for role in policy.roles]
+            self._tables[bytes.fromhex(policy.fingerprint)] = tables
+
+    def monitor(self, policy: bytes) -> Monitor | None:
+        """Return a monitor for a new conversation, or None when its policy is not enforced here."""
+        tables = self._tables.get(policy)
+        return None if tables is None else Monitor(tables)
+
+
+class Monitor:
+    """What each role has done in one conversation. `quarantined` is what to tell everybody, once it is over."""
+
+    def __init__(self, tables: list[Table]) -> None:
+        self._sides = [Conversation(table, b"") for table in tables]
+        self._violations = 0
+        self.quarantined: Ended | None = None
+
+    def waits(self, envelope: Envelope) -> bool:
+        """Return whether a message has come too soon to be judged: it is dropped, and will be sent again."""
+        return envelope.seq > self._sides[envelope.sender].peers[envelope.receiver].sent + 1 or not self._room(envelope)
+
+    def look(self, envelope: Envelope) -> Refused | None:
+        """Return None when a message may pass, and what to tell its sender when it may not.
+
+        What was seen before passes again.
+        """
+        sender = self._sides[envelope.sender]
+        if envelope.seq <= sender.peers[envelope.receiver].sent:
+            return None
+        table = sender.table
+        label, to = table.label(envelope.label), table.roles[envelope.receiver]
+        try:
+            step = sender.allows(label, to)
+        except LocalViolation:
+            return self._refuse(envelope, label)
+        if step.index != envelope.label:
+            return self._refuse(envelope, label)
+        sender.emit(step, None)
+        sender.acknowledge(envelope.receiver, envelope.seq)
+        self._sides[envelope.receiver].accept(msgspec.structs.replace(envelope, payload=None, ack=0))
+        for side in self._sides:
+            while side.take() is not None:
+                pass
+        return None
+
+    def _room(self, envelope: Envelope) -> bool:
+        """Return whether the receiver's side can keep one more early message."""
+        return self._sides[envelope.receiver].waiting(envelope.sender) < WINDOW
+
+    def _refuse(self, envelope: Envelope, label: str) -> Refused:
+        self._violations += 1
+        sender = self._sides[envelope.sender]
+        role = sender.role
+        may = ", ".join(f"{m.label} to {m.peer}" for m in sender.moves() if m.direction is Direction.SEND) or "nothing"
+        reason = f"the service bus does not pass on {label} from {role}, which may send {may} now"
+        if self._violations >= VIOLATIONS:
+            facts: list[str | int | float] = [role, self._violations, reason]
+            self.quarantined = Ended(envelope.conversation, envelope.sender, "quarantined", facts)
+        return Refused(envelope.conversation, envelope.receiver, envelope.sender, envelope.seq, label, reason)

@@ -1,0 +1,365 @@
+"""A service bus, without the waiting: who plays which role in which conversation, and where each frame's items go.
+
+Processes register by their Hello. The first message to a role that nobody plays yet in a conversation goes to the
+process with the fewest conversations among those that play the role, and stays with it. Payloads are passed on as
+the bytes that they are. The bus holds no truth: what it forgets, by being killed, the players tell it again, and
+what it dropped they send again. Until they have had the time to (`GRACE`), a new bus gives out no role, because
+somebody may be playing it already.
+
+A player that is lost is reported to everybody it talked to. With `enforce`, the bus also runs the machines of the
+policies that it was given, and passes on nothing that they do not allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from convpolicy.conversation import Envelope
+from convpolicy.link.port import Port
+from convpolicy.policy.model import Policy
+from convpolicy.runtime.enforcement import Enforcement, Monitor
+from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.wire.frame import (
+    VERSION,
+    Acknowledged,
+    Draining,
+    Ended,
+    Forget,
+    Hello,
+    Holds,
+    Item,
+    Plays,
+    Refused,
+    Unknown,
+    Unplayed,
+)
+
+__all__ = ["GRACE", "LOST_AFTER", "Switch"]
+
+LOST_AFTER = 10.0  # seconds of silence after which a player counts as lost
+GONE_AFTER = 3.0  # the same, when its connection is down
+GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
+REMEMBER = 600.0  # seconds for which a conversation that is over is known to be
+MOST = 1_000_000  # conversations
+
+
+class _Cast:
+    """The players of one policy, by role."""
+
+    def __init__(self, plays: Plays) -> None:
+        self.policy, self.roles = plays.policy, plays.roles
+        self.players: list[dict[Peer, None]] = [{} for _ in plays.roles]
+
+
+class _Bound:
+    """One conversation: who plays each role, and which roles have finished."""
+
+    __slots__ = ("finished", "monitor", "players", "policy", "restored")
+
+    def __init__(self, policy: bytes, roles: int, monitor: Monitor | None, *, restored: bool) -> None:
+        self.policy, self.restored, self.monitor = policy, restored, monitor
+        self.players: list[Peer | None] = [None] * roles
+        self.finished: set[int] = set()
+
+
+class Switch:
+    """Passes on what the players of conversations say. `clock` and `new_id` are as for an `Engine`."""
+
+    def __init__(
+        self,
+        port: Port,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[int], bytes],
+        enforce: Iterable[Policy] = (),
+        lost_after: float = LOST_AFTER,
+        grace: float = GRACE,
+        most: int = MOST,
+    ) -> None:
+        self._clock, self._most = clock, most
+        nonce = new_id(16)
+        self.peers = Peers(
+            port, lambda answer: Hello(VERSION, nonce, [], answer, bus=True), self, sender=-1, lost_after=lost_after
+        )
+        self._enforcement = Enforcement(enforce)
+        self._casts: dict[bytes, _Cast] = {}
+        self._held: dict[Peer, dict[bytes, int]] = {}  # conversation → role, for every player
+        self._draining: set[Peer] = set()
+        self.bound: dict[bytes, _Bound] = {}
+        self._over: dict[bytes, tuple[float, Ended | None]] = {}
+        self.now = clock()
+        self._settled_at = self.now + grace
+        self._restored = True  # whether there may be conversations of an earlier bus
+        self._next_look = self.now + PING_AFTER
+        self.passed = self.dropped = 0
+
+    # -------------------------------------------------------------------------------------------- the turn
+
+    def turn(self) -> None:
+        """Do everything that can be done now."""
+        now = self.now = self._clock()
+        for peer, items in self.peers.arrivals(now):
+            for item in items:
+                if type(item) is Envelope:
+                    self._envelope(peer, item)
+                else:
+                    self._control(peer, item)
+        if now >= self._next_look:
+            self._look()
+        self.peers.flush(now)
+
+    @property
+    def due(self) -> float:
+        """When the next turn must be, if nothing arrives before."""
+        return self._next_look
+
+    def statistics(self) -> dict[str, int]:
+        """Return what was counted since the start, and what there is now."""
+        return {
+            "open": len(self.bound),
+            "players": len(self._held),
+            "passed": self.passed,
+            "dropped": self.dropped,
+            "refused": self._enforcement.refused,
+            "frames": self.peers.frames,
+            "malformed": self.peers.malformed,
+        }
+
+    # ---------------------------------------------------------------------------------------------- messages
+
+    def _envelope(self, peer: Peer, envelope: Envelope) -> None:
+        bound = self.bound.get(envelope.conversation)
+        if bound is None:
+            bound = self._bind(peer, envelope)
+            if bound is None:
+                return
+        target = self._between(envelope.conversation, bound, peer, envelope.sender, envelope.receiver)
+        if target is None:
+            self._without_target(bound, peer, envelope)
+            return
+        if bound.monitor is not None and not self._allowed(bound, bound.monitor, peer, envelope):
+            return
+        self.passed += 1
+        self.peers.say(target, envelope)
+
+    def _bind(self, peer: Peer, envelope: Envelope) -> _Bound | None:
+        """Note a conversation that an envelope opens; None, and an answer, when it opens none."""
+        cast = self._casts.get(envelope.policy or b"")
+        if envelope.conversation in self._over:
+            self._late(peer, envelope.conversation)
+        elif self.now < self._settled_at:
+            self.dropped += 1  # whoever holds it will say so; the message comes again
+        elif cast is None or not self._plays(cast, peer, envelope.sender) or len(self.bound) >= self._most:
+            self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))
+        else:
+            monitor = self._enforcement.monitor(envelope.policy or b"")
+            bound = _Bound(envelope.policy or b"", len(cast.roles), monitor, restored=False)
+            self.bound[envelope.conversation] = bound
+            self._assign(bound, envelope.conversation, envelope.sender, peer)
+            return bound
+        return None
+
+    def _plays(self, cast: _Cast, peer: Peer, role: int) -> bool:
+        return 0 <= role < len(cast.players) and peer in cast.players[role]
+
+    def _assign(self, bound: _Bound, id: bytes, role: int, peer: Peer) -> None:  # noqa: A002
+        bound.players[role] = peer
+        self._held[peer][id] = role
+
+    def _between(self, id: bytes, bound: _Bound, peer: Peer, sender: int, receiver: int) -> Peer | None:  # noqa: A002
+        """Return who plays `receiver`, when `peer` may speak to it for `sender`."""
+        roles = len(bound.players)
+        if not (0 <= sender < roles and 0 <= receiver < roles):
+            return None
+        if bound.restored and bound.players[sender] is None and self._plays(self._casts[bound.policy], peer, sender):
+            self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
+        return bound.players[receiver] if bound.players[sender] is peer else None
+
+    def _without_target(self, bound: _Bound, peer: Peer, envelope: Envelope) -> None:
+        """Find a player for a role that nobody plays yet, or say that there is none."""
+        id, sender, receiver = envelope.conversation, envelope.sender, envelope.receiver  # noqa: A001
+        roles = len(bound.players)
+        speaks = 0 <= sender < roles and bound.players[sender] is peer
+        if not speaks or not 0 <= receiver < roles or receiver == sender:
+            self.peers.say(peer, Unknown(id, receiver, sender))
+        elif bound.restored and self.now < self._settled_at:
+            self.dropped += 1  # its player may not be back yet
+        elif envelope.policy is None:
+            self.peers.say(peer, Unknown(id, receiver, sender))
+        else:
+            player = self._least_loaded(self._casts[bound.policy], receiver)
+            if player is None:
+                self.peers.say(peer, Unplayed(id, receiver, self._why(bound.policy, receiver)))
+            else:
+                self._assign(bound, id, receiver, player)
+                self._envelope(peer, envelope)
+
+    def _least_loaded(self, cast: _Cast, role: int) -> Peer | None:
+        able = [p for p in cast.players[role] if p not in self._draining and not p.gone]
+        return min(able, key=lambda player: len(self._held[player]), default=None)
+
+    def _why(self, policy: bytes, role: int) -> str:
+        """Return why nobody plays a role: the text that its user reads."""
+        cast = self._casts[policy]
+        name = cast.roles[role]
+        others = any(
+            other.policy == cast.policy and name in other.roles and other.players[other.roles.index(name)]
+            for fingerprint, other in self._casts.items()
+            if fingerprint != policy
+        )
+        if others:
+            return f"every {name} at the service bus plays another version of {cast.policy}"
+        if cast.players[role]:
+            return f"every {name} of {cast.policy} at the service bus is shutting down"
+        return f"no {name} of {cast.policy} is registered at the service bus"
+
+    def _allowed(self, bound: _Bound, monitor: Monitor, peer: Peer, envelope: Envelope) -> bool:
+        """Have the monitor look at a message; refuse what the policy does not allow."""
+        if monitor.waits(envelope):
+            self.dropped += 1
+            return False
+        problem = monitor.look(envelope)
+        if problem is None:
+            return True
+        self._enforcement.refused += 1
+        self.peers.say(peer, problem)
+        if monitor.quarantined is not None:
+            self._tell(bound, monitor.quarantined)
+            self._end(envelope.conversation, bound, monitor.quarantined)
+        return False
+
+    # -------------------------------------------------------------------------------------- everything else
+
+    def _control(self, peer: Peer, item: Item) -> None:
+        match item:
+            case Acknowledged() | Refused() | Unknown():
+                self._pass(peer, item)
+            case Forget():
+                for id in item.conversations:  # noqa: A001
+                    self._finished(peer, item.sender, id)
+            case Ended():
+                self._ended(peer, item)
+            case Holds():
+                self._holds(peer, item)
+            case Draining():
+                self._draining.add(peer)
+            case _:
+                self.peers.handle(peer, item)
+
+    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown) -> None:
+        bound = self.bound.get(item.conversation)
+        if bound is not None:
+            target = self._between(item.conversation, bound, peer, item.sender, item.receiver)
+            if target is not None:
+                self.peers.say(target, item)
+        elif item.conversation in self._over:
+            self._late(peer, item.conversation)
+        elif type(item) is Acknowledged and self.now >= self._settled_at:
+            self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
+
+    def _finished(self, peer: Peer, sender: int, id: bytes) -> None:  # noqa: A002
+        bound = self.bound.get(id)
+        if bound is None or not 0 <= sender < len(bound.players) or bound.players[sender] is not peer:
+            return
+        for other in bound.players:
+            if other is not None and other is not peer:
+                self.peers.say(other, Forget(sender, [id]))
+        bound.finished.add(sender)
+        if all(player is None or role in bound.finished for role, player in enumerate(bound.players)):
+            self._end(id, bound, None)
+
+    def _ended(self, peer: Peer, item: Ended) -> None:
+        bound = self.bound.get(item.conversation)
+        if bound is not None and peer in bound.players:
+            self._tell(bound, item, but=peer)
+            self._end(item.conversation, bound, item)
+
+    def _tell(self, bound: _Bound, item: Ended, *, but: Peer | None = None) -> None:
+        for role, player in enumerate(bound.players):
+            if player is not None and player is not but and role not in bound.finished:
+                self.peers.say(player, item)
+
+    def _end(self, id: bytes, bound: _Bound, ended: Ended | None) -> None:  # noqa: A002
+        self.bound.pop(id, None)
+        self._over[id] = (self.now, ended)
+        for player in bound.players:
+            if player is not None and player in self._held:
+                self._held[player].pop(id, None)
+
+    def _holds(self, peer: Peer, item: Holds) -> None:
+        """A player says what it is in the middle of: to a bus that was restarted, this is news."""
+        cast = self._casts.get(item.policy)
+        if cast is None or not self._plays(cast, peer, item.sender):
+            return
+        for id in item.conversations:  # noqa: A001
+            bound = self.bound.get(id)
+            if bound is None and id in self._over:
+                self._late(peer, id)
+                continue
+            if bound is None:
+                bound = self.bound[id] = _Bound(item.policy, len(cast.roles), None, restored=True)
+            if bound.players[item.sender] is None:
+                self._assign(bound, id, item.sender, peer)
+
+    def _late(self, peer: Peer, id: bytes) -> None:  # noqa: A002
+        """Answer what comes for a conversation that is over: with the reason, when there is one."""
+        _, ended = self._over[id]
+        if ended is not None:
+            self.peers.say(peer, ended)
+
+    # --------------------------------------------------------------------------------------------- players
+
+    def met(self, peer: Peer) -> None:
+        """A player registers."""
+        self._held.setdefault(peer, {})
+        for plays in peer.hello.plays if peer.hello else ():
+            if plays.role in plays.roles:
+                cast = self._casts.setdefault(plays.fingerprint, _Cast(plays))
+                if len(cast.players) == len(plays.roles):
+                    cast.players[plays.roles.index(plays.role)][peer] = None
+
+    def back(self, peer: Peer) -> None:
+        """A player has reconnected: it goes on where it was."""
+
+    def restarted(self, peer: Peer, before: Hello) -> None:
+        """Another process is at the player's address; the first one is lost."""
+        del before
+        self.lost(peer, "it was restarted")
+        self.met(peer)
+
+    def lost(self, peer: Peer, why: str) -> None:
+        """Tell everybody that the player talked to."""
+        for cast in self._casts.values():
+            for players in cast.players:
+                players.pop(peer, None)
+        self._draining.discard(peer)
+        for id, role in self._held.pop(peer, {}).items():  # noqa: A001
+            bound = self.bound.get(id)
+            if bound is not None:
+                name = self._casts[bound.policy].roles[role]
+                item = Ended(id, role, "lost", [name, why])
+                bound.players[role] = None
+                self._tell(bound, item)
+                self._end(id, bound, item)
+
+    def _look(self) -> None:
+        """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
+        self._next_look = self.now + PING_AFTER
+        self.peers.look(self.now, ask=True)
+        for peer in self.peers:
+            if peer.gone and self.now - peer.heard >= GONE_AFTER:
+                self.peers.lose(peer, "its connection is down")
+        if self._restored and self.now >= self._settled_at + REMEMBER:
+            self._clear_restored()
+        while self._over:
+            id, (at, _) = next(iter(self._over.items()))  # noqa: A001
+            if self.now - at < REMEMBER:
+                break
+            del self._over[id]
+
+    def _clear_restored(self) -> None:
+        """Long after a restart: what only one player still held was over for everybody else."""
+        self._restored = False
+        for id, bound in tuple(self.bound.items()):  # noqa: A001
+            if bound.restored and sum(player is not None for player in bound.players) < 2:
+                self._end(id, bound, None)
