@@ -31,6 +31,7 @@ __all__ = [
     "Quarantined",
     "RemoteViolation",
     "ServiceError",
+    "TooSlow",
     "Unfinished",
     "Unsupported",
     "WiringError",
@@ -125,8 +126,8 @@ class NotImplementable(PolicyError):
         super().__init__(text)
 
 
-class WiringError(PolicyError):
-    """The link cannot carry the policy, or a role is used where it does not belong."""
+class WiringError(_PlacedError):
+    """The link cannot carry the policy, a role is used where it does not belong, or a wiring's file is wrong."""
 
 
 class ServiceError(PolicyError):
@@ -260,6 +261,18 @@ class PeerLost(ConversationError):
         super().__init__(
             f"{peer} is gone: {why}\n  Its side of this conversation no longer exists. Start a new "
             f"conversation; {peer} may have acted on what it had received."
+        )
+
+
+class TooSlow(ConversationError):
+    """A leaf of a tree did not take its messages in time and was cut off, as its tree says; `waiting` were left."""
+
+    def __init__(self, role: str, waiting: int) -> None:
+        self.role, self.waiting = role, waiting
+        super().__init__(
+            f"{role} was cut off: {waiting} messages had come and were not taken.\n"
+            f'  Take them faster, let more wait (`waiting=`), or give up some with `slow="conflate"` or '
+            f'`slow="resnapshot"`.'
         )
 
 
