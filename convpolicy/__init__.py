@@ -30,6 +30,7 @@ from convpolicy.errors import (
 )
 from convpolicy.link.bus import Bus
 from convpolicy.link.memory import Faults, Memory
+from convpolicy.link.port import Link
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
@@ -37,6 +38,7 @@ from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.player import Player
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
+from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.verbs import Policy
 from convpolicy.verify.report import Report
 
@@ -52,6 +54,7 @@ __all__ = [
     "ForeignThread",
     "IllFormed",
     "Label",
+    "Link",
     "LinkError",
     "LocalViolation",
     "Machine",
@@ -74,6 +77,7 @@ __all__ = [
     "Role",
     "Script",
     "Service",
+    "ServiceBus",
     "ServiceError",
     "Unfinished",
     "Unsupported",

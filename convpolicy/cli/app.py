@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from convpolicy.cli.bus import bus
 from convpolicy.cli.check import check
 from convpolicy.cli.demo import demo
 from convpolicy.cli.exits import Exit, code_of
@@ -27,7 +28,7 @@ _commands = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (check, show, fmt, run, demo):
+for _command in (check, show, fmt, run, bus, demo):
     _commands.command()(_command)
 
 

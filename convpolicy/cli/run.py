@@ -21,11 +21,17 @@ AnyService = Service[Any, Any]
 
 def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:SERVICE", help="For example `shop.seller:seller`.")],
-    via: Annotated[str, typer.Option(metavar="URL", help="Where to listen, for example tcp://127.0.0.1:5555.")],
+    via: Annotated[
+        list[str],
+        typer.Option(metavar="URL", help="Where to listen, such as tcp://127.0.0.1:5555; with --bus, where buses do."),
+    ],
+    *,
+    bus: Annotated[bool, typer.Option("--bus", help="Connect to service buses instead of listening.")] = False,
 ) -> None:
     """Run a service; Ctrl-C ends it cleanly."""
     service = _service(target)
-    service.run(via=Bus(via), started=lambda url: typer.echo(f"{service.role} listens at {url}"))
+    where = "is connected to" if bus else "listens at"
+    service.run(via=Bus(*via, broker=bus), started=lambda url: typer.echo(f"{service.role} {where} {url}"))
 
 
 def _service(target: str) -> AnyService:

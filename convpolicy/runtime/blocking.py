@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
-from convpolicy.policy.model import Label, Role
+from convpolicy.policy.model import Label, Message, Role
 from convpolicy.runtime.player import Joining
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.script import Script
@@ -19,6 +19,7 @@ Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
 M = TypeVar("M")
 N = TypeVar("N")
+O = TypeVar("O")  # noqa: E741
 T = TypeVar("T")
 
 
@@ -73,7 +74,11 @@ class BlockingScript(Generic[Sends, Receives]):
     @overload
     def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
     @overload
-    def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any: ...
+    def receive(
+        self, one: type[M], other: type[N], third: type[O], /, *, timeout: float | None = None
+    ) -> M | N | O: ...
+    @overload
+    def receive(self, label: Label, /, *labels: Label, timeout: float | None = None) -> Message: ...
 
     def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
         """Return the next message of these classes, or the next of any. Raises as `Script.receive` does."""

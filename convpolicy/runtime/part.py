@@ -13,7 +13,7 @@ from convpolicy.verify.graph import graph_of
 from convpolicy.wire.frame import VERSION, Hello, Plays
 from convpolicy.wire.payload import PayloadCodec
 
-__all__ = ["Part"]
+__all__ = ["Part", "difference"]
 
 
 class Part:
@@ -60,12 +60,18 @@ class Part:
             )
         if all(plays.fingerprint != self.fingerprint for plays in same):
             return PolicyMismatch(
-                self.policy, self.fingerprint.hex(), same[0].fingerprint.hex(), _difference(self._text, same[0].text)
+                self.policy, self.fingerprint.hex(), same[0].fingerprint.hex(), difference(self._text, same[0].text)
             )
         if all(plays.role == self.role for plays in same):
             return WiringError(
                 f"the process at {where} plays {self.role} of {self.policy} too: there is nobody to talk to.\n"
                 "  Connect to a process that plays another role."
+            )
+        if len(self.machine.roles) > 2:
+            return WiringError(
+                f"{self.policy} has the roles {one_of(self.machine.roles, word='and')}, and over one connection only "
+                f"two can talk.\n  Put a service bus between them: run `convpolicy bus`, and connect every role with "
+                f"`Bus(url, broker=True)`."
             )
         return None
 
@@ -88,7 +94,7 @@ def said(policy: Policy) -> Iterator[Statement]:
         yield from statements(body)
 
 
-def _difference(ours: str, theirs: str) -> str:
+def difference(ours: str, theirs: str) -> str:
     """Return the first place where two canonical forms differ, with a few words around it."""
     mine, other = ours.split(), theirs.split()
     for tag, a, b, c, d in difflib.SequenceMatcher(None, mine, other, autojunk=False).get_opcodes():

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import LocalViolation, Unfinished, one_of
-from convpolicy.policy.model import Label, Role
+from convpolicy.policy.model import Label, Message, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 
@@ -22,6 +22,7 @@ Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
 M = TypeVar("M")
 N = TypeVar("N")
+O = TypeVar("O")  # noqa: E741
 
 
 class Script(Dialogue[Sends], Generic[Sends, Receives]):
@@ -85,7 +86,11 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     @overload
     async def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
     @overload
-    async def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any: ...
+    async def receive(
+        self, one: type[M], other: type[N], third: type[O], /, *, timeout: float | None = None
+    ) -> M | N | O: ...
+    @overload
+    async def receive(self, label: Label, /, *labels: Label, timeout: float | None = None) -> Message: ...
 
     async def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
         """Return the next message of these classes, or the next of any; other legal messages are kept for later.

@@ -1,4 +1,7 @@
-"""A seller as a program of its own: `python market.py URL` announces its address and sells until it is stopped."""
+"""A seller as a program of its own: it announces its address and sells until it is stopped.
+
+`python market.py URL` listens there; `python market.py --bus URL…` connects to service buses.
+"""
 
 from __future__ import annotations
 
@@ -27,4 +30,6 @@ def bank(payment: Payment) -> None: ...
 
 
 if __name__ == "__main__":
-    seller.run(via=Bus(sys.argv[1]), started=lambda url: print(url, flush=True))
+    broker = sys.argv[1] == "--bus"
+    urls = sys.argv[2:] if broker else sys.argv[1:]
+    seller.run(via=Bus(*urls, broker=broker), started=lambda url: print(url, flush=True))

@@ -1,0 +1,33 @@
+"""`convpolicy bus`: a service bus between the players of policies, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convpolicy.cli.files import expand, module_of
+from convpolicy.link.bus import Bus
+from convpolicy.runtime.service_bus import ServiceBus
+from convpolicy.runtime.switch import GRACE, LOST_AFTER
+
+__all__ = ["bus"]
+
+
+def bus(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where to listen, for example tcp://127.0.0.1:5555.")],
+    enforce: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Policies that the bus enforces; may be repeated.")
+    ] = None,
+    lost_after: Annotated[
+        float, typer.Option(metavar="SECONDS", help="A player that is silent for so long is lost.")
+    ] = LOST_AFTER,
+    grace: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long the players of an earlier bus have to come back.")
+    ] = GRACE,
+) -> None:
+    """Run a service bus; Ctrl-C ends it, and loses no conversation when another one is started in its place."""
+    modules = [module_of(file) for file in expand(enforce or ())]
+    policies = [module.policy(name) for module in modules for name in module.names]
+    service_bus = ServiceBus(Bus(url), enforce=policies, lost_after=lost_after, grace=grace)
+    service_bus.run(started=lambda where: typer.echo(f"the service bus listens at {where}"))
