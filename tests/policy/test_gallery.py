@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from convpolicy.conversation import Envelope
@@ -38,6 +41,12 @@ def test_every_policy_says_what_it_is_about() -> None:
         heading = gallery.path(name).read_text(encoding="utf-8").partition("global protocol")[0]
         assert heading.startswith("// "), name
         assert 2 <= heading.count(".") <= 8, name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/gallery.md"])
+def test_the_pages_list_every_policy(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == set(gallery.names())
 
 
 def test_a_name_that_is_not_there() -> None:
