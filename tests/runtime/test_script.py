@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
@@ -57,15 +58,17 @@ class Market:
         self.playing, self.link = playing, link
 
 
-@pytest.fixture(params=["memory", "tcp"])
-async def market(request: pytest.FixtureRequest) -> AsyncIterator[Market]:
-    if request.param == "memory":
-        link: Link = Memory()
-        playing = await a_seller().start(link)
-    else:
-        playing = await a_seller().start(Bus("tcp://127.0.0.1:0"))
-        link = Bus(playing.url)
-    yield Market(playing, link)
+@pytest.fixture(params=["memory", "tcp", "ipc", "inproc"])
+async def market(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Market]:
+    links: dict[str, Link] = {
+        "memory": Memory(),
+        "tcp": Bus("tcp://127.0.0.1:0"),
+        "ipc": Bus(f"ipc://{tmp_path}/seller"),
+        "inproc": Bus("inproc://a_market"),
+    }
+    link = links[request.param]
+    playing = await a_seller().start(link)
+    yield Market(playing, Bus(playing.url) if request.param == "tcp" else link)
     await playing.stop(drain=0)
 
 
