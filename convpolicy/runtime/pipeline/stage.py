@@ -1,0 +1,231 @@
+"""A service on a pipeline: a role in the middle does tasks, the last role collects what comes of them.
+
+Plain handlers of a worker run in a thread of its own, so that its signs of life go on while they work; async ones
+run in the event loop. Handlers of the last role run in the event loop, as on every other link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from convpolicy.errors import ServiceError, WiringError
+from convpolicy.link.pipeline import Pipeline
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.handlers import Handler
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.pipeline.bench import Key
+from convpolicy.runtime.pipeline.desk import Desk
+from convpolicy.runtime.pipeline.errand import Errand, awaits, carry_out, carry_out_at_once, conversation_of
+from convpolicy.runtime.pipeline.items import Deliver, Parcel, Task
+from convpolicy.runtime.pipeline.route import ensure_carried
+from convpolicy.runtime.pipeline.sink import SinkEngine
+from convpolicy.runtime.pipeline.worker import WorkerEngine
+from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.service import Playing
+
+__all__ = ["Stage", "start_stage"]
+
+_log = logging.getLogger(__name__)
+
+Sends = TypeVar("Sends", contravariant=True)
+Handlers = Mapping[str, Handler]
+
+
+def start_stage(part: Part, handlers: Handlers, via: Pipeline, *, lost_after: float) -> Stage[Any]:
+    """Start playing a role of a pipeline other than the first.
+
+    Raises:
+        WiringError: the pipeline cannot carry the policy, or the role is its first.
+        LinkError: an address cannot be used.
+    """
+    ensure_carried(part, via)
+    if part.role == via.roles[0]:
+        raise WiringError(
+            f"{part.role} is the first role of {via!r}: it puts tasks in, and receives nothing.\n"
+            f"  Use `async with policy.batch({part.role}, via=…) as batch: await batch.put(…)`."
+        )
+    if part.role == via.roles[-1]:
+        return _Collecting(part, handlers, via, lost_after)
+    return _Working(part, handlers, via)
+
+
+class Stage(Playing[Sends]):
+    """A running service of a pipeline. It opens no conversations: tasks do."""
+
+    _engine: WorkerEngine | SinkEngine
+    _pulse: Pulse
+
+    def __init__(self, part: Part, handlers: Handlers) -> None:
+        self._part, self._handlers = part, handlers
+        self._loop = asyncio.get_running_loop()
+        self._async = awaits(handlers)
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+
+    @property
+    def url(self) -> str:
+        """The addresses, with the ports that were taken where 0 was asked for."""
+        return self._engine.post.port.url
+
+    async def open(self, message: Sends) -> Dialogue[Sends]:
+        """Refuse: on a pipeline a conversation begins when the first role puts a task in.
+
+        Raises:
+            ServiceError: always.
+        """
+        del message
+        raise ServiceError(
+            f"{self._part.role} does not open conversations on a pipeline: the first role does.\n"
+            f"  Use `policy.batch(…)` there."
+        )
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts since the start, and how many tasks are in hand."""
+        return self._engine.statistics()
+
+    async def _drained(self, drain: float) -> None:
+        """Wait until nothing is in hand, at most `drain` seconds."""
+        end = self._loop.time() + drain
+        while self.statistics()["open"] and self._loop.time() < end:
+            self._pulse.wake()
+            await asyncio.sleep(0.02)
+
+    async def _close(self) -> None:
+        self._engine.leave()
+        self._pulse.close()
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: Key, parcel: Parcel, done: Callable[[Parcel | Exception], None]) -> None:
+        """Have a task done in the event loop by handlers of which some are async."""
+
+        async def work() -> None:
+            try:
+                result: Parcel | Exception = await carry_out(self._errand(key), parcel, self._handlers)
+            except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it fails its task only
+                result = problem
+            done(result)
+            self._pulse.wake()
+
+        task = self._tasks[key] = self._loop.create_task(work())
+        task.add_done_callback(functools.partial(self._forget, key))
+
+    def _forget(self, key: Key, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+
+    def _at_once(self, key: Key, parcel: Parcel) -> Parcel | Exception:
+        """Have a task done by plain handlers."""
+        try:
+            return carry_out_at_once(self._errand(key), parcel, self._handlers)
+        except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it fails its task only
+            return problem
+
+    def _errand(self, key: Key) -> Errand:
+        return Errand(self._part, conversation_of(key[0], key[1]))
+
+    def _reason(self, key: Key, problem: Exception) -> str:
+        """Log why a task failed, and return it in a line."""
+        conversation = conversation_of(key[0], key[1]).hex()
+        _log.warning(
+            "%s failed at task %d (attempt %d, conversation %s)",
+            self._part.role, key[1], key[2], conversation, exc_info=problem,
+        )  # fmt: skip
+        first = str(problem).partition("\n")[0]
+        return f"{self._part.role}: {type(problem).__name__}: {first}"[:500]
+
+
+class _Working(Stage[Any]):
+    """A role in the middle."""
+
+    def __init__(self, part: Part, handlers: Handlers, via: Pipeline) -> None:
+        super().__init__(part, handlers)
+        ends = via.ends(part.role)
+        self._worker = WorkerEngine(
+            part, via, ends, clock=self._loop.time, new_id=os.urandom, work=self._work, drop=self._drop
+        )
+        self._engine = self._worker
+        self._desk = None if self._async else Desk()
+        self._wanted: set[Key] = set()  # read at the desk, so that what was given up before its turn is not done
+        self._pulse = Pulse(self._worker, ends)
+        self._pulse.wake()
+
+    def _work(self, item: Task) -> None:
+        key = (item.batch, item.task, item.attempt)
+        if self._desk is None:
+            self._start(key, item.parcel, lambda result: self._ended(key, result))
+        else:
+            self._wanted.add(key)
+            self._desk.put(lambda: self._at_the_desk(key, item.parcel))
+
+    def _at_the_desk(self, key: Key, parcel: Parcel) -> None:
+        if key in self._wanted:
+            result = self._at_once(key, parcel)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._ended_elsewhere, key, result)
+
+    def _ended_elsewhere(self, key: Key, result: Parcel | Exception) -> None:
+        self._wanted.discard(key)
+        self._ended(key, result)
+        self._pulse.wake()
+
+    def _ended(self, key: Key, result: Parcel | Exception) -> None:
+        if isinstance(result, Exception):
+            self._worker.failed(key, self._reason(key, result))
+        else:
+            self._worker.finished(key, result)
+
+    def _drop(self, key: Key) -> None:
+        self._wanted.discard(key)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def stop(self, *, drain: float = 5.0) -> None:
+        """Ask for no more tasks, finish what is in hand for `drain` seconds, leave the rest to others, and close."""
+        self._worker.bench.draining = True
+        await self._drained(drain)
+        if self._desk is not None:
+            self._desk.close()
+        await self._close()
+
+
+class _Collecting(Stage[Any]):
+    """The last role."""
+
+    def __init__(self, part: Part, handlers: Handlers, via: Pipeline, lost_after: float) -> None:
+        super().__init__(part, handlers)
+        ends = via.ends(part.role)
+        self._sink = SinkEngine(
+            part, via, ends, clock=self._loop.time, new_id=os.urandom, handle=self._handle, lost_after=lost_after
+        )
+        self._engine = self._sink
+        self._pulse = Pulse(self._sink, ends)
+
+    def _handle(self, item: Deliver) -> None:
+        key = (item.batch, item.task, item.attempt)
+        if self._async:
+            self._start(key, item.parcel, lambda result: self._ended(item, result))
+        else:
+            self._ended(item, self._at_once(key, item.parcel))
+
+    def _ended(self, item: Deliver, result: Parcel | Exception) -> None:
+        if isinstance(result, Exception):
+            self._sink.failed(item, self._reason((item.batch, item.task, item.attempt), result))
+        else:
+            self._sink.counted(item)
+
+    async def stop(self, *, drain: float = 5.0) -> None:
+        """Take no more results, finish what is being handled for `drain` seconds, and close.
+
+        A batch that is under way ends with `PeerLost` at the first role.
+        """
+        self._sink.draining = True
+        await self._drained(drain)
+        await self._close()

@@ -1,0 +1,143 @@
+"""A role in the middle of a pipeline, in turns: it asks for tasks, has them done, and delivers what comes of them.
+
+It connects twice: to the first role, which lends tasks, and to whoever takes what it delivers, which is the first
+role again for an inner stage and the last role for the last stage. Neither needs to be there: a worker waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.pipeline.bench import Bench, Key
+from convpolicy.runtime.pipeline.items import Ask, Counted, Deliver, Holds, Item, Parcel, Settled, Task
+from convpolicy.runtime.pipeline.post import Peer, Post
+from convpolicy.wire.frame import Goodbye, Hello, Ping
+
+__all__ = ["WorkerEngine"]
+
+_log = logging.getLogger(__name__)
+
+CONNECT_AGAIN = 1.0
+
+
+class WorkerEngine:
+    """Plays a role in the middle. `work` begins a task, `drop` gives one up that is over for this worker.
+
+    Whoever does the work says `finished` or `failed`, and sees to it that there is a turn.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        via: Pipeline,
+        port: Ends,
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[int], bytes],
+        work: Callable[[Task], None],
+        drop: Callable[[Key], None],
+    ) -> None:
+        place = via.roles.index(part.role)
+        self._up, self._down = place - 1, place
+        next_role = via.roles[-1] if place == len(via.roles) - 2 else via.roles[0]
+        self.post = Post(part, port, {self._up: via.roles[:1], self._down: (next_role,)}, new_id)
+        self.bench = Bench(via.credit)
+        self._clock, self._work, self._drop = clock, work, drop
+        self._batch = b""
+        self._asked = 0
+        self._beat_at = 0.0
+        self._connect_at = {self._up: 0.0, self._down: 0.0}
+        self._complained = False
+
+    def turn(self) -> None:
+        """Do everything that can be done now."""
+        now = self._clock()
+        for peer, item in self.post.collect(now):
+            self._hear(peer, item)
+        for edge in (self._up, self._down):
+            self._seek(edge, now)
+        above, below = self._peer(self._up), self._peer(self._down)
+        for says in self.bench.due(now):
+            to = below if isinstance(says, Deliver) else above
+            if to is not None:
+                to.say(says)
+        if above is not None:
+            self._beat(above, below, now)
+        self.post.flush()
+
+    @property
+    def due(self) -> float:
+        """When the next turn must be, if nothing arrives before."""
+        return min(self._beat_at, *self._connect_at.values())
+
+    def finished(self, key: Key, parcel: Parcel) -> None:
+        """A task is done."""
+        self.bench.finish(key, parcel)
+
+    def failed(self, key: Key, reason: str) -> None:
+        """A task cannot be done."""
+        self.bench.fail(key, reason)
+
+    def statistics(self) -> dict[str, int]:
+        """Return what was counted since the start."""
+        bench = self.bench
+        return {"open": len(bench), "done": bench.done, "failed": bench.failures, "refused": bench.refused}
+
+    def leave(self) -> None:
+        """Tell everybody that this process leaves: what it holds is for others."""
+        self.post.leave()
+
+    # --------------------------------------------------------------------------------------------- hearing
+
+    def _hear(self, peer: Peer, item: Item) -> None:
+        if isinstance(item, Task):
+            self._batch = item.batch
+            if self.bench.take(item) is not None:
+                self._work(item)
+        elif isinstance(item, Settled):
+            key = (item.batch, item.task, item.attempt)
+            self.bench.settled(key, accepted=item.accepted)
+            self._drop(key)
+        elif isinstance(item, Counted):
+            self.bench.counted(item)
+        elif isinstance(item, Hello | Goodbye) and peer.edge == self._up:
+            self._clear()
+
+    def _clear(self) -> None:
+        """The first role is another process now, or has left: what it lent is over."""
+        for task, attempt in self.bench.tokens():
+            self._drop((self._batch, task, attempt))
+        self.bench.clear()
+        self._asked = 0
+        self._beat_at = 0.0
+
+    # ------------------------------------------------------------------------------------------- speaking
+
+    def _peer(self, edge: int) -> Peer | None:
+        return next(self.post.at(edge), None)
+
+    def _seek(self, edge: int, now: float) -> None:
+        """Say Hello until there is an answer."""
+        if now < self._connect_at[edge]:
+            return
+        self._connect_at[edge] = now + CONNECT_AGAIN
+        if self._peer(edge) is None:
+            self.post.connect(edge)
+        if self.post.problem is not None and not self._complained:
+            self._complained = True
+            _log.error("this worker gets no tasks: %s", self.post.problem)
+
+    def _beat(self, above: Peer, below: Peer | None, now: float) -> None:
+        """Ask for tasks, and give signs of life; what is already on its way to somebody slow is not said twice."""
+        beat = now >= self._beat_at
+        self._beat_at = now + self.bench.pulse if beat else min(self._beat_at, now + self.bench.pulse)
+        if (beat and not above.outbox) or self.bench.room != self._asked:
+            self._asked = self.bench.room
+            above.say(Ask(self._asked))
+        if beat:
+            above.say(Holds(self._batch, self.bench.tokens()))
+            if below is not None and not below.outbox:
+                below.say(Ping(answer=False))
