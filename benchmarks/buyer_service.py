@@ -88,7 +88,9 @@ async def settled(playing: Playing[Order | Payment]) -> None:
 
 async def main() -> None:
     """Do what the parent asks."""
-    playing = await buyer.start(Bus(sys.argv[1]))
+    first, *addresses = sys.argv[1:]
+    link = Bus(*addresses, broker=True) if first == "--bus" else Bus(first)
+    playing = await buyer.start(link)
     while line := await asyncio.to_thread(sys.stdin.readline):
         question = json.loads(line)
         measure = throughput if "in_flight" in question else latencies

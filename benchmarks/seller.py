@@ -1,7 +1,8 @@
-"""The seller as a service of convpolicy, with plain handlers."""
+"""The seller as a service of convpolicy, with plain handlers. Given addresses, it connects to the buses there."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -32,5 +33,6 @@ def bank(payment: Payment) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    seller.run(via=Bus("tcp://127.0.0.1:0"), started=tell)
+    buses = sys.argv[1:]
+    seller.run(via=Bus(*buses, broker=True) if buses else Bus("tcp://127.0.0.1:0"), started=tell)
     tell(heard)

@@ -34,6 +34,13 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert all(row["median"] > 0 for rows in found["benchmarks"].values() for row in rows if row["unit"] != "bytes")
     purchase, latency, step, memory = (found["benchmarks"][name] for name in ("purchase", "latency", "step", "memory"))
 
+    bus = found["benchmarks"]["bus"]
+    assert [row["case"] for row in bus if "ratio" in row] == [
+        "1 bus, 1 seller",
+        "1 bus, 2 sellers",
+        "2 buses, 2 sellers",
+    ]
+
     cases = {"1 in flight", "64 in flight", "1,000 in flight"}
     assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
     assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}
