@@ -30,11 +30,13 @@ from convpolicy.errors import (
 )
 from convpolicy.link.bus import Bus
 from convpolicy.link.memory import Faults, Memory
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
 from convpolicy.runtime.player import Player
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
@@ -44,6 +46,8 @@ from convpolicy.verify.report import Report
 
 __all__ = [
     "Aborted",
+    "Batch",
+    "BatchReport",
     "Bus",
     "ConvPolicyError",
     "ConversationError",
@@ -65,11 +69,13 @@ __all__ = [
     "NotReachable",
     "PayloadError",
     "PeerLost",
+    "Pipeline",
     "Player",
     "Policy",
     "PolicyError",
     "PolicyMismatch",
     "PolicySyntaxError",
+    "Progress",
     "Protocol",
     "Quarantined",
     "RemoteViolation",

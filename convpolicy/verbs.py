@@ -5,6 +5,7 @@ purchase.check()            can it be followed?
 purchase.project(Buyer)     what does it ask of a role?
 purchase.service(Seller)    play a role in many conversations
 purchase.join(Buyer, …)     play a role in one
+render.batch(Source, …)     put tasks into a pipeline
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from convpolicy.errors import one_of
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.machine import Direction, Machine
 from convpolicy.policy import model, scribble
@@ -22,6 +24,8 @@ from convpolicy.policy.model import Role
 from convpolicy.runtime.blocking import BlockingJoining
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.pipeline.batch import Batch
+from convpolicy.runtime.pipeline.service import AnyLinkService
 from convpolicy.runtime.player import Joining, Player
 from convpolicy.runtime.service import Service
 from convpolicy.show import markdown, render
@@ -87,7 +91,18 @@ class Policy(model.Policy):
         Raises as `project` does.
         """
         part = self._part(role)
-        return Service(part, opens=_opens(part))
+        return AnyLinkService(part, opens=_opens(part))
+
+    def batch(
+        self, role: Role[S, R], /, *, via: Pipeline, timeout: float = 10.0, lost_after: float = LOST_AFTER
+    ) -> Batch[S]:
+        """Put tasks into a pipeline as its first role: `async with render.batch(Source, via=pipeline) as batch:`.
+
+        `timeout` is how many seconds to wait for the last role, `lost_after` after how many seconds of silence it
+        counts as gone. Raises as `project` does; entering it raises WiringError when the pipeline cannot carry the
+        policy, NotReachable, PolicyMismatch or LinkError.
+        """
+        return Batch(self._part(role), via, timeout=timeout, lost_after=lost_after)
 
     def player(
         self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER

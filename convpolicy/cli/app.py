@@ -14,6 +14,7 @@ from convpolicy.cli.check import check
 from convpolicy.cli.demo import demo
 from convpolicy.cli.exits import Exit, code_of
 from convpolicy.cli.fmt import fmt
+from convpolicy.cli.relay import relay
 from convpolicy.cli.run import run
 from convpolicy.cli.show import show
 from convpolicy.errors import ConvPolicyError
@@ -28,7 +29,7 @@ _commands = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (check, show, fmt, run, bus, demo):
+for _command in (check, show, fmt, run, bus, relay, demo):
     _commands.command()(_command)
 
 

@@ -44,6 +44,17 @@ _ROUTER_OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.ROUTER_HANDOVER: 0,  # a second client with the same id must not get the first one's replies (L4503)
 }
 
+_XPUB_OPTIONS: dict[zmq.SocketOption, int] = {
+    zmq.XPUB_VERBOSE: 1,  # every new subscription is told, also to a topic that has one: the root answers it at once
+    zmq.XPUB_NODROP: 0,  # a slow reader never holds the others up; what it loses is seen by its numbers (L4394)
+}
+
+_RELAY_OPTIONS: dict[zmq.SocketOption, int] = {
+    zmq.ROUTER_MANDATORY: 0,  # a proxy in C ends at an error: an answer to a reader that has left is dropped
+}
+
+_BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {zmq.ROUTER: _ROUTER_OPTIONS, zmq.XPUB: _XPUB_OPTIONS}
+
 
 def ensure_libzmq(version: tuple[int, ...]) -> None:
     """Raise `LinkError` when libzmq is older than is safe to use."""
@@ -82,18 +93,20 @@ def _context() -> zmq.Context[Socket]:
         return context
 
 
-def open_socket(kind: int, url: str, *, bind: bool) -> Socket:
+def open_socket(kind: int, url: str, *, bind: bool, relay: zmq.Context[Socket] | None = None) -> Socket:
     """Make a socket with every option set, and bind or connect it.
+
+    A socket of a relay, which a proxy in C forwards for, belongs to the context that ends it.
 
     Raises:
         LinkError: the address cannot be used; the text says why.
     """
-    socket: Socket = _context().socket(kind)
-    for option, value in _OPTIONS.items():
+    socket: Socket = (relay or _context()).socket(kind)
+    settings = {**_OPTIONS, **_BY_KIND.get(kind, {})}
+    if relay is not None and kind == zmq.ROUTER:
+        settings |= _RELAY_OPTIONS
+    for option, value in settings.items():
         socket.setsockopt(option, value)
-    if kind == zmq.ROUTER:
-        for option, value in _ROUTER_OPTIONS.items():
-            socket.setsockopt(option, value)
     try:
         if bind:
             socket.bind(url)

@@ -106,12 +106,13 @@ def test_a_result_that_was_counted_is_not_worked_on_again_though_its_worker_died
     rig = Rig(workers=1, lease=2.0)
     rig.put(1)
     while not rig.handled:
-        rig.turns()
+        for who in (rig.source, *rig.hands, rig.sink):
+            who.turn()
     rig.hands[0].die()
     rig.hire("Worker")
     rig.finish()
     rig.ensure_each_ended_once()
-    assert rig.source.tasks.counts.lent == 1
+    assert (rig.source.tasks.counts.lent, rig.source.tasks.counts.expired) == (1, 1)
 
 
 def test_poison_is_set_aside_after_five_attempts_and_the_others_go_on():
@@ -170,6 +171,23 @@ def test_a_sink_that_is_silent_is_given_up():
     assert sink.statistics()["counted"] == 1
 
 
+def test_a_result_that_comes_after_its_task_was_set_aside_is_refused():
+    rig = Rig(workers=1, lease=2.0, attempts=1)
+    late = rig.hands[0]
+    late.hangs = True
+    rig.put(1)
+    while not late.doing:
+        rig.turns()
+    late.stopped = True
+    rig.run(4)
+    assert [poisoned.task for poisoned in rig.source.tasks.quarantined] == [1]
+    late.stopped = late.hangs = False
+    rig.run(3)
+    rig.finish()
+    rig.ensure_each_ended_once()
+    assert rig.sink.statistics()["refused"] + late.engine.statistics()["refused"] > 0
+
+
 def test_different_results_for_one_task_are_flagged():
     rig = Rig()
     rig.put(1)
@@ -181,9 +199,8 @@ def test_different_results_for_one_task_are_flagged():
     assert rig.source.closed.differing == [1]
 
 
-ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["die", "stop", "go", "hire", "wait", "turn"]), st.integers(0, 3)), max_size=30
-)
+WHAT = ["die", "stop", "go", "hang", "work", "hire", "wait", "turn"]
+ACTIONS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 3)), max_size=30)
 
 
 @settings(deadline=None)
@@ -199,17 +216,18 @@ ACTIONS = st.lists(
     policy=st.sampled_from([render, film]),
     poison=st.sets(st.integers(1, 8), max_size=2),
     sour=st.dictionaries(st.integers(1, 8), st.integers(1, 6), max_size=3),
+    attempts=st.sampled_from([1, 2, 5]),
 )
-def test_whatever_happens_every_task_ends_once(actions, faults, policy, poison, sour):
+def test_whatever_happens_every_task_ends_once(*, actions, faults, policy, poison, sour, attempts):
     """Frames are lost, repeated and overtaken; workers die, stop for a while, and come; handlers fail."""
-    rig = Rig(policy, faults=faults, lease=2.0)
+    rig = Rig(policy, faults=faults, lease=2.0, attempts=attempts)
     rig.poison = poison
     rig.sour.update(sour)
     rig.put(8)
     for what, which in actions:
         act(rig, what, which)
     for hand in rig.hands:
-        hand.stopped = False
+        hand.stopped = hand.hangs = False
     for role in rig.via.roles[1:-1]:
         rig.hire(role)
     rig.finish()
@@ -230,6 +248,8 @@ def act(rig, what, which):
             hand.die()
         case "stop" | "go" if hand:
             hand.stopped = what == "stop"
+        case "hang" | "work" if hand:
+            hand.hangs = what == "hang"
 
 
 @pytest.mark.parametrize("faults", [Faults(drop=0.2, duplicate=0.2, reorder=0.2, seed=seed) for seed in range(3)])

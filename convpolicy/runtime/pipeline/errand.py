@@ -95,8 +95,13 @@ class Errand:
         symbols = self._part.machine.symbols
         symbol = symbols[label] if 0 <= label < len(symbols) else None
         if symbol is None or symbol.receiver != self._part.role:
-            raise self.conversation.refusal("the role before", self._part.table.label(label))
+            raise self.conversation.refusal(self._before, self._part.table.label(label))
         return self._part.table.roles.index(symbol.sender)
+
+    @property
+    def _before(self) -> str:
+        """The role that this one hears: the only one, in a chain."""
+        return next(symbol.sender for symbol in self._part.machine.symbols if symbol.receiver == self._part.role)
 
     def finish(self) -> Parcel:
         """Return what the role says, once it has said everything.
@@ -118,9 +123,9 @@ class Errand:
     def _incomplete(self) -> RemoteViolation:
         conversation = self.conversation
         return RemoteViolation(
-            "the role before did not say everything that the policy asks for",
+            f"{self._before} did not say everything that the policy asks for",
             role=conversation.role,
-            peer="the role before",
+            peer=self._before,
             label="nothing",
             state=conversation.describe(),
             allowed=tuple(move.words for move in conversation.moves()),

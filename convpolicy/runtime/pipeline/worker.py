@@ -20,7 +20,8 @@ __all__ = ["WorkerEngine"]
 
 _log = logging.getLogger(__name__)
 
-CONNECT_AGAIN = 1.0
+# Seconds between Hellos to somebody who is not there, doubling: ZeroMQ keeps them, and delivers all when it comes.
+FIRST_CONNECT, LAST_CONNECT = 0.1, 5.0
 
 
 class WorkerEngine:
@@ -49,7 +50,8 @@ class WorkerEngine:
         self._batch = b""
         self._asked = 0
         self._beat_at = 0.0
-        self._connect_at = {self._up: 0.0, self._down: 0.0}
+        self._connect_at = dict.fromkeys((self._up, self._down), 0.0)
+        self._pauses = dict.fromkeys((self._up, self._down), FIRST_CONNECT)
         self._complained = False
 
     def turn(self) -> None:
@@ -103,8 +105,10 @@ class WorkerEngine:
             self._drop(key)
         elif isinstance(item, Counted):
             self.bench.counted(item)
-        elif isinstance(item, Hello | Goodbye) and peer.edge == self._up:
-            self._clear()
+        elif isinstance(item, Hello | Goodbye):
+            self._connect_at[peer.edge], self._pauses[peer.edge] = 0.0, FIRST_CONNECT
+            if peer.edge == self._up:
+                self._clear()
 
     def _clear(self) -> None:
         """The first role is another process now, or has left: what it lent is over."""
@@ -123,8 +127,10 @@ class WorkerEngine:
         """Say Hello until there is an answer."""
         if now < self._connect_at[edge]:
             return
-        self._connect_at[edge] = now + CONNECT_AGAIN
-        if self._peer(edge) is None:
+        absent = self._peer(edge) is None
+        self._pauses[edge] = min(2 * self._pauses[edge], LAST_CONNECT) if absent else FIRST_CONNECT
+        self._connect_at[edge] = now + self._pauses[edge]
+        if absent:
             self.post.connect(edge)
         if self.post.problem is not None and not self._complained:
             self._complained = True

@@ -1,0 +1,187 @@
+"""A leaf's side of a conversation over a tree: it enters at a join point, and takes what it has heard."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from convpolicy.conversation import Arrival, Conversation, Envelope, name_of
+from convpolicy.errors import Aborted, ConversationError, RemoteViolation, TooSlow, one_of
+from convpolicy.link.tree import Tree
+from convpolicy.policy.model import Role
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.tree.follower import Follower
+from convpolicy.runtime.tree.gap import Gap, Why
+from convpolicy.runtime.tree.inbox import CutOff, Enter, Event, Heard, Inbox, Over
+from convpolicy.runtime.tree.plan import Leaf
+from convpolicy.runtime.tree.script import TreeScript
+from convpolicy.runtime.tree.shell import Shell
+from convpolicy.runtime.tree.subscriber import Subscriber
+from convpolicy.wire.tree import stream_name
+
+__all__ = ["LeafScript"]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", covariant=True)
+
+
+class LeafScript(TreeScript[Sends, Receives]):
+    """A leaf in the conversation on the topic of `tree`, as long as it wants to be."""
+
+    def __init__(
+        self, part: Part, leaf: Leaf, tree: Tree, *, subscriber: Subscriber, shell: Shell, reader: bytes, now: float
+    ) -> None:
+        super().__init__(shell.check, tree.topic)
+        self._part, self._leaf, self._subscriber, self._shell = part, leaf, subscriber, shell
+        self._root, self._reader = tree.root.name, reader
+        self._sender = part.machine.roles.index(self._root)
+        self._conversation = Conversation(part.table, bytes(16))
+        self._over: Over | None = None
+        self._told = False
+        stream = stream_name(part.role, tree.topic)
+        self._inbox = Inbox(
+            leaf,
+            waiting=tree.waiting,
+            slow=tree.slow,
+            at_most=tree.at_most,
+            give_up=self._give_up,
+        )
+        self._follower = Follower(stream, reader, part.fingerprint, self._inbox, now)
+        subscriber.follow(self._follower, self)
+        shell.wake()
+
+    def _give_up(self, first: int, why: Why) -> None:
+        self._follower.resnapshot(first, why)
+
+    # ------------------------------------------------------------------------------------------ receiving
+
+    def _take(self, wanted: set[str] | None) -> tuple[object] | None:
+        while True:
+            received = self._conversation.take(wanted)
+            if received is not None:
+                return (received.payload,)
+            head = self._inbox.head
+            match head:
+                case None:
+                    return None
+                case Gap():
+                    return self._gap(head, wanted)
+                case Heard():
+                    if not self._feed(head):
+                        return None
+                case _:
+                    if self._conversation.keeps or self._over is not None:
+                        return None
+                    self._turn_page(head)
+
+    def _gap(self, gap: Gap, wanted: set[str] | None) -> tuple[object] | None:
+        if self._conversation.keeps or not (wanted is None or Gap.__name__ in wanted):
+            return None
+        self._inbox.pop()
+        return (gap,)
+
+    def _feed(self, heard: Heard) -> bool:
+        """Give the conversation the next message; return False when it holds as many as it can."""
+        label = heard.said.label
+        if not 0 <= label < len(self._part.codecs):
+            raise self._refuse(self._conversation.refusal(self._root, self._part.table.label(label)))
+        payload = self._part.codecs[label].unpack(bytes(heard.said.payload))
+        conversation = self._conversation
+        seq = conversation.peers[self._sender].received + 1
+        own = self._part.table.role
+        envelope = Envelope(conversation.id, self._sender, own, seq, 0, label, cast("msgspec.Raw", payload))
+        try:
+            if conversation.accept(envelope) is Arrival.FULL:
+                return False
+        except RemoteViolation as violation:
+            raise self._refuse(violation) from None
+        self._inbox.pop()
+        return True
+
+    def _turn_page(self, event: Event) -> None:
+        """Enter a conversation, or come to its end."""
+        match event:
+            case Enter():
+                state = self._leaf.entries[event.point]
+                self._conversation = Conversation(self._part.table, event.epoch, at=state)
+                self._inbox.pop()
+            case Over():
+                self._over = event
+                if event.reason or not self._conversation.final:
+                    self._end(Aborted(event.reason or f"{self._root} has left", by=self._root))
+            case CutOff():
+                self._end(TooSlow(self.role, event.waiting))
+            case _:
+                raise AssertionError(event)
+
+    def _end(self, error: ConversationError) -> None:
+        self._conversation.error = error
+        self._subscriber.unfollow(self._follower.stream, self._reader)
+        self._over = self._over or Over("")
+        self.failed(error)
+
+    def _refuse(self, violation: ConversationError) -> ConversationError:
+        self._end(violation)
+        return violation
+
+    def _ensure_possible(self, wanted: set[str] | None) -> None:
+        if self._error is not None:
+            self._told = True
+            raise self._error
+        asked = one_of(wanted or ("a message",))
+        for label in wanted or ():
+            if label not in self._part.receives and label != Gap.__name__:
+                raise self._violation(f"{self.role} never receives {label}", label)
+        head = self._inbox.head
+        waiting = self._conversation.possible() or ((Gap.__name__,) if isinstance(head, Gap) else ())
+        if waiting and (isinstance(head, Gap) or self._conversation.hopeless(wanted or ())):
+            why = f"{waiting[0]} has come and must be received first"
+            raise self._violation(f"{self.role} waits for {asked}, but {why}", asked)
+        if self._ended:
+            raise self._violation(f"{self.role} waits for {asked}, but {self._root} says nothing more", asked)
+
+    async def _change(self) -> None:
+        self._told = self._error is not None
+        await super()._change()
+
+    @property
+    def _ended(self) -> bool:
+        if self._error is not None:
+            return False
+        return self._over is not None or (self._conversation.over and not self._conversation.keeps)
+
+    # --------------------------------------------------------------------------------------- as a script
+
+    async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:  # noqa: ARG002
+        """Refuse: a leaf says nothing over a tree."""
+        self._check()
+        raise self._violation(f"{self.role} may not send {name_of(message)} over a tree", name_of(message))
+
+    def abort(self, reason: str) -> None:
+        """See `TreeScript.abort`."""
+        self._check()
+        self._told = True
+        self._end(Aborted(reason, by=self.role))
+
+    async def leave(self, error: BaseException | None = None) -> None:
+        """Stop following. A leaf may leave at any time."""
+        self._subscriber.unfollow(self._follower.stream, self._reader)
+        self._shell.wake()
+        if error is None and self._error is not None and not self._told:
+            raise self._error
+
+    @property
+    def subscribers(self) -> int:
+        """See `TreeScript.subscribers`."""
+        return 0
+
+    def _is_ready(self, subscribers: int) -> bool:  # noqa: ARG002
+        return self._follower.entered or self._follower.finished
+
+    def _unready(self, subscribers: int) -> str:  # noqa: ARG002
+        return f"no {self._root} published to {self.role} there"
+
+    def __repr__(self) -> str:
+        waiting = f" | {self._inbox.waiting} waiting" if self._inbox.waiting else ""
+        return super().__repr__()[:-1] + f"{waiting}>"

@@ -1,0 +1,100 @@
+"""How a policy is laid over a tree, and why it is refused when it cannot be.
+
+A tree carries what the root role says to the leaf roles, and nothing else. A leaf can come late, and can miss
+more than the publisher keeps; both times it enters at a join point, so its machine must have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from convpolicy.errors import WiringError, one_of
+from convpolicy.link.tree import Tree
+from convpolicy.machine import Machine, State, Symbol, move_of
+from convpolicy.policy.model import Policy
+from convpolicy.verify.graph import graph_of
+from convpolicy.verify.joining import entries, join_points
+from convpolicy.verify.projection import project
+
+__all__ = ["Leaf", "Plan", "plan"]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A leaf role: its machine, where it may be entered, and the number of each such state."""
+
+    machine: Machine
+    entries: tuple[State, ...]
+    points: Mapping[State, int]
+
+    @classmethod
+    def of(cls, machine: Machine) -> Leaf:
+        """Look at a machine. Raises ValueError when it is too large, or has no join point."""
+        heads = set(join_points(machine))
+        if not heads:
+            raise ValueError(f"{machine.role} has no join point")
+        places = entries(machine)
+        return cls(machine, places, {state: number for number, state in enumerate(places) if state in heads})
+
+    def after(self, state: State, label: int) -> State:
+        """Return the state after the message with this label index."""
+        move = move_of(self.machine.role, self.machine.symbols[label])
+        if move is None:
+            raise ValueError(f"{self.machine.symbols[label]} is not for {self.machine.role}")
+        return self.machine.after(state, move)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who says what to whom in a policy over a tree: the root, and the leaves by their roles.
+
+    `text` is the policy's canonical form, to say what differs from another one.
+    """
+
+    root: str
+    text: str
+    leaves: Mapping[str, Leaf]
+
+
+def plan(policy: Policy, tree: Tree) -> Plan:
+    """Lay a policy over a tree.
+
+    Raises:
+        WiringError: the tree cannot carry it; the text says which message, and what would do.
+    """
+    root = tree.root.name
+    roles = [role.name for role in policy.roles]
+    if root not in roles:
+        raise WiringError(
+            f"the root of {tree} is {root}, and {policy.name} has no such role.\n"
+            f"  Make it {one_of(roles)}: Tree({tree.url!r}, root={roles[0]})."
+        )
+    for symbol in graph_of(policy).symbols:
+        if symbol.sender != root:
+            raise WiringError(_against_the_stream(policy, symbol, tree))
+    return Plan(root, policy.canonical, {role: _leaf(policy, role, str(tree)) for role in roles if role != root})
+
+
+def _against_the_stream(policy: Policy, symbol: Symbol, tree: Tree) -> str:
+    return (
+        f"{policy.name} is not carried by {tree}: {symbol} does not come from {tree.root.name}, and a tree carries "
+        f"only what its root says.\n"
+        f"  Give {symbol.sender} and {symbol.receiver} a link of their own that carries answers, such as a Bus, or "
+        f"make {symbol.label or 'it'} a message of another policy."
+    )
+
+
+@lru_cache(maxsize=256)
+def _leaf(policy: Policy, role: str, tree: str) -> Leaf:
+    machine = project(policy, role)
+    try:
+        return Leaf.of(machine)
+    except ValueError as problem:
+        raise WiringError(
+            f"{policy.name} is not carried by {tree}: {problem}, so a {role} that comes late, or has missed too "
+            f"much, has nowhere to enter.\n"
+            f"  Repeat what {role} hears in a loop whose rounds stand for themselves (`rec Round {{ … continue "
+            f"Round; }}`), or carry the policy over a Bus."
+        ) from problem

@@ -1,0 +1,132 @@
+"""The root's side of a conversation over a tree: it says, and is never held up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, TypeVar
+
+from convpolicy.conversation import Conversation, name_of
+from convpolicy.errors import Aborted, ConversationError, PayloadError, Unfinished, one_of
+from convpolicy.policy.model import Role
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.tree.publisher import Publisher
+from convpolicy.runtime.tree.script import TreeScript
+from convpolicy.runtime.tree.shell import Shell
+from convpolicy.wire.tree import LARGEST_SAID
+
+__all__ = ["LEAVE_WITHIN", "RootScript"]
+
+Sends = TypeVar("Sends", contravariant=True)
+Receives = TypeVar("Receives", covariant=True)
+
+LEAVE_WITHIN = 5.0  # seconds that the root stays for leaves that do not have everything yet
+
+
+class RootScript(TreeScript[Sends, Receives]):
+    """The root in one conversation, on one topic."""
+
+    def __init__(self, part: Part, publisher: Publisher, shell: Shell, conversation: Conversation, topic: str) -> None:
+        super().__init__(shell.check, topic)
+        self._part, self._publisher, self._shell = part, publisher, shell
+        self._conversation = conversation
+        self._deadline: asyncio.TimerHandle | None = None
+        publisher.open(topic, conversation.id)
+        shell.wake()
+        self._watch_time()
+
+    async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
+        """See `TreeScript.send`."""
+        self._check()
+        if self._error is not None:
+            raise self._error
+        conversation, now = self._conversation, asyncio.get_running_loop().time()
+        step = conversation.allows(name_of(message), None if to is None else to.name)
+        payload = self._part.codecs[step.index].pack(message)
+        if len(payload) > LARGEST_SAID:
+            raise PayloadError(step.move.label, f"{len(payload)} bytes are more than the {LARGEST_SAID} of a message")
+        envelope = conversation.emit(step, payload, now=now)
+        conversation.acknowledge(step.peer, envelope.seq)  # what leaves have is the stream's affair
+        went_out = self._publisher.say(step.move.peer, self.topic, step.index, payload)
+        self._watch_time()
+        if conversation.over:
+            self._publisher.end(self.topic)
+        self._shell.wake()
+        if went_out:
+            await asyncio.sleep(0)  # a root that never waits must let its readers be answered
+
+    def _watch_time(self) -> None:
+        """Set the timer for a message that has to be sent within a time."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        due = self._conversation.deadline
+        self._deadline = None if due is None else asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        if self._conversation.expire(asyncio.get_running_loop().time()):
+            self._fail(self._conversation.error)
+
+    def _fail(self, error: ConversationError | None) -> None:
+        if error is None:
+            return
+        self._conversation.error = error
+        self._publisher.end(self.topic, _reason(error))
+        self._shell.wake()
+        self.failed(error)
+
+    def abort(self, reason: str) -> None:
+        """See `TreeScript.abort`."""
+        self._check()
+        self._fail(Aborted(reason, by=self.role))
+
+    async def leave(self, error: BaseException | None = None) -> None:
+        """End the conversation, and stay until the leaves have everything, at most `LEAVE_WITHIN` seconds."""
+        conversation = self._conversation
+        owes = conversation.owes
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if error is not None and conversation.error is None:
+            self.abort(f"{self.role} stopped: {type(error).__name__}")
+        elif conversation.error is None and not conversation.final:
+            self.abort(f"{self.role} left the conversation" + (f", still owing {one_of(owes)}" if owes else ""))
+        self._publisher.end(self.topic)
+        self._shell.wake()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN):
+                while not self._heard_out:
+                    self._changed.clear()
+                    await self._changed.wait()
+        self._publisher.close(self.topic)
+        if owes and error is None:
+            raise Unfinished(self.role, owes, conversation.history)
+
+    @property
+    def _heard_out(self) -> bool:
+        return all(stream.heard_out for stream in self._publisher.streams(self.topic))
+
+    # ---------------------------------------------------------------------------------- what it is asked
+
+    @property
+    def subscribers(self) -> int:
+        """See `TreeScript.subscribers`."""
+        return sum(stream.live for stream in self._publisher.streams(self.topic))
+
+    def _is_ready(self, subscribers: int) -> bool:
+        return self.subscribers >= subscribers
+
+    def _unready(self, subscribers: int) -> str:
+        return f"{self.subscribers} of {subscribers} subscribers came"
+
+    def _take(self, wanted: set[str] | None) -> tuple[object] | None:  # noqa: ARG002
+        return None
+
+    def _ensure_possible(self, wanted: set[str] | None) -> None:
+        raise self._violation(f"{self.role} never receives over a tree", one_of(wanted or ("a message",)))
+
+    @property
+    def _ended(self) -> bool:
+        return True
+
+
+def _reason(error: ConversationError) -> str:
+    return error.reason if isinstance(error, Aborted) else str(error).partition("\n")[0]

@@ -1,0 +1,213 @@
+"""What travels in a distribution tree: what is said to everybody, and the back channel of each reader.
+
+A *stream* is what one leaf role hears on one topic. Its messages count from 1 in every *epoch*: one conversation
+of the publisher, named by its id, so that a publisher that was started again is recognised. Every frame that
+goes down says the number of the last message, and a frame without messages is the heartbeat: what is missing is
+noticed even when nothing follows.
+
+A frame that goes down begins with its stream's name and a zero byte, which is what subscriptions are matched
+with; the rest is MessagePack, as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from convpolicy.wire.frame import MAX_FRAME, Malformed
+
+__all__ = [
+    "LARGEST_SAID",
+    "Again",
+    "Bye",
+    "Downward",
+    "Entry",
+    "Evicted",
+    "Here",
+    "Join",
+    "Later",
+    "Mismatch",
+    "Published",
+    "Replay",
+    "Said",
+    "Upward",
+    "down",
+    "prefix",
+    "read_answer",
+    "read_published",
+    "read_request",
+    "stream_name",
+    "write",
+]
+
+LARGEST_TOPIC = 128  # bytes
+LARGEST_SAID = MAX_FRAME - 1024  # of one payload, so that it fits into a frame with its stream's name
+
+
+class Said(msgspec.Struct, array_like=True, gc=False):
+    """One message: its label's index and its payload."""
+
+    label: int
+    payload: msgspec.Raw
+
+
+class Published(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """The messages from number `first` on, without a gap; none in a heartbeat. `last` is the newest there is.
+
+    With `over` nothing follows `last`; `reason` says why, when the conversation did not come to its end.
+    """
+
+    epoch: bytes
+    first: int
+    said: list[Said]
+    last: int
+    over: bool = False
+    reason: str = ""
+
+
+# ------------------------------------------------------------------------------------- from a reader to the root
+
+
+class Join(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """`reader` wants to know where to enter the stream. The fingerprint is of the policy that it follows.
+
+    `question` numbers what it asks; the answer repeats it, so that an answer from before a restart is recognised.
+    It has missed the messages from `missed` on in `epoch`, and wants to miss as few as can be; without (0) it
+    enters at the newest join point.
+    """
+
+    stream: str
+    reader: bytes
+    fingerprint: bytes
+    question: int
+    epoch: bytes = b""
+    missed: int = 0
+
+
+class Again(msgspec.Struct, array_like=True, tag=2, gc=False):
+    """The messages from `first` to `last` are missing: say them again."""
+
+    stream: str
+    epoch: bytes
+    first: int
+    last: int
+
+
+class Here(msgspec.Struct, array_like=True, tag=3, gc=False):
+    """`reader` is there and has everything up to `seq`; `live` once it hears the tree, `done` when it needs no more."""
+
+    stream: str
+    reader: bytes
+    epoch: bytes
+    seq: int
+    live: bool
+    done: bool
+
+
+class Bye(msgspec.Struct, array_like=True, tag=4, gc=False):
+    """`reader` leaves the stream."""
+
+    stream: str
+    reader: bytes
+
+
+# ------------------------------------------------------------------------------------- from the root to a reader
+
+
+class Entry(msgspec.Struct, array_like=True, tag=5, gc=False):
+    """Enter after message `seq`, in the state that is the leaf's entry number `point`."""
+
+    stream: str
+    question: int
+    epoch: bytes
+    seq: int
+    point: int
+
+
+class Later(msgspec.Struct, array_like=True, tag=6, gc=False):
+    """There is no way to enter the stream now: ask again."""
+
+    stream: str
+
+
+class Replay(msgspec.Struct, array_like=True, tag=7, gc=False):
+    """Messages that were asked for again."""
+
+    stream: str
+    published: Published
+
+
+class Evicted(msgspec.Struct, array_like=True, tag=8, gc=False):
+    """Messages before `first` are kept no longer."""
+
+    stream: str
+    epoch: bytes
+    first: int
+
+
+class Mismatch(msgspec.Struct, array_like=True, tag=9, gc=False):
+    """The root runs another policy: its name, its fingerprint, and its canonical form, to say what differs."""
+
+    stream: str
+    policy: str
+    fingerprint: bytes
+    text: str
+
+
+Upward = Join | Again | Here | Bye
+Downward = Entry | Later | Replay | Evicted | Mismatch
+
+_encoder = msgspec.msgpack.Encoder()
+_published = msgspec.msgpack.Decoder(Published)
+_upward = msgspec.msgpack.Decoder(Upward)
+_downward = msgspec.msgpack.Decoder(Downward)
+
+
+def stream_name(role: str, topic: str) -> str:
+    """Return the name of what `role` hears on `topic`."""
+    return f"{role}/{topic}"
+
+
+def prefix(stream: str) -> bytes:
+    """Return what the frames of a stream begin with. Names have no zero byte, so no stream is another's prefix."""
+    return stream.encode() + b"\0"
+
+
+def write(item: Upward | Downward) -> bytes:
+    """Return a frame of the back channel."""
+    return _encoder.encode(item)
+
+
+def down(stream: str, published: Published) -> bytes:
+    """Return a frame for everybody who follows the stream."""
+    return prefix(stream) + _encoder.encode(published)
+
+
+def read_published(frame: bytes) -> tuple[str, Published]:
+    """Take apart what `down` made. Raises Malformed."""
+    name, zero, rest = frame.partition(b"\0")
+    if not zero:
+        raise Malformed("a frame of a tree begins with the name of its stream")
+    return name.decode(errors="replace"), _read(_published, rest)
+
+
+def read_request(frame: bytes) -> Upward:
+    """Return what a reader sent to the root. Raises Malformed."""
+    request: Upward = _read(_upward, frame)
+    return request
+
+
+def read_answer(frame: bytes) -> Downward:
+    """Return what the root sent to one reader. Raises Malformed."""
+    answer: Downward = _read(_downward, frame)
+    return answer
+
+
+def _read(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
+    if len(frame) > MAX_FRAME:
+        raise Malformed(f"{len(frame)} bytes are more than the {MAX_FRAME} of a frame")
+    try:
+        return decoder.decode(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+        raise Malformed(str(problem)) from problem
