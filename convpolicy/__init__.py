@@ -24,6 +24,7 @@ from convpolicy.errors import (
     Quarantined,
     RemoteViolation,
     ServiceError,
+    TooSlow,
     Unfinished,
     Unsupported,
     WiringError,
@@ -32,6 +33,7 @@ from convpolicy.link.bus import Bus
 from convpolicy.link.memory import Faults, Memory
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
+from convpolicy.link.tree import Tree
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
@@ -41,6 +43,9 @@ from convpolicy.runtime.player import Player
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
 from convpolicy.runtime.service_bus import ServiceBus
+from convpolicy.runtime.tree.gap import Gap
+from convpolicy.runtime.tree.player import TreePlayer
+from convpolicy.runtime.tree.script import TreeScript
 from convpolicy.verbs import Policy
 from convpolicy.verify.report import Report
 
@@ -56,6 +61,7 @@ __all__ = [
     "Faults",
     "Field",
     "ForeignThread",
+    "Gap",
     "IllFormed",
     "Label",
     "Link",
@@ -85,6 +91,10 @@ __all__ = [
     "Service",
     "ServiceBus",
     "ServiceError",
+    "TooSlow",
+    "Tree",
+    "TreePlayer",
+    "TreeScript",
     "Unfinished",
     "Unsupported",
     "WiringError",

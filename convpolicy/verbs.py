@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from convpolicy.errors import one_of
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
+from convpolicy.link.tree import Tree
 from convpolicy.machine import Direction, Machine
 from convpolicy.policy import model, scribble
 from convpolicy.policy.model import Role
@@ -28,6 +29,9 @@ from convpolicy.runtime.pipeline.batch import Batch
 from convpolicy.runtime.pipeline.service import AnyLinkService
 from convpolicy.runtime.player import Joining, Player
 from convpolicy.runtime.service import Service
+from convpolicy.runtime.tree.gap import Gap
+from convpolicy.runtime.tree.plan import plan
+from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
 from convpolicy.verify.projection import project
@@ -104,34 +108,69 @@ class Policy(model.Policy):
         """
         return Batch(self._part(role), via, timeout=timeout, lost_after=lost_after)
 
+    # A Tree is a Link, and what is played over it is not what is played over another one: the first signature
+    # that fits holds, so a variable declared as `Link` gets the second.
+    @overload
+    def player(  # type: ignore[overload-overlap]
+        self, role: Role[S, R], /, *, via: Tree, lost_after: float = ...
+    ) -> TreePlayer[S, R]: ...
+    @overload
+    def player(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+    ) -> Player[S, R]: ...
+
     def player(
         self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
-    ) -> Player[S, R]:
+    ) -> Player[S, R] | TreePlayer[S, R]:
         """Return a connection over which `role` takes part in any number of conversations: `async with` it.
 
         `timeout` is how many seconds to wait for the other side, `lost_after` after how many seconds of silence
-        it counts as gone. Raises as `project` does.
+        it counts as gone. Over a `Tree` nothing is waited for: `ready` of a conversation does.
+
+        Raises as `project` does, and WiringError when a tree cannot carry the policy.
         """
         part = self._part(role)
+        if isinstance(via, Tree):
+            return TreePlayer(part, plan(self, via), via, lost_after=lost_after)
         return Player(part, via, opens=_opens(part), timeout=timeout, lost_after=lost_after)
+
+    @overload
+    def join(  # type: ignore[overload-overlap]
+        self, role: Role[S, R], /, *, via: Tree, lost_after: float = ...
+    ) -> TreeJoining[S, R]: ...
+    @overload
+    def join(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+    ) -> Joining[S, R]: ...
 
     def join(
         self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
-    ) -> Joining[S, R]:
+    ) -> Joining[S, R] | TreeJoining[S, R]:
         """Play `role` in one conversation: `async with purchase.join(Buyer, via=link) as conversation:`.
 
-        Leaving early aborts the conversation and tells the other roles. Raises as `project` does; entering it
-        raises NotReachable, PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while
-        something is still owed.
+        Leaving early aborts the conversation and tells the other roles; a leaf of a `Tree` just leaves. Raises as
+        `project` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
+        PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while something is still owed.
         """
+        if isinstance(via, Tree):
+            return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
         return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
+
+    @overload
+    def join_blocking(
+        self, role: Role[S, R], /, *, via: Tree, lost_after: float = ...
+    ) -> BlockingJoining[S, R | Gap]: ...
+    @overload
+    def join_blocking(
+        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+    ) -> BlockingJoining[S, R]: ...
 
     def join_blocking(
         self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
-    ) -> BlockingJoining[S, R]:
+    ) -> BlockingJoining[S, R] | BlockingJoining[S, R | Gap]:
         """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
         self._part(role)
-        return BlockingJoining(lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after))
+        return BlockingJoining[S, R](lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after))
 
     def _part(self, role: Role[Any, Any]) -> Part:
         checking.require(self, role)

@@ -147,11 +147,11 @@ def test_every_rule_can_be_broken(rule, part, text):
 # ----------------------------------------------------------------------------------------------- public names
 
 NAMES = """
-Aborted Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired Faults Field ForeignThread IllFormed
-Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable PayloadError
-PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress Protocol Quarantined
-RemoteViolation Report Role Script Service ServiceBus ServiceError Unfinished Unsupported WiringError again call
-choice label labels loop par roles send seq
+Aborted Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired Faults Field ForeignThread Gap
+IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable
+PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress Protocol
+Quarantined RemoteViolation Report Role Script Service ServiceBus ServiceError TooSlow Tree TreePlayer TreeScript
+Unfinished Unsupported WiringError again call choice label labels loop par roles send seq
 """
 PUBLIC = NAMES.split()
 
