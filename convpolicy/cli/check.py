@@ -17,9 +17,11 @@ from rich.progress import track
 from rich.text import Text
 
 from convpolicy.cli.exits import Exit
-from convpolicy.cli.files import STDIN, expand, module_of
+from convpolicy.cli.files import STDIN, expand, module_of, wiring_of
 from convpolicy.errors import ConvPolicyError
+from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy.module import Module
+from convpolicy.verify.carrying import carried
 from convpolicy.verify.check import check as report_on
 from convpolicy.verify.report import Json, Report, Verdict
 
@@ -29,11 +31,15 @@ __all__ = ["check"]
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")],
     protocol: Annotated[str | None, typer.Option(metavar="NAME", help="Check only this protocol.")] = None,
+    over: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Check it over the links of this wiring, too.")
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each protocol.")] = False,
 ) -> None:
     """Prove that every role can follow a policy, or show a run that gets stuck."""
-    answers = list(_answers(list(expand(files)), protocol, named=set(files)))
+    wiring = None if over is None else wiring_of(over)
+    answers = list(_answers(list(expand(files)), protocol, wiring, named=set(files)))
     if as_json:
         typer.echo(json.dumps([answer.to_json() for answer in answers], indent=2, ensure_ascii=False))
     else:
@@ -102,7 +108,7 @@ def _ignored_to_json(problem: ConvPolicyError) -> Json:
 # -------------------------------------------------------------------------------------------------- checking
 
 
-def _answers(files: list[str], protocol: str | None, *, named: set[str]) -> Iterator[_Answer]:
+def _answers(files: list[str], protocol: str | None, wiring: Wiring | None, *, named: set[str]) -> Iterator[_Answer]:
     """Yield the answers; a file without a policy is an error only when it is `named`, not when a folder has it."""
     for file in _with_progress(files):
         try:
@@ -114,13 +120,16 @@ def _answers(files: list[str], protocol: str | None, *, named: set[str]) -> Iter
             yield _Answer(file, protocol, problem)
             continue
         for name in names:
-            yield _answer(file, module, name)
+            yield _answer(file, module, name, wiring)
 
 
-def _answer(file: str, module: Module, name: str) -> _Answer:
+def _answer(file: str, module: Module, name: str, wiring: Wiring | None) -> _Answer:
     try:
         policy = module.policy(name)
-        return _Answer(file, name, report_on(policy), policy.ignored)
+        report = report_on(policy)
+        if wiring is not None:
+            report = carried(report, carriers(wiring, policy.roles))
+        return _Answer(file, name, report, policy.ignored)
     except ConvPolicyError as problem:
         return _Answer(file, name, problem)
 

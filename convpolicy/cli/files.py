@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from convpolicy.cli.exits import UsageError
+from convpolicy.errors import WiringError
+from convpolicy.link.wiring import Wiring
 from convpolicy.policy.module import Module, parse, read
 
-__all__ = ["STDIN", "expand", "module_of", "text_of"]
+__all__ = ["STDIN", "expand", "module_of", "text_of", "wiring_of"]
 
 STDIN = "-"
 _SUFFIXES = (".scr", ".nuscr")
@@ -57,6 +59,20 @@ def text_of(name: str) -> str:
         raise _unreadable(name, problem) from problem
     except UnicodeDecodeError as problem:
         raise UsageError(f"{name} is not UTF-8 text: {problem}\n  Save it as UTF-8.") from problem
+
+
+def wiring_of(name: str) -> Wiring:
+    """Read a wiring's file.
+
+    Raises:
+        UsageError: the file cannot be read, or is not a wiring; the text shows the line.
+    """
+    try:
+        return Wiring.load(name)
+    except WiringError as problem:
+        raise UsageError(str(problem)) from problem
+    except OSError as problem:
+        raise _unreadable(name, problem) from problem
 
 
 def _unreadable(name: str, problem: OSError) -> UsageError:

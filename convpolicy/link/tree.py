@@ -14,6 +14,7 @@ from convpolicy.errors import LinkError, WiringError
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.treeport import LeafPort, RootPort, open_leaf, open_root
 from convpolicy.policy.model import Role
+from convpolicy.verify.carrier import Carrier, Players
 from convpolicy.wire.tree import LARGEST_TOPIC
 
 __all__ = ["Slow", "Tree"]
@@ -83,6 +84,12 @@ class Tree(Link):
     def guarantees(self) -> Guarantees:
         """What the root says keeps its order; nothing travels back."""
         return Guarantees(ordered=True, answers=False)
+
+    def between(self, sender: str, receiver: str) -> Carrier | None:
+        """Say how it carries what the root says: to every player, early or late. Nothing else is carried."""
+        if sender != self.root.name or receiver == sender:
+            return None
+        return Carrier(repr(self), ordered=True, answers=False, players=Players.EACH)
 
     def open(self, *, listen: bool) -> Port:  # noqa: ARG002 - as every link
         """Refuse: a tree has no end that both sends and receives."""

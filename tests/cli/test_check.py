@@ -171,3 +171,30 @@ def test_every_policy_of_the_corpus_is_answered_as_recorded(convpolicy):
         for progress in ("fair_progress", "unfair_progress"):
             if row[progress]:
                 assert answer[progress] is WANTED[row[progress]], (progress, row)
+
+
+# ----------------------------------------------------------------------------------------------------- wirings
+
+WIRED = '[[link]]\nfrom = "Buyer"\nto = "Seller"\n'
+
+
+def test_a_wiring_that_carries_the_policy_changes_nothing(convpolicy, policies):
+    (policies / "wiring.toml").write_text(WIRED + 'bus = "tcp://127.0.0.1:5555"\n', encoding="utf-8")
+    assert convpolicy("check", "good.scr", "--over", "wiring.toml") == convpolicy("check", "good.scr")
+
+
+def test_a_wiring_that_cannot_carry_the_policy_exits_with_1(convpolicy, policies):
+    (policies / "wiring.toml").write_text(WIRED + 'tree = "tcp://127.0.0.1:6000"\n', encoding="utf-8")
+    code, out, _ = convpolicy("check", "good.scr", "--over", "wiring.toml")
+    assert code == 1
+    assert "Shipment and Invoice from Seller to Buyer would go against a one-way link" in out
+    (answer,) = answers(convpolicy("check", "--json", "good.scr", "--over", "wiring.toml"))
+    assert {finding["property"] for finding in answer["findings"]} == {"wiring"}
+
+
+def test_a_wiring_that_cannot_be_read_exits_with_2(convpolicy, policies):
+    (policies / "wiring.toml").write_text(WIRED + 'buss = "tcp://127.0.0.1:5555"\n', encoding="utf-8")
+    code, _, err = convpolicy("check", "good.scr", "--over", "wiring.toml")
+    assert code == 2
+    assert err.startswith("wiring.toml:4:1: a link has no `buss`\n")
+    assert convpolicy("check", "good.scr", "--over", "nowhere.toml").code == 2
