@@ -112,12 +112,19 @@ class Inbox:
         if not current.withheld:
             current.heard.append(Heard(seq, said))
             self.waiting += 1
-        self._state = self._leaf.after(self._state, said.label)
+        self._step(current, seq, said.label)
+        if self.waiting > self._limit:
+            self._overflow()
+
+    def _step(self, current: _Round, seq: int, label: int) -> None:
+        """Step the leaf's machine beside its own: it is ahead of what was taken, and knows where rounds end."""
+        try:
+            self._state = self._leaf.after(self._state, label)
+        except LookupError:  # the root broke the policy; the leaf refuses the message when it comes to it
+            return
         point = self._leaf.points.get(self._state)
         if point is not None:
             self._complete(current, Enter(current.enter.epoch, seq, point))
-        if self.waiting > self._limit:
-            self._overflow()
 
     def missed(self, gap: Gap) -> None:
         """See `Sink.missed`."""

@@ -6,8 +6,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from convpolicy.conversation import Arrival, Conversation, Envelope, name_of
-from convpolicy.errors import Aborted, ConversationError, RemoteViolation, TooSlow, one_of
+from convpolicy.conversation import Arrival, Conversation, Envelope, Received, name_of
+from convpolicy.errors import Aborted, ConversationError, PayloadError, RemoteViolation, TooSlow, one_of
 from convpolicy.link.tree import Tree
 from convpolicy.policy.model import Role
 from convpolicy.runtime.part import Part
@@ -58,7 +58,7 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     def _take(self, wanted: set[str] | None) -> tuple[object] | None:
         while True:
-            received = self._conversation.take(wanted)
+            received = self._allowed(wanted)
             if received is not None:
                 return (received.payload,)
             head = self._inbox.head
@@ -75,6 +75,12 @@ class LeafScript(TreeScript[Sends, Receives]):
                         return None
                     self._turn_page(head)
 
+    def _allowed(self, wanted: set[str] | None) -> Received | None:
+        try:
+            return self._conversation.take(wanted)
+        except RemoteViolation as violation:
+            raise self._refuse(violation) from None
+
     def _gap(self, gap: Gap, wanted: set[str] | None) -> tuple[object] | None:
         if self._conversation.keeps or not (wanted is None or Gap.__name__ in wanted):
             return None
@@ -83,21 +89,28 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     def _feed(self, heard: Heard) -> bool:
         """Give the conversation the next message; return False when it holds as many as it can."""
-        label = heard.said.label
-        if not 0 <= label < len(self._part.codecs):
-            raise self._refuse(self._conversation.refusal(self._root, self._part.table.label(label)))
-        payload = self._part.codecs[label].unpack(bytes(heard.said.payload))
-        conversation = self._conversation
+        label, conversation = heard.said.label, self._conversation
         seq = conversation.peers[self._sender].received + 1
         own = self._part.table.role
-        envelope = Envelope(conversation.id, self._sender, own, seq, 0, label, cast("msgspec.Raw", payload))
         try:
+            payload = self._unpacked(label, bytes(heard.said.payload))
+            envelope = Envelope(conversation.id, self._sender, own, seq, 0, label, cast("msgspec.Raw", payload))
             if conversation.accept(envelope) is Arrival.FULL:
                 return False
         except RemoteViolation as violation:
             raise self._refuse(violation) from None
         self._inbox.pop()
         return True
+
+    def _unpacked(self, label: int, payload: bytes) -> object:
+        """Return the message. What is not one of the policy's, with its payload, is the root's violation of it."""
+        name = self._part.table.label(label)
+        if not 0 <= label < len(self._part.codecs):
+            raise self._conversation.refusal(self._root, name)
+        try:
+            return self._part.codecs[label].unpack(payload)
+        except PayloadError as problem:
+            raise self._conversation.refusal(self._root, name) from problem
 
     def _turn_page(self, event: Event) -> None:
         """Enter a conversation, or come to its end."""

@@ -39,10 +39,10 @@ class Leaf:
         return cls(machine, places, {state: number for number, state in enumerate(places) if state in heads})
 
     def after(self, state: State, label: int) -> State:
-        """Return the state after the message with this label index."""
+        """Return the state after the message with this label index. Raises LookupError when it is not allowed."""
         move = move_of(self.machine.role, self.machine.symbols[label])
         if move is None:
-            raise ValueError(f"{self.machine.symbols[label]} is not for {self.machine.role}")
+            raise LookupError(f"{self.machine.symbols[label]} is not for {self.machine.role}")
         return self.machine.after(state, move)
 
 

@@ -157,7 +157,7 @@ class Publisher:
         stream = self._streams.get(request.stream)
         match request:
             case Join():
-                return [self._admit(request, stream)]
+                return [self._admit(request, stream, now)]
             case Again() if stream is not None:
                 self.counts["repairs"] += 1
                 return stream.again(request)
@@ -171,8 +171,11 @@ class Publisher:
                 pass
         return []
 
-    def _admit(self, request: Join, stream: Stream | None) -> Downward:
+    def _admit(self, request: Join, stream: Stream | None, now: float) -> Downward:
         name, fingerprint, text = self._policy
         if request.fingerprint != fingerprint:
             return Mismatch(request.stream, name, fingerprint, text)
-        return Later(request.stream) if stream is None else stream.entry(request)
+        if stream is None:
+            return Later(request.stream)
+        stream.asked(request, now)
+        return stream.entry(request)

@@ -31,6 +31,7 @@ class RootScript(TreeScript[Sends, Receives]):
         self._part, self._publisher, self._shell = part, publisher, shell
         self._conversation = conversation
         self._deadline: asyncio.TimerHandle | None = None
+        self._left = False
         publisher.open(topic, conversation.id)
         shell.wake()
         self._watch_time()
@@ -38,6 +39,8 @@ class RootScript(TreeScript[Sends, Receives]):
     async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
         """See `TreeScript.send`."""
         self._check()
+        if self._left:
+            raise self._violation(f"{self.role} has left the conversation", name_of(message))
         if self._error is not None:
             raise self._error
         conversation, now = self._conversation, asyncio.get_running_loop().time()
@@ -96,6 +99,7 @@ class RootScript(TreeScript[Sends, Receives]):
                 while not self._heard_out:
                     self._changed.clear()
                     await self._changed.wait()
+        self._left = True
         self._publisher.close(self.topic)
         if owes and error is None:
             raise Unfinished(self.role, owes, conversation.history)

@@ -125,6 +125,10 @@ class Stream:
 
     # ---------------------------------------------------------------------------------------- listeners
 
+    def asked(self, request: Join, now: float) -> None:
+        """Note a reader that is on its way in: the root waits for it too before it leaves."""
+        self.listeners.setdefault(request.reader, Listener(0, live=False, done=False, heard=now))
+
     def here(self, sign: Here, now: float) -> None:
         """Note what a reader says of itself."""
         same = sign.epoch == self.epoch

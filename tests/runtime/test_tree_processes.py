@@ -1,0 +1,73 @@
+"""A tree of processes over tcp: each kind of them is killed, or stopped and continued. No undetected gap."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from processes import listening
+from trees import Edition, Publisher_, Reader, newsletter
+
+from convpolicy import Gap, Tree, TreeScript
+
+NEWSSTAND = Path(__file__).with_name("newsstand.py")
+ANY = "tcp://127.0.0.1:0"
+
+Leaf = TreeScript[object, object]
+
+
+def reader(url: str) -> object:
+    return newsletter.join(Reader, via=Tree(url, root=Publisher_))
+
+
+def relay(above: str, url: str = ANY) -> object:
+    return listening("-m", "convpolicy.cli", "relay", "--from", above, "--to", url)
+
+
+async def hears(leaf: Leaf, count: int) -> list[object]:
+    """Take so many messages, with the gaps among them."""
+    heard: list[object] = []
+    while sum(isinstance(message, Edition) for message in heard) < count:
+        heard.append(await leaf.receive(timeout=30))
+    return heard
+
+
+def in_a_row(heard: list[object]) -> bool:
+    """Return whether the numbers follow each other, with nothing left out."""
+    numbers = [message.number for message in heard if isinstance(message, Edition)]
+    return len(numbers) == len(heard) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_a_publisher_is_killed_and_another_one_takes_its_place() -> None:
+    with listening(NEWSSTAND, ANY) as (publisher, url):
+        async with reader(url) as leaf:  # type: ignore[attr-defined]
+            heard = await hears(leaf, 20)
+            publisher.kill()
+            publisher.wait()
+            with listening(NEWSSTAND, url):
+                while not isinstance(heard[-1], Gap):
+                    heard.append(await leaf.receive(timeout=30))
+                *before, gap = heard
+                assert in_a_row(before)
+                assert gap == Gap(before[-1].number + 2, None, "restarted")  # edition 0 is message 1
+                assert in_a_row(await hears(leaf, 20))
+
+
+async def test_a_publisher_that_is_stopped_and_continued_is_the_same() -> None:
+    with listening(NEWSSTAND, ANY) as (publisher, url):
+        async with reader(url) as leaf:  # type: ignore[attr-defined]
+            heard = await hears(leaf, 20)
+            publisher.send_signal(signal.SIGSTOP)
+            publisher.send_signal(signal.SIGCONT)
+            assert in_a_row([*heard, *await hears(leaf, 20)])
+
+
+async def test_a_relay_is_killed_and_started_again() -> None:
+    with listening(NEWSSTAND, ANY) as (_, url), relay(url) as (first, below):  # type: ignore[attr-defined]
+        async with reader(below) as leaf:  # type: ignore[attr-defined]
+            heard = await hears(leaf, 20)
+            first.kill()
+            first.wait()
+            with relay(url, below):  # type: ignore[attr-defined]
+                heard += await hears(leaf, 200)
+            assert in_a_row(heard), "the replay has mended it"
