@@ -39,6 +39,7 @@ __all__ = ["GRACE", "LOST_AFTER", "Switch"]
 LOST_AFTER = 10.0  # seconds of silence after which a player counts as lost
 GONE_AFTER = 3.0  # the same, when its connection is down
 GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
+RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
 REMEMBER = 600.0  # seconds for which a conversation that is over is known to be
 MOST = 1_000_000  # conversations
 
@@ -182,7 +183,7 @@ class Switch:
         speaks = 0 <= sender < roles and bound.players[sender] is peer
         if not speaks or not 0 <= receiver < roles or receiver == sender:
             self.peers.say(peer, Unknown(id, receiver, sender))
-        elif bound.restored and self.now < self._settled_at:
+        elif bound.restored and self.now < self._settled_at + RETURN:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
             self.peers.say(peer, Unknown(id, receiver, sender))
