@@ -34,6 +34,7 @@ from convpolicy.link.memory import Faults, Memory
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
+from convpolicy.link.wiring import Wiring
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
@@ -97,6 +98,7 @@ __all__ = [
     "TreeScript",
     "Unfinished",
     "Unsupported",
+    "Wiring",
     "WiringError",
     "again",
     "call",

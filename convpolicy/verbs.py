@@ -19,6 +19,7 @@ from convpolicy.errors import one_of
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
+from convpolicy.link.wiring import carriers
 from convpolicy.machine import Direction, Machine
 from convpolicy.policy import model, scribble
 from convpolicy.policy.model import Role
@@ -34,6 +35,7 @@ from convpolicy.runtime.tree.plan import plan
 from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
+from convpolicy.verify.carrying import carried
 from convpolicy.verify.projection import project
 from convpolicy.verify.report import Report
 
@@ -76,9 +78,13 @@ class Policy(model.Policy):
     def _of(cls, policy: model.Policy) -> Self:
         return cls(policy.name, policy.body, policy.roles, policy.protocols, policy.at)
 
-    def check(self) -> Report:
-        """Decide whether every role can follow the policy. The report is true when it can; print it."""
-        return checking.check(self)
+    def check(self, *, over: Link | None = None) -> Report:
+        """Decide whether every role can follow the policy. The report is true when it can; print it.
+
+        With `over`, also whether that link, or each link of a `Wiring`, can carry what it would have to.
+        """
+        report = checking.check(self)
+        return report if over is None else carried(report, carriers(over, self.roles))
 
     def project(self, role: Role[Any, Any]) -> Machine:
         """Return the role's state machine.

@@ -10,17 +10,12 @@ from convpolicy.errors import WiringError
 from convpolicy.link.bus import Bus
 from convpolicy.link.memory import Faults, Memory
 from convpolicy.link.pipeline import Pipeline
-from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy import gallery
 from convpolicy.policy.builder import roles
-from convpolicy.policy.model import Policy
-from convpolicy.policy.scribble import load
+from convpolicy.verbs import Policy
 from convpolicy.verify.carrier import Carrier, Players
-from convpolicy.verify.carrying import carried
-from convpolicy.verify.check import check
-from convpolicy.verify.report import Report
 
 A, B, C, D = roles("A", "B", "C", "D")
 Buyer, Market, Supplier, Clerk, Seller = roles("Buyer", "Market", "Supplier", "Clerk", "Seller")
@@ -275,14 +270,10 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- policies
 
 
-def over(policy: Policy, link: Link) -> Report:
-    return carried(check(policy), carriers(link, policy.roles))
-
-
 def test_the_marketplace_needs_all_three_patterns() -> None:
-    marketplace = load(gallery.path("marketplace"))
-    assert over(marketplace, Wiring.loads(MARKET))
-    report = over(marketplace, Wiring.loads(MARKET.rpartition("[[link]]")[0]))
+    marketplace = Policy.load(gallery.path("marketplace"))
+    assert marketplace.check(over=Wiring.loads(MARKET))
+    report = marketplace.check(over=Wiring.loads(MARKET.rpartition("[[link]]")[0]))
     assert not report
     assert [finding.message for finding in report.errors] == [
         "no link carries Order, Payment and Decline from Buyer to Supplier",
@@ -291,10 +282,10 @@ def test_the_marketplace_needs_all_three_patterns() -> None:
 
 
 def test_one_link_for_a_whole_policy() -> None:
-    purchase = load(gallery.path("purchase"))
-    assert over(purchase, BUS)
-    assert over(purchase, Memory(faults=Faults(reorder=0.5)))  # a conversation puts its messages right
-    report = over(purchase, Tree("tcp://127.0.0.1:6000", root=Seller))
+    purchase = Policy.load(gallery.path("purchase"))
+    assert purchase.check(over=BUS)
+    assert purchase.check(over=Memory(faults=Faults(reorder=0.5)))  # a conversation puts its messages right
+    report = purchase.check(over=Tree("tcp://127.0.0.1:6000", root=Seller))
     assert [(finding.role, finding.property) for finding in report.errors] == [
         ("Seller", "wiring"),
         ("Buyer", "wiring"),
@@ -306,3 +297,8 @@ def test_one_link_for_a_whole_policy() -> None:
 def test_the_links_of_a_policy_and_of_strangers() -> None:
     found = carriers(Wiring({(A, B): BUS, (C, D): BUS}), [A, B])
     assert set(found) == {("A", "B"), ("B", "A"), ("C", "D")}
+
+
+def test_over_nothing_the_report_is_the_same() -> None:
+    purchase = Policy.load(gallery.path("purchase"))
+    assert purchase.check(over=BUS) == purchase.check() == purchase.check(over=None)
