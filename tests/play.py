@@ -1,0 +1,56 @@
+"""The programs of an example around a service bus, each as a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from processes import EXAMPLES, Process, ended, listening, program
+
+
+class Play:
+    """A bus at `url`, and the programs of one example: start them in any order."""
+
+    def __init__(self, name: str, url: str, stack: ExitStack) -> None:
+        self.url = url
+        self._folder, self._stack = EXAMPLES / name, stack
+
+    def start(self, file: str, *arguments: str) -> Process:
+        """Start a program; `{First}` stands for an argument before the address."""
+        before = [argument.strip("{}") for argument in arguments if argument.startswith("{")]
+        after = [argument for argument in arguments if not argument.startswith("{")]
+        return self._stack.enter_context(program(self._folder / file, *before, self.url, *after))
+
+    def run(self, file: str, *arguments: str) -> list[str]:
+        """Run a program to its end, and return what it printed."""
+        return finished(self.start(file, *arguments))
+
+
+@contextmanager
+def play(name: str) -> Iterator[Play]:
+    """Run a bus for an example; whatever was started is gone when the block is left."""
+    with ExitStack() as stack:
+        _, url = stack.enter_context(a_bus("tcp://127.0.0.1:0"))
+        yield Play(name, url, stack)
+
+
+@contextmanager
+def a_bus(url: str) -> Iterator[tuple[Process, str]]:
+    """Run a bus that has no predecessor."""
+    with listening("-m", "convpolicy.cli", "bus", url, "--grace", "0") as (process, at):
+        yield process, at
+
+
+def finished(process: Process) -> list[str]:
+    """Wait until a program has ended well, and return what it printed."""
+    code, out, err = ended(process)
+    assert (code, err) == (0, ""), err
+    return out.splitlines()
+
+
+def stopped(service: Process) -> list[str]:
+    """Tell a service to end, and return what it printed once it was connected."""
+    service.terminate()
+    connected, *lines = finished(service)
+    assert " is connected to tcp://" in connected
+    return lines
