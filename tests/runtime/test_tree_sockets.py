@@ -12,11 +12,15 @@ from trees import Edition, Farewell, Publisher_, Reader, newsletter
 
 from convpolicy import (
     Aborted,
+    Expired,
     Gap,
+    LinkError,
     LocalViolation,
+    PayloadError,
     PeerLost,
     Policy,
     PolicyMismatch,
+    RemoteViolation,
     TooSlow,
     Tree,
     TreePlayer,
@@ -189,23 +193,37 @@ async def test_relays_on_top_of_each_other() -> None:
     assert results == [[*map(Edition, range(500)), Farewell("bye")]] * 4
 
 
-async def test_a_relay_that_is_killed_and_started_again_costs_nothing() -> None:
+async def test_a_relay_that_is_gone_and_started_again_costs_nothing() -> None:
     async with publishing() as (root, url):
-        relay = Relay(url, "tcp://127.0.0.1:0")
-        relay.start()
-        async with newsletter.join(Reader, via=at(relay.url)) as leaf:
+        first = Relay(url, "tcp://127.0.0.1:0")
+        first.start()
+        second = Relay(url, first.url)
+        async with newsletter.join(Reader, via=at(first.url)) as leaf:
             await leaf.ready()
             await says(root, 1)
             assert await leaf.receive(timeout=5) == Edition(1)
-            relay.stop()
+            first.stop()
             await says(root, 2, 3)
-            with Relay(url, relay.url):
-                assert await leaf.receive(timeout=20) == Edition(2)
-                assert await leaf.receive(timeout=20) == Edition(3)
+            second.start()
+            assert await leaf.receive(timeout=20) == Edition(2)
+            assert await leaf.receive(timeout=20) == Edition(3)
         await root.send(Farewell("bye"))
+    second.stop()
 
 
 # --------------------------------------------------------------------------------- restarts and losses
+
+
+async def another_publisher(url: str) -> TreePlayer[Edition | Farewell, object]:
+    """Open a publisher once its address is free: ZeroMQ closes the socket of the last one in its own time."""
+    player = newsletter.player(Publisher_, via=at(url))
+    while True:
+        try:
+            player.start()
+        except LinkError:
+            await asyncio.sleep(0)
+        else:
+            return player
 
 
 async def test_a_publisher_is_started_again() -> None:
@@ -218,7 +236,8 @@ async def test_a_publisher_is_started_again() -> None:
             assert await leaf.receive(timeout=5) == Edition(1)
             await says(root, 2)
             publisher.close()  # it never says that it leaves
-            async with publishing(publisher.url) as (root, _):
+            first.callback((second := await another_publisher(publisher.url)).close)
+            async with second.join() as root:
                 await root.ready(1)
                 await says(root, 7)
                 heard = [await leaf.receive(timeout=10)]
@@ -283,6 +302,72 @@ async def test_two_hundred_join_at_random_moments() -> None:
         editions = [message for message in messages if isinstance(message, Edition)]
         assert len(editions) == len(messages) - 1, "nothing was given up"
         assert [edition.number for edition in editions] == list(range(editions[0].number, number)) if editions else True
+
+
+# ------------------------------------------------------------------------------------ what goes wrong
+
+
+async def test_a_message_that_is_too_large_does_not_leave() -> None:
+    async with publishing() as (root, _):
+        with pytest.raises(PayloadError, match="bytes are more than the 64512 of a message"):
+            await root.send(Farewell("x" * 70_000))
+        await root.send(Farewell("x" * 60_000))
+
+
+async def test_a_large_message_arrives() -> None:
+    async with asyncio.TaskGroup() as group, publishing() as (root, url):
+        reader = group.create_task(reads(url))
+        await root.ready()
+        await root.send(Farewell("x" * 64_000))
+    assert reader.result() == [Farewell("x" * 64_000)]
+
+
+async def test_who_has_left_says_nothing_more() -> None:
+    async with publishing() as (root, _):
+        await root.send(Farewell("bye"))
+    with pytest.raises(LocalViolation, match="Publisher has left the conversation"):
+        await says(root, 1)
+
+
+async def test_a_message_that_is_late_ends_the_conversation_everywhere() -> None:
+    hasty = Policy("Hasty", loop("Next", send(Publisher_, Reader, Edition, within=0.1), again("Next")))
+    async with hasty.player(Publisher_, via=at("tcp://127.0.0.1:0")) as publisher, AsyncExitStack() as stack:
+        root = await stack.enter_async_context(publisher.join())
+        async with hasty.join(Reader, via=at(publisher.url)) as leaf:
+            with pytest.raises(Aborted, match="Publisher did not send Edition within 0.1 s"):
+                while True:
+                    await leaf.receive(timeout=10)
+        with pytest.raises(Expired):
+            await root.send(Edition(1))
+
+
+@pytest.mark.parametrize(
+    ("label", "payload"), [(0, b"\x91\xa1x"), (99, b"\x91\x01"), (-1, b"\x91\x01")], ids=["payload", "label", "number"]
+)
+async def test_a_root_that_breaks_the_policy_is_not_followed(label: int, payload: bytes) -> None:
+    async with publishing() as (root, url), newsletter.join(Reader, via=at(url)) as leaf:
+        await leaf.ready()
+        await says(root, 1)
+        (stream,) = root._publisher.streams("")  # type: ignore[attr-defined]
+        stream.say(1, b"\x91\xa1x")  # a farewell, behind which nothing is allowed
+        stream._leaf = Anything(stream._leaf)
+        stream.say(label, payload)
+        await says(root, 2)
+        assert await leaf.receive(timeout=5) == Edition(1)
+        assert await leaf.receive(timeout=5) == Farewell("x")
+        with pytest.raises(RemoteViolation, match="Publisher must follow the policy"):
+            await leaf.receive(timeout=5)
+        await root.send(Farewell("bye"))
+
+
+class Anything:
+    """A leaf, as a root sees it that does not mind the policy."""
+
+    def __init__(self, leaf: object) -> None:
+        self.points: dict[int, int] = {}
+
+    def after(self, state: int, label: int) -> int:
+        return state
 
 
 # -------------------------------------------------------------------------------------------- refusals

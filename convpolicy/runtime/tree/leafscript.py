@@ -135,6 +135,8 @@ class LeafScript(TreeScript[Sends, Receives]):
         self.failed(error)
 
     def _refuse(self, violation: ConversationError) -> ConversationError:
+        """End with what is raised now."""
+        self._told = True
         self._end(violation)
         return violation
 

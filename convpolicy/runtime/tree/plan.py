@@ -40,9 +40,10 @@ class Leaf:
 
     def after(self, state: State, label: int) -> State:
         """Return the state after the message with this label index. Raises LookupError when it is not allowed."""
-        move = move_of(self.machine.role, self.machine.symbols[label])
+        symbols = self.machine.symbols
+        move = move_of(self.machine.role, symbols[label]) if 0 <= label < len(symbols) else None
         if move is None:
-            raise LookupError(f"{self.machine.symbols[label]} is not for {self.machine.role}")
+            raise LookupError(f"label number {label} is not for {self.machine.role}")
         return self.machine.after(state, move)
 
 
