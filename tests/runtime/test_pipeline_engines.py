@@ -102,6 +102,21 @@ def test_the_result_of_a_worker_that_was_stopped_past_its_lease_is_refused():
     rig.ensure_each_ended_once()
 
 
+def test_a_worker_whose_lease_is_over_gets_nothing_before_it_asks_again():
+    rig = Rig(workers=1, lease=0.5)
+    (silent,) = rig.hands
+    silent.hangs = True
+    rig.put(1)
+    while not silent.doing:
+        rig.turns()
+    silent.stopped = True
+    rig.run(3)
+    assert rig.source.tasks.counts.lent == 1, "though it was heard three seconds ago"
+    silent.stopped = silent.hangs = False
+    rig.finish()
+    rig.ensure_each_ended_once()
+
+
 def test_a_result_that_was_counted_is_not_worked_on_again_though_its_worker_died():
     rig = Rig(workers=1, lease=2.0)
     rig.put(1)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from convpolicy.errors import NotReachable, WiringError
-from convpolicy.link.pipeline import Pipeline
+from convpolicy.errors import LinkError, NotReachable, WiringError
+from convpolicy.link.pipeline import Ends, Pipeline
 from convpolicy.link.sockets import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
@@ -90,7 +90,7 @@ class Batch(Generic[Sends]):
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._owner = Owner(f"the batch of {self._part.role}")
-        ends = self._via.ends(self._part.role)
+        ends = await self._ends()
         self._engine = SourceEngine(
             self._part, self._via, ends, clock=self._loop.time, new_id=os.urandom, lost_after=self._lost_after
         )
@@ -110,6 +110,15 @@ class Batch(Generic[Sends]):
                 await self.done()
         finally:
             self._close()
+
+    async def _ends(self) -> Ends:
+        """Open the ends; a batch that has just been left lets go of its addresses a moment later."""
+        for pause in (0.05, 0.1, 0.2, 0.4):
+            try:
+                return self._via.ends(self._part.role)
+            except LinkError:
+                await asyncio.sleep(pause)
+        return self._via.ends(self._part.role)
 
     async def _meet_the_last_role(self) -> None:
         role = self._via.roles[-1]

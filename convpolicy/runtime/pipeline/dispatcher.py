@@ -183,6 +183,7 @@ class Dispatcher:
         for task, attempt in named.items():
             job_held = self._lent.get(holder, {}).get(task)
             if job_held is None or job_held.attempt != attempt:
+                self.counts.refused += 1
                 yield task, attempt
 
     def gone(self, holder: Hashable) -> None:

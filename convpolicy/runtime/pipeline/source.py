@@ -7,7 +7,7 @@ and the manifest of its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from convpolicy.errors import ConversationError, PeerLost
 from convpolicy.link.pipeline import Ends, Pipeline
@@ -153,7 +153,8 @@ class SourceEngine:
     # ------------------------------------------------------------------------------------------- the clock
 
     def _look(self, now: float) -> None:
-        self.tasks.expire(now)
+        for holder in self.tasks.expire(now):
+            self._suspect(holder)
         self.post.forget_silent(now - FORGET_AFTER, but=self._needed)
         if self._sink is None:
             if now >= self._ask_sink_at:
@@ -163,6 +164,12 @@ class SourceEngine:
             self._lose(self._sink, f"nothing was heard from it for {self._lost_after:g} s")
         else:
             self._ask_sink(now, Ping(answer=True) if self.begun else Begin(self.batch))
+
+    def _suspect(self, holder: Hashable) -> None:
+        """Give a worker whose lease is over no more tasks until it asks again."""
+        for peer in self.post.peers.values():
+            if peer.nonce == holder:
+                peer.room = 0
 
     def _needed(self, peer: Peer) -> bool:
         return peer.edge == self._last or self.tasks.held(peer.nonce) > 0

@@ -1,0 +1,41 @@
+"""A worker or a sink as a program of its own: `python studio.py Worker URL URL` says that it plays, and plays on.
+
+A worker that is told `hold` says when it has a task, and holds it until its standard input has a line.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from runtime.rendering import Frame, Image, Sink, Source, Worker, render
+
+from convpolicy import Pipeline
+
+worker, sink = render.service(Worker), render.service(Sink)
+HOLDS = "hold" in sys.argv
+
+
+@worker.on(Frame)
+def paint(frame: Frame) -> Image:
+    if HOLDS:
+        print("has a task", flush=True)
+        sys.stdin.readline()
+    sum(range(20_000))  # some work, so that there is something to interrupt
+    return Image(frame.number)
+
+
+@sink.on(Image)
+def keep(image: Image) -> None: ...
+
+
+def pipeline(tasks: str, results: str, **settings: float) -> Pipeline:
+    return Pipeline({(Source, Worker): tasks, (Worker, Sink): results}, **settings)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    role, tasks, results = sys.argv[1:4]
+    service = worker if role == "Worker" else sink
+    service.run(via=pipeline(tasks, results), started=lambda url: print(f"{role} plays at {url}", flush=True))
