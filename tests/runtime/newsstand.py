@@ -15,7 +15,7 @@ from convpolicy import Tree
 
 
 async def main(url: str) -> None:
-    tree = Tree(url, root=Publisher_)
+    tree = Tree(url, root=Publisher_, keep=100_000)  # a new relay takes as long as a busy machine lets it
     async with newsletter.player(Publisher_, via=tree) as publisher, publisher.join() as conversation:
         print(f"Publisher listens at {publisher.url}", flush=True)
         for number in count():

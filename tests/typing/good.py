@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, TypedDict, assert_type
+from typing import NamedTuple, Never, TypedDict, assert_type
 
 import attrs
 import msgspec
 
-from convpolicy import Bus, Dialogue, Memory, Policy, Role, choice, labels, loop, par, roles, send, seq
+from convpolicy import (
+    Bus,
+    Dialogue,
+    Gap,
+    Memory,
+    Policy,
+    Role,
+    Tree,
+    again,
+    choice,
+    labels,
+    loop,
+    par,
+    roles,
+    send,
+    seq,
+)
 
 
 class Order(NamedTuple):
@@ -149,3 +165,43 @@ review = Policy("Review", send(Guest, Host, Rating)).service(Host)
 @review.on(Rating)
 def read(rating: Rating) -> None:
     assert rating["stars"]
+
+
+# ------------------------------------------------------------------------------------------------- over a tree
+
+
+class Edition(NamedTuple):
+    number: int
+
+
+Publisher = Role[Edition, Never]("Publisher")
+Reader = Role[Never, Edition]("Reader")
+newsletter = Policy("Newsletter", loop("Next", send(Publisher, Reader, Edition), again("Next")))
+news = Tree("tcp://127.0.0.1:5555", root=Publisher)
+
+
+async def publish() -> None:
+    async with newsletter.join(Publisher, via=news) as conversation:
+        await conversation.ready(3)
+        await conversation.send(Edition(1))
+    async with newsletter.player(Publisher, via=news) as publisher, publisher.join("sport") as sport:
+        await sport.send(Edition(2))
+
+
+async def follow() -> None:
+    async with newsletter.join(Reader, via=news.on("sport")) as conversation:
+        assert_type(await conversation.receive(), Edition | Gap)
+        assert_type(await conversation.receive(Edition), Edition)
+        assert_type(await conversation.receive(Edition, Gap), Edition | Gap)
+        async for message in conversation:
+            match message:
+                case Edition(number):
+                    assert number
+                case Gap(first, last, why):
+                    assert (first, last)
+                    assert why != "lost"
+
+
+def follow_blocking() -> None:
+    with newsletter.join_blocking(Reader, via=news) as conversation:
+        assert_type(next(iter(conversation)), Edition | Gap)

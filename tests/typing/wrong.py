@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
-from good import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
+from good import (
+    Buyer,
+    Edition,
+    Invoice,
+    Order,
+    Payment,
+    Publisher,
+    Reader,
+    Seller,
+    Shipment,
+    news,
+    newsletter,
+    purchase,
+)
 
-from convpolicy import Bus, Dialogue, Memory, send
+from convpolicy import Bus, Dialogue, Memory, Tree, send
 
 send(Buyer, Seller, Invoice)  # wrong: the buyer sends no invoice
 send(Seller, Buyer, Order)  # wrong: the seller sends no order
@@ -79,3 +92,16 @@ def buy_blocking() -> None:
     with purchase.join_blocking(Buyer, via=Memory()) as conversation:
         conversation.send(Shipment("parcel"))  # wrong: the buyer sends no shipment
         print(conversation.receive(Invoice).tracking)  # wrong: an invoice has no tracking
+
+
+Tree("tcp://127.0.0.1:5555", root="Publisher")  # wrong: a name is not a role
+Tree("tcp://127.0.0.1:5555", root=Publisher, slow="drop")  # wrong: there is no such way to be slow
+
+
+async def follow() -> None:
+    async with newsletter.join(Publisher, via=news) as conversation:
+        await conversation.send(Order("chair", 2))  # wrong: the publisher sends no order
+    async with newsletter.join(Reader, via=news) as conversation:
+        await conversation.send(Edition(1))  # wrong: a reader sends nothing
+        async for message in conversation:
+            print(message.number)  # wrong: a gap has no number
