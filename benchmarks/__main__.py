@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, latency, memory, steps, throughput
+from benchmarks import bus, latency, memory, pipeline, steps, throughput
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
 BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "purchase": (throughput.TITLE, throughput.run),
     "bus": (bus.TITLE, bus.run),
+    "pipeline": (pipeline.TITLE, pipeline.run),
     "latency": (latency.TITLE, latency.run),
     "step": (steps.TITLE, steps.run),
     "memory": (memory.TITLE, memory.run),

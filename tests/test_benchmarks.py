@@ -41,6 +41,12 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
         "2 buses, 2 sellers",
     ]
 
+    pipes = found["benchmarks"]["pipeline"]
+    assert [(row["case"], row["what"]) for row in pipes if "ratio" in row] == [
+        ("1 worker", "pipeline"),
+        ("2 workers", "pipeline"),
+    ]
+
     cases = {"1 in flight", "64 in flight", "1,000 in flight"}
     assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
     assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}

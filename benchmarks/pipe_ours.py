@@ -1,0 +1,85 @@
+"""A role of the pipeline with convpolicy: `source`, `worker` or `sink`, and the two addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import NamedTuple, Never
+
+from benchmarks.programs import end_with_parent, tell
+from convpolicy import Pipeline, Policy, Role, send, seq
+
+__all__: list[str] = []
+
+
+class Task(NamedTuple):
+    """What is to be done."""
+
+    number: int
+    text: str
+
+
+class Result(NamedTuple):
+    """What came of it."""
+
+    number: int
+    length: int
+
+
+Source = Role[Task, Never]("Source")
+Worker = Role[Result, Task]("Worker")
+Sink = Role[Never, Result]("Sink")
+work = Policy("Work", seq(send(Source, Worker, Task), send(Worker, Sink, Result)))
+
+worker, sink = work.service(Worker), work.service(Sink)
+heard = {"results": 0, "sum": 0}
+
+
+@worker.on(Task)
+def measure(task: Task) -> Result:
+    """Do something short."""
+    return Result(task.number, len(task.text))
+
+
+@sink.on(Result)
+def add(result: Result) -> None:
+    """Count, and add up, so that what is missing or came twice is noticed."""
+    heard["results"] += 1
+    heard["sum"] += result.number
+
+
+async def source(via: Pipeline) -> None:
+    """Put in as many tasks as each line of the input asks for; tell how long they took."""
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        question = json.loads(line)
+        async with work.batch(Source, via=via) as batch:
+            while batch.statistics()["workers"] < question["workers"]:  # noqa: ASYNC110 - nobody else waits for it
+                await asyncio.sleep(0.001)  # a worker that starts late would not be measured
+            started = time.perf_counter()
+            for number in range(question["tasks"]):
+                await batch.put(Task(number, "x" * 40))
+            report = await batch.done()
+            took = time.perf_counter() - started
+        if report.done != question["tasks"]:
+            raise RuntimeError(str(report))
+        tell(took)
+
+
+def main() -> None:
+    """Play the role."""
+    role, *urls = sys.argv[1:]
+    via = Pipeline({(Source, Worker): urls[0], (Worker, Sink): urls[1]})
+    if role == "source":
+        asyncio.run(source(via))
+        return
+    end_with_parent()
+    (worker if role == "worker" else sink).run(via=via, started=lambda _url: tell(role))
+    if role == "sink":
+        tell(heard)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Tasks a second through a pipeline over tcp: a source, one or two workers and a sink, each in a process of its own.
+
+The bare one is as fast as the sockets, and loses what waits at a worker that dies. What the sinks have counted, and
+the sum of it, is compared with what was put in.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Self
+
+from benchmarks.programs import Program
+from benchmarks.rounds import Row, Size
+
+__all__ = ["TITLE", "run"]
+
+TITLE = "tasks through a pipeline over tcp, a process for each role; x: times bare PUSH/PULL + msgpack"
+
+BARE, OURS = "bare PUSH/PULL + msgpack", "pipeline"
+TASKS = 20_000  # in one round
+
+
+class Plant:
+    """The running processes of one way with so many workers; `with` it."""
+
+    def __init__(self, way: str, workers: int) -> None:
+        self.way, self.workers = way, workers
+        self._put_in: list[int] = []
+
+    def __enter__(self) -> Self:
+        module, urls = ("pipe_bare", _free(3)) if self.way == BARE else ("pipe_ours", _free(2))
+        with ExitStack() as stack:
+            roles = ["sink", *["worker"] * self.workers, "source"]
+            programs = [stack.enter_context(Program(module, role, *urls)) for role in roles]
+            for program in programs if self.way == BARE else programs[:-1]:
+                program.hear()
+            self._sink, self._source = programs[0], programs[-1]
+            self._programs = stack.pop_all()
+        return self
+
+    def rate(self, tasks: int) -> float:
+        """Put in so many tasks; return how many a second were done."""
+        self._put_in.append(tasks)
+        took: float = self._source.ask(tasks=tasks, workers=self.workers)
+        return tasks / took
+
+    def __exit__(self, *failure: object) -> None:
+        with self._programs:
+            if failure[0] is None:
+                self._sink.finish()
+                heard, sum_ = self._sink.hear(), sum(tasks * (tasks - 1) // 2 for tasks in self._put_in)
+                if heard != {"results": sum(self._put_in), "sum": sum_}:
+                    raise RuntimeError(f"{self.way}: {self._put_in} tasks were put in; the sink heard {heard}")
+
+
+def _free(count: int) -> list[str]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+def run(size: Size) -> list[Row]:
+    """Measure both ways in turn, round by round; the first round warms up and is not counted."""
+    rows: list[Row] = []
+    for workers in (1, 2):
+        rates: dict[str, list[float]] = {BARE: [], OURS: []}
+        with ExitStack() as stack:
+            plants = [stack.enter_context(Plant(way, workers)) for way in rates]
+            for number in range(size.rounds + 1):
+                for plant in plants:
+                    rate = plant.rate(size.of(TASKS))
+                    if number > 0:
+                        rates[plant.way].append(rate)
+        case = f"{workers} worker{'s' if workers > 1 else ''}"
+        rows += [Row(case, way, "tasks/s", rates[way], () if way == BARE else rates[BARE]) for way in rates]
+    return rows
