@@ -193,6 +193,11 @@ class Batch(Generic[Sends]):
         return Progress(tasks.total, tasks.done, len(tasks.quarantined))
 
     @property
+    def role(self) -> str:
+        """The role that is played here."""
+        return self._part.role
+
+    @property
     def url(self) -> str:
         """The addresses, with the ports that were taken where 0 was asked for."""
         return self._engine.post.port.url
