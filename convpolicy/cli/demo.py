@@ -1,7 +1,8 @@
-"""`convpolicy demo`: a policy is checked, two processes hold its conversation over tcp, and one breaks it.
+"""`convpolicy demo`: a policy is checked, and processes hold its conversation over tcp.
 
-The processes are the programs of `examples/`, as they are. Both write what they receive into one pipe, line by
-line; a program prints a message before it acts on it, so the order of the lines is the order of cause and
+The processes are the programs of `examples/`, as they are: a buyer and a seller, and a buyer that breaks the policy;
+or the roles of another policy of the gallery around a service bus. All write what they receive into one pipe, line
+by line; a program prints a message before it acts on it, so the order of the lines is the order of cause and
 effect, and each line can be drawn as an arrow when it comes.
 """
 
@@ -14,38 +15,58 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.errors import one_of
+from convpolicy.policy import gallery
 from convpolicy.policy.model import Policy
 from convpolicy.policy.scribble import load
 from convpolicy.show import Chart
 from convpolicy.verify.check import require
+from convpolicy.verify.graph import graph_of
 
 __all__ = ["demo"]
 
-_NAMES = ("purchase",)
-_RECEIVED = re.compile(r"(?P<receiver>\w+) received (?P<label>\w+)\((?P<payload>.*)\)")
+
+class _Cast(NamedTuple):
+    """The programs of a demo: services, which run until they are told to end, and scripts, which end by themselves."""
+
+    services: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+_CASTS = {  # a file, and what it is told beside the address
+    "contract-net": _Cast(
+        ("contractor.py First --amount 90", "contractor.py Second", "contractor.py Third --amount 80"), ("manager.py",)
+    ),
+    "purchase": _Cast(("seller.py",), ("buyer.py",)),
+    "purchase-cancel": _Cast(("seller.py",), ("buyer.py --cancel",)),
+    "reminder": _Cast(("buyer.py",), ("seller.py",)),
+    "support": _Cast(("agent.py", "desk.py"), ("customer.py",)),
+    "two-buyers": _Cast(("seller.py",), ("second_buyer.py", "first_buyer.py")),
+}
+_RECEIVED = re.compile(r"(?P<receiver>\w+) received (?P<label>\w+)\((?P<payload>.*)\)(?: from (?P<sender>\w+))?$")
 _PATIENCE = 10.0  # seconds for a process to end when it is told to
+_Start = Callable[..., Awaitable[Process]]
 
 
 def demo(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_NAMES)}.")] = "purchase",
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_CASTS)}.")] = "purchase",
 ) -> None:
-    """Watch a conversation between two processes on this machine."""
-    if name not in _NAMES:
-        raise UsageError(f"there is no demo {name}\n  There is {one_of(_NAMES, word='and')}.")
-    folder = _examples() / name
-    policy = load(folder / f"{name}.scr")
-    typer.echo(f"The policy, {name}.scr:\n")
-    typer.echo(_indented((folder / f"{name}.scr").read_text(encoding="utf-8").partition("\n\n")[2]))
+    """Watch a conversation between processes on this machine."""
+    if name not in _CASTS:
+        raise UsageError(f"there is no demo {name}\n  There is {one_of(_CASTS, word='and')}.")
+    file = gallery.path(name)
+    policy = load(file)
+    typer.echo(f"The policy, {file.name}:\n")
+    typer.echo(_indented(file.read_text(encoding="utf-8").partition("\n\n")[2]))
     typer.echo(f"\n{require(policy)}\n")
-    raise typer.Exit(asyncio.run(_interruptible(folder, policy)))
+    raise typer.Exit(asyncio.run(_interruptible(_examples() / name, policy)))
 
 
 def _examples() -> Path:
@@ -78,24 +99,70 @@ async def _interruptible(folder: Path, policy: Policy) -> int:
 
 
 async def _play(folder: Path, policy: Policy) -> int:
+    """Play the demo whose programs are in `folder`, and return the exit code."""
     reading, writing = os.pipe()
     async with contextlib.AsyncExitStack() as stack:
         said = await stack.enter_async_context(_lines(reading))
-        seller = await stack.enter_async_context(_process(folder / "seller.py", "tcp://127.0.0.1:0", stdout=writing))
-        url = (await said.readline()).decode().rpartition(" ")[2].strip()  # `Seller listens at tcp://…`
-        if not url:
-            raise UsageError("the seller did not start\n  Its own words are above.")
-        typer.echo(f"A seller, process {seller.pid}, listens at {url}. A buyer joins it as another process:\n")
-        buyer = await stack.enter_async_context(_process(folder / "buyer.py", url, stdout=writing))
-        os.close(writing)
-        drawing = asyncio.ensure_future(_draw(said, policy))
-        code = await buyer.wait()
-        misuse = await stack.enter_async_context(_process(folder / "misbehave.py", url, "--local", stdout=PIPE))
-        refusal, _ = await misuse.communicate()
-        seller.terminate()
-        await drawing
+
+        async def start(*command: str | Path, stdout: int = writing) -> Process:
+            return await stack.enter_async_context(_process(*command, stdout=stdout))
+
+        if folder.name == "purchase":
+            return await _two(folder, policy, said, start, writing)
+        return await _around_a_bus(folder, policy, said, start, writing)
+
+
+async def _two(folder: Path, policy: Policy, said: asyncio.StreamReader, start: _Start, writing: int) -> int:
+    """A buyer joins a seller, and another one breaks the policy."""
+    seller = await start(folder / "seller.py", "tcp://127.0.0.1:0")
+    url = await _address(said, "the seller")
+    typer.echo(f"A seller, process {seller.pid}, listens at {url}. A buyer joins it as another process:\n")
+    buyer = await start(folder / "buyer.py", url)
+    os.close(writing)
+    drawing = asyncio.ensure_future(_draw(said, policy))
+    code = await buyer.wait()
+    misuse = await start(folder / "misbehave.py", url, "--local", stdout=PIPE)
+    refusal, _ = await misuse.communicate()
+    seller.terminate()
+    await drawing
     typer.echo(f"\n{refusal.decode().rstrip()}")
     return Exit.GOOD if code == misuse.returncode == 0 else Exit.REFUSED
+
+
+async def _around_a_bus(folder: Path, policy: Policy, said: asyncio.StreamReader, start: _Start, writing: int) -> int:
+    """Every role is a process that connects to a service bus."""
+    cast = _CASTS[folder.name]
+    bus = await start("-m", "convpolicy.cli", "bus", "tcp://127.0.0.1:0", "--grace", "0")
+    url = await _address(said, "the service bus")
+    typer.echo(f"A service bus, process {bus.pid}, listens at {url}. The roles connect to it, each as a process:\n")
+    services = [await start(*_told(folder, service, url)) for service in cast.services]
+    for _ in services:
+        await said.readline()  # `Seller is connected to tcp://…`
+    scripts = [await start(*_told(folder, script, url)) for script in cast.scripts]
+    os.close(writing)
+    drawing = asyncio.ensure_future(_draw(said, policy))
+    codes = [await script.wait() for script in scripts]
+    for service in services:
+        service.terminate()
+    codes += [await service.wait() for service in services]
+    bus.terminate()
+    await drawing
+    return Exit.REFUSED if any(codes) else Exit.GOOD
+
+
+def _told(folder: Path, program: str, url: str) -> list[str | Path]:
+    """Return the command of a program of the table: a role, if it has one, comes before the address."""
+    file, *words = program.split()
+    roles = 1 if words and not words[0].startswith("-") else 0
+    return [folder / file, *words[:roles], url, *words[roles:]]
+
+
+async def _address(said: asyncio.StreamReader, who: str) -> str:
+    """Return the address that the first line of a server gives."""
+    url = (await said.readline()).decode().rpartition(" ")[2].strip()  # `Seller listens at tcp://…`
+    if not url:
+        raise UsageError(f"{who} did not start\n  Its own words are above.")
+    return url
 
 
 @contextlib.asynccontextmanager
@@ -112,12 +179,13 @@ async def _lines(descriptor: int) -> AsyncGenerator[asyncio.StreamReader]:
 
 
 @contextlib.asynccontextmanager
-async def _process(program: Path, *arguments: str, stdout: int) -> AsyncGenerator[Process]:
+async def _process(*command: str | Path, stdout: int) -> AsyncGenerator[Process]:
     """Run a Python program; however the block is left, the program has ended then."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = (sys.executable, str(program), *arguments)
     # A process group of its own: Ctrl-C goes to the demo alone, which ends the others in order.
-    process = await asyncio.create_subprocess_exec(*command, stdout=stdout, env=environment, process_group=0)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=stdout, env=environment, process_group=0
+    )
     try:
         yield process
     finally:
@@ -138,11 +206,13 @@ async def _end(process: Process) -> None:
 async def _draw(lines: asyncio.StreamReader, policy: Policy) -> None:
     """Draw each message when its receiver reports it."""
     roles = [role.name for role in policy.roles]
+    senders = {(symbol.receiver, symbol.label): symbol.sender for symbol in graph_of(policy).labels}
     chart = Chart(roles, [label.name for label in policy.labels])
     typer.echo(chart.header)
+    # Python writes the end of a line by itself, so what another process says may come before it.
+    apart = re.compile(f"(?=(?:{'|'.join(roles)}) received )")
     async for line in lines:
-        message = _RECEIVED.match(line.decode())
-        if message is not None:
-            receiver, label, payload = message.groups()
-            sender = next(role for role in roles if role != receiver)
-            typer.echo(chart.message(sender, receiver, label, payload))
+        for message in map(_RECEIVED.match, apart.split(line.decode().rstrip())):
+            if message is not None:
+                receiver, label, payload, sender = message.groups()
+                typer.echo(chart.message(sender or senders[receiver, label], receiver, label, payload))

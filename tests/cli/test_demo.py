@@ -26,7 +26,24 @@ def test_the_demo_draws_the_purchase_and_a_refusal():
 def test_an_unknown_demo_lists_those_there_are(convpolicy):
     code, _, err = convpolicy("demo", "auction")
     assert code == 2
-    assert "There is purchase." in err
+    assert "There is contract-net, purchase, purchase-cancel, reminder, support and two-buyers." in err
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "labels"),
+    [
+        ("contract-net", ["Manager", "First", "Second", "Third"], ["Accept", "Done", "Propose", "Refuse", "Reject"]),
+        ("reminder", ["Seller", "Buyer"], ["Invoice", "Payment", "Receipt", "Reminder"]),
+    ],
+)
+def test_a_demo_of_the_gallery_draws_its_roles_around_a_bus(name, roles, labels):
+    code, out, err = run("-m", "convpolicy.cli", "demo", name)
+    assert (code, err) == (0, "")
+    _, _, drawn = out.partition("A service bus, process ")
+    _, _, header, *lines = drawn.splitlines()
+    assert header.split() == roles
+    heard = [re.sub(r"[^A-Za-z]", " ", line.partition("=")[0]).split()[0] for line in lines]
+    assert set(labels) <= set(heard)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
