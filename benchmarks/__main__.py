@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, latency, memory, pipeline, steps, throughput
+from benchmarks import bus, latency, memory, pipeline, steps, throughput, tree
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "purchase": (throughput.TITLE, throughput.run),
     "bus": (bus.TITLE, bus.run),
     "pipeline": (pipeline.TITLE, pipeline.run),
+    "tree": (tree.TITLE, tree.run),
     "latency": (latency.TITLE, latency.run),
     "step": (steps.TITLE, steps.run),
     "memory": (memory.TITLE, memory.run),

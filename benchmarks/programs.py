@@ -54,9 +54,13 @@ class Program:
 
     def ask(self, **question: object) -> Any:
         """Ask the program to do something, and return what it tells."""
+        self.tell(**question)
+        return self.hear()
+
+    def tell(self, **question: object) -> None:
+        """Ask the program to do something, of which another program tells."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(question) + "\n")
-        return self.hear()
 
     def finish(self) -> None:
         """Let the program end by itself: it may tell something last."""

@@ -47,6 +47,9 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
         ("2 workers", "pipeline"),
     ]
 
+    trees = [(row["case"], row["what"]) for row in found["benchmarks"]["tree"] if "ratio" in row]
+    assert trees == [(case, "tree") for case in ("1 reader", "8 readers", "64 readers", "1 relay", "2 relays")]
+
     cases = {"1 in flight", "64 in flight", "1,000 in flight"}
     assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
     assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}

@@ -68,8 +68,11 @@ class LeafScript(TreeScript[Sends, Receives]):
                 case Gap():
                     return self._gap(head, wanted)
                 case Heard():
-                    if not self._feed(head):
+                    arrival = self._feed(head, wanted)
+                    if arrival is Arrival.FULL:
                         return None
+                    if isinstance(arrival, Received):
+                        return (arrival.payload,)
                 case _:
                     if self._conversation.keeps or self._over is not None:
                         return None
@@ -87,30 +90,30 @@ class LeafScript(TreeScript[Sends, Receives]):
         self._inbox.pop()
         return (gap,)
 
-    def _feed(self, heard: Heard) -> bool:
-        """Give the conversation the next message; return False when it holds as many as it can."""
+    def _feed(self, heard: Heard, wanted: set[str] | None) -> Received | Arrival:
+        """Give the conversation the next message, and take what that allows unless something else is wanted."""
         label, conversation = heard.said.label, self._conversation
         seq = conversation.peers[self._sender].received + 1
         own = self._part.table.role
         try:
             payload = self._unpacked(label, bytes(heard.said.payload))
             envelope = Envelope(conversation.id, self._sender, own, seq, 0, label, cast("msgspec.Raw", payload))
-            if conversation.accept(envelope) is Arrival.FULL:
-                return False
+            arrival = conversation.receive(envelope) if wanted is None else conversation.accept(envelope)
         except RemoteViolation as violation:
             raise self._refuse(violation) from None
-        self._inbox.pop()
-        return True
+        if arrival is not Arrival.FULL:
+            self._inbox.pop()
+        return arrival
 
     def _unpacked(self, label: int, payload: bytes) -> object:
         """Return the message. What is not one of the policy's, with its payload, is the root's violation of it."""
-        name = self._part.table.label(label)
-        if not 0 <= label < len(self._part.codecs):
-            raise self._conversation.refusal(self._root, name)
+        codecs, name = self._part.codecs, self._part.table.label
+        if not 0 <= label < len(codecs):
+            raise self._conversation.refusal(self._root, name(label))
         try:
-            return self._part.codecs[label].unpack(payload)
+            return codecs[label].unpack(payload)
         except PayloadError as problem:
-            raise self._conversation.refusal(self._root, name) from problem
+            raise self._conversation.refusal(self._root, name(label)) from problem
 
     def _turn_page(self, event: Event) -> None:
         """Enter a conversation, or come to its end."""

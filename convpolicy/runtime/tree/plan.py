@@ -7,7 +7,7 @@ more than the publisher keeps; both times it enters at a join point, so its mach
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from convpolicy.errors import WiringError, one_of
@@ -28,6 +28,7 @@ class Leaf:
     machine: Machine
     entries: tuple[State, ...]
     points: Mapping[State, int]
+    _steps: dict[tuple[State, int], State] = field(default_factory=dict[tuple[State, int], State])
 
     @classmethod
     def of(cls, machine: Machine) -> Leaf:
@@ -40,11 +41,14 @@ class Leaf:
 
     def after(self, state: State, label: int) -> State:
         """Return the state after the message with this label index. Raises LookupError when it is not allowed."""
-        symbols = self.machine.symbols
-        move = move_of(self.machine.role, symbols[label]) if 0 <= label < len(symbols) else None
-        if move is None:
-            raise LookupError(f"label number {label} is not for {self.machine.role}")
-        return self.machine.after(state, move)
+        target = self._steps.get((state, label))  # looked up for every message at both ends
+        if target is None:
+            symbols = self.machine.symbols
+            move = move_of(self.machine.role, symbols[label]) if 0 <= label < len(symbols) else None
+            if move is None:
+                raise LookupError(f"label number {label} is not for {self.machine.role}")
+            target = self._steps[state, label] = self.machine.after(state, move)
+        return target
 
 
 @dataclass(frozen=True)

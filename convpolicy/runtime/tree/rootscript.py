@@ -51,7 +51,8 @@ class RootScript(TreeScript[Sends, Receives]):
         envelope = conversation.emit(step, payload, now=now)
         conversation.acknowledge(step.peer, envelope.seq)  # what leaves have is the stream's affair
         went_out = self._publisher.say(step.move.peer, self.topic, step.index, payload)
-        self._watch_time()
+        if self._part.timed:
+            self._watch_time()
         if conversation.over:
             self._publisher.end(self.topic)
         self._shell.wake()

@@ -44,9 +44,8 @@ class Stream:
         self._leaf, self._state = leaf, leaf.entries[0]
         self._entries = deque([(0, 0)])  # join points, oldest first: behind which message, and the state's number
         self._cache = Cache(keep, keep_bytes)
-        self._batch = min(BATCH_MESSAGES, keep), min(BATCH_BYTES, keep_bytes)  # what is not kept cannot go out
-        self._published = 0  # up to which number messages have gone out
-        self._size = 0  # bytes of what has not
+        self._pending: list[Said] = []  # said, and not gone out yet
+        self._size = 0  # bytes of it
 
     # ------------------------------------------------------------------------------------------- saying
 
@@ -54,7 +53,9 @@ class Stream:
         """Number a message, keep it, and have it in what `published` returns next."""
         self.seq += 1
         self._size += len(payload)
-        self._cache.add(Said(label, msgspec.Raw(payload)))
+        said = Said(label, msgspec.Raw(payload))
+        self._pending.append(said)
+        self._cache.add(said)
         self._state = self._leaf.after(self._state, label)
         point = self._leaf.points.get(self._state)
         if point is not None:
@@ -65,19 +66,17 @@ class Stream:
     @property
     def full(self) -> bool:
         """Whether what has not gone out yet fills a frame."""
-        messages, size = self._batch
-        return self.seq - self._published >= messages or self._size >= size
+        return len(self._pending) >= BATCH_MESSAGES or self._size >= BATCH_BYTES
 
     def published(self) -> Iterator[Published]:
         """Yield what has been said since the last time, a frame each."""
-        first = max(self._published + 1, self._cache.first)
-        messages = self._cache.between(first, self.seq)
+        messages, self._pending, self._size = self._pending, [], 0
+        first = self.seq - len(messages) + 1
         while messages:
             sent = batch(messages)
             messages = messages[len(sent) :]
             yield self._frame(first, sent)
             first += len(sent)
-        self._published, self._size = self.seq, 0
 
     def beat(self) -> Published:
         """Return the heartbeat: no message, and the number of the last one."""

@@ -1,0 +1,80 @@
+"""Messages a second that reach readers of a tree over tcp: by the number of readers, and of relays in between.
+
+The publisher, every relay, and all readers together are a process each. The bare one never drops because nothing
+bounds what waits; the tree says again what was dropped. Whether every reader has heard every message is checked.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Self
+
+from benchmarks.programs import Program
+from benchmarks.rounds import Row, Size
+
+__all__ = ["TITLE", "run"]
+
+TITLE = "messages that reach readers of a tree over tcp; x: times bare PUB/SUB + msgpack, or the tree without relays"
+
+BARE, OURS = "bare PUB/SUB + msgpack", "tree"
+DELIVERIES = 40_000  # in one round
+
+
+class Grown:
+    """The running processes of one way, with so many readers behind so many relays; `with` it."""
+
+    def __init__(self, way: str, leaves: int, relays: int = 0) -> None:
+        self.way, self.leaves, self.relays = way, leaves, relays
+
+    def __enter__(self) -> Self:
+        module = "tree_bare" if self.way == BARE else "tree_ours"
+        with ExitStack() as stack:
+            self._root = stack.enter_context(Program(module, "root"))
+            url = self._root.hear()
+            for _ in range(self.relays):
+                url = stack.enter_context(Program(module, "relay", url)).hear()
+            self._readers = stack.enter_context(Program(module, "leaves", url, str(self.leaves)))
+            self._programs = stack.pop_all()
+        return self
+
+    def rate(self, messages: int) -> float:
+        """Publish so many messages; return how many a second reached a reader."""
+        started = time.perf_counter()
+        self._root.tell(messages=messages, leaves=self.leaves)
+        heard = self._readers.hear()
+        took = time.perf_counter() - started
+        if heard != messages * self.leaves:
+            raise RuntimeError(f"{self.way}: {messages} messages to {self.leaves} readers; they heard {heard}")
+        return heard / took
+
+    def __exit__(self, *failure: object) -> None:
+        self._programs.close()
+
+
+def run(size: Size) -> list[Row]:
+    """Measure all ways in turn, round by round; the first round warms up and is not counted."""
+    rows: list[Row] = []
+    for leaves in (1, 8, 64):
+        bare, ours = _measured([Grown(BARE, leaves), Grown(OURS, leaves)], size)
+        case = f"{leaves} reader{'s' if leaves > 1 else ''}"
+        rows += [Row(case, BARE, "messages/s", bare), Row(case, OURS, "messages/s", ours, bare)]
+    plain, one, two = _measured([Grown(OURS, 1, relays) for relays in (0, 1, 2)], size)
+    rows += [
+        Row("1 relay", OURS, "messages/s", one, plain),
+        Row("2 relays", OURS, "messages/s", two, plain),
+    ]
+    return rows
+
+
+def _measured(trees: list[Grown], size: Size) -> list[list[float]]:
+    rates: list[list[float]] = [[] for _ in trees]
+    with ExitStack() as stack:
+        for tree in trees:
+            stack.enter_context(tree)
+        for number in range(size.rounds + 1):
+            for tree, found in zip(trees, rates, strict=True):
+                rate = tree.rate(size.of(DELIVERIES // tree.leaves))
+                if number > 0:
+                    found.append(rate)
+    return rates
