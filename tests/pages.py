@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from processes import PATIENCE, PURCHASE
+from processes import EXAMPLES, PATIENCE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,9 +55,8 @@ class Reader:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = str(free.getsockname()[1])
-        for file in PURCHASE.iterdir():
-            if file.is_file():
-                self._write(f"examples/purchase/{file.name}", self._here(file.read_text(encoding="utf-8")))
+        for file in (*EXAMPLES.glob("*/*.py"), *EXAMPLES.glob("*/*.scr")):
+            self._write(f"examples/{file.parent.name}/{file.name}", self._here(file.read_text(encoding="utf-8")))
 
     def __enter__(self) -> Self:
         return self
