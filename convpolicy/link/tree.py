@@ -59,6 +59,11 @@ class Tree(Link):
                 f"  Use one such as tcp://127.0.0.1:6000 (the next port is used too), ipc:///path/to/socket or "
                 f"inproc://name."
             )
+        if min(keep, keep_bytes, waiting) < 1 or (at_most is not None and (at_most[0] < 1 or at_most[1] <= 0)):
+            raise LinkError(
+                f"a tree keeps at least one message, lets one wait, and hears one in a time: keep={keep}, "
+                f"keep_bytes={keep_bytes}, waiting={waiting}, at_most={at_most}.\n  Give counts of 1 or more."
+            )
         self._url, self.root = url, root
         self.keep, self.keep_bytes, self.waiting = keep, keep_bytes, waiting
         self.slow: Slow = slow

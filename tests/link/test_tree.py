@@ -55,6 +55,12 @@ def test_what_is_no_topic_is_refused(topic: str) -> None:
         a_tree().on(topic)
 
 
+@pytest.mark.parametrize("setting", [{"keep": 0}, {"keep_bytes": 0}, {"waiting": 0}, {"at_most": (0, 1.0)}])
+def test_what_would_hear_nothing_is_refused(setting: dict[str, object]) -> None:
+    with pytest.raises(LinkError, match="Give counts of 1 or more"):
+        a_tree(**setting)
+
+
 def test_a_tree_is_a_value() -> None:
     tree = a_tree("tcp://127.0.0.1:6000", keep=5)
     sport = tree.on("sport")

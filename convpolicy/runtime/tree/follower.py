@@ -21,6 +21,7 @@ __all__ = ["HERE_EVERY", "Follower", "Sink"]
 HERE_EVERY = 5.0  # seconds between the signs of life that the root counts its readers by
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0  # seconds until something is asked for again, doubling
 AHEAD = 4_096  # messages kept beyond a hole; more are asked for again later
+EARLY = 256  # frames kept until it is known where to enter
 ASKED = 256  # messages asked for at once
 
 
@@ -146,7 +147,7 @@ class Follower:
         if all(frame.epoch != early.epoch for early in self._early):
             self._ask_anew()
         self._early.append(frame)
-        del self._early[:-AHEAD]
+        del self._early[:-EARLY]
 
     def _enter(self, entry: Entry, now: float) -> None:
         self.epoch, self.next = entry.epoch, entry.seq + 1
