@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
-from processes import listening
-from trees import Edition, Publisher_, Reader, newsletter
+from processes import ended, listening, program
+from trees import Edition, Farewell, Publisher_, Reader, newsletter
 
 from convpolicy import Gap, Tree, TreeScript
 
 NEWSSTAND = Path(__file__).with_name("newsstand.py")
+NEWSREADER = Path(__file__).with_name("newsreader.py")
 ANY = "tcp://127.0.0.1:0"
 
 Leaf = TreeScript[object, object]
@@ -71,3 +73,25 @@ async def test_a_relay_is_killed_and_started_again() -> None:
             with relay(url, below):  # type: ignore[attr-defined]
                 heard += await hears(leaf, 200)
             assert in_a_row(heard), "the replay has mended it"
+
+
+async def test_a_reader_that_is_stopped_holds_nobody_up_and_accounts_for_everything_afterwards() -> None:
+    tree = Tree(ANY, root=Publisher_)
+    async with newsletter.player(Publisher_, via=tree) as publisher, publisher.join() as root:
+        with program(NEWSREADER, publisher.url) as stopped:
+            assert stopped.stdout is not None
+            assert await asyncio.to_thread(stopped.stdout.readline) == "live\n"
+            stopped.send_signal(signal.SIGSTOP)
+            async with reader(publisher.url) as leaf:  # type: ignore[attr-defined]
+                await root.ready(2)
+                for number in range(0, 50_000, 100):
+                    for next_ in range(number, number + 100):
+                        await root.send(Edition(next_))
+                    assert in_a_row(await hears(leaf, 100))
+            stopped.send_signal(signal.SIGCONT)
+            await root.send(Farewell("bye"))
+            await root.leave()
+            code, out, err = await asyncio.to_thread(ended, stopped)
+            heard, missing = map(int, out.split())
+            assert (code, err) == (0, "")
+            assert heard + missing == 50_001
