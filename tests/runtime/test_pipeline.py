@@ -471,6 +471,12 @@ async def test_a_worker_that_is_stopped_finishes_what_it_has() -> None:
         assert batch.statistics()["lent"] == 1
 
 
+async def test_stopping_twice_is_fine() -> None:
+    async with Studio(pipeline()) as studio:
+        await studio.sink.stop()
+        await studio.sink.stop()
+
+
 def test_reports_say_what_happened() -> None:
     many = tuple(Poisoned(task, 5, "no") for task in range(1, 13))
     report = BatchReport(20, 8, many, (3,))

@@ -65,6 +65,7 @@ class Stage(Playing[Sends]):
         self._loop = asyncio.get_running_loop()
         self._async = awaits(handlers)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._closed = False
 
     @property
     def url(self) -> str:
@@ -95,6 +96,9 @@ class Stage(Playing[Sends]):
             await asyncio.sleep(0.02)
 
     async def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._engine.leave()
         self._pulse.close()
         tasks = tuple(self._tasks.values())
