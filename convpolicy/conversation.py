@@ -309,7 +309,8 @@ class Conversation:
 
     def hasten(self, peer: int) -> None:
         """Make everything unacknowledged to `peer` due at once: its connection is new, or it has room again."""
-        self.peers[peer].resend_at = 0.0
+        peering = self.peers[peer]
+        peering.resend_at, peering.attempts = 0.0, 0
 
     def expire(self, now: float) -> list[Expired]:
         """Return the messages of this role whose time is up at `now`; the conversation has then failed."""

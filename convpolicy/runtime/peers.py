@@ -268,5 +268,7 @@ class Peers:
     def leave(self, now: float) -> None:
         """Tell every peer that this process goes, and send what is queued."""
         for peer in self:
+            if peer.finished:
+                self._say_finished(peer)
             self.say(peer, Goodbye())
         self.flush(now)

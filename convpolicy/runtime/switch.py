@@ -90,6 +90,7 @@ class Switch:
         self._over: dict[bytes, tuple[float, Ended | None]] = {}
         self.now = clock()
         self._settled_at = self.now + grace
+        self._waiting = True  # whether roles of earlier conversations are not given out yet
         self._restored = True  # whether there may be conversations of an earlier bus
         self._next_look = self.now + PING_AFTER
         self.passed = self.dropped = 0
@@ -183,10 +184,13 @@ class Switch:
         speaks = 0 <= sender < roles and bound.players[sender] is peer
         if not speaks or not 0 <= receiver < roles or receiver == sender:
             self.peers.say(peer, Unknown(id, receiver, sender))
-        elif bound.restored and self.now < self._settled_at + RETURN:
+        elif bound.restored and self.now < self._settled_at:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
-            self.peers.say(peer, Unknown(id, receiver, sender))
+            if bound.restored and self.now < self._settled_at + RETURN:
+                self.dropped += 1  # there was one, and it may be slow to come back
+            else:
+                self.peers.say(peer, Unknown(id, receiver, sender))
         else:
             player = self._least_loaded(self._casts[bound.policy], receiver)
             if player is None:
@@ -301,6 +305,21 @@ class Switch:
                 bound = self.bound[id] = _Bound(item.policy, len(cast.roles), None, restored=True)
             if bound.players[item.sender] is None:
                 self._assign(bound, id, item.sender, peer)
+                self._call_back(id, bound, item.sender)
+
+    def _call_back(self, id: bytes, bound: _Bound, role: int) -> None:  # noqa: A002
+        """Let the others of a conversation send again, at once, what they had for a player that is back."""
+        for other, player in enumerate(bound.players):
+            if player is not None and other != role:
+                self.peers.say(player, Acknowledged(id, role, other, 0, room=True))
+
+    def _call_back_all(self) -> None:
+        """From now on roles are given out: let everybody send again what had nobody to go to."""
+        self._waiting = False
+        for id, bound in self.bound.items():  # noqa: A001
+            for role, player in enumerate(bound.players):
+                if bound.restored and player is None:
+                    self._call_back(id, bound, role)
 
     def _late(self, peer: Peer, id: bytes) -> None:  # noqa: A002
         """Answer what comes for a conversation that is over: with the reason, when there is one."""
@@ -336,7 +355,7 @@ class Switch:
         self._draining.discard(peer)
         for id, role in self._held.pop(peer, {}).items():  # noqa: A001
             bound = self.bound.get(id)
-            if bound is not None:
+            if bound is not None and role not in bound.finished:
                 name = self._casts[bound.policy].roles[role]
                 item = Ended(id, role, "lost", [name, why])
                 bound.players[role] = None
@@ -350,6 +369,8 @@ class Switch:
         for peer in self.peers:
             if peer.gone and self.now - peer.heard >= GONE_AFTER:
                 self.peers.lose(peer, "its connection is down")
+        if self._waiting and self.now >= self._settled_at:
+            self._call_back_all()
         if self._restored and self.now >= self._settled_at + REMEMBER:
             self._clear_restored()
         while self._over:

@@ -297,6 +297,27 @@ def test_a_bus_that_is_killed_and_started_again_loses_no_conversation() -> None:
     assert buying.errors == [error for seller in sellers for error in seller.errors] == []
 
 
+def test_a_player_that_comes_back_to_a_new_bus_is_sent_at_once_what_waited_for_it() -> None:
+    town = Town()
+    seller, selling = town.player("Seller", silent)
+    _, buying = town.player("Buyer", silent)
+    begins(buying)
+    town.run(0.1)
+    (at_seller,) = seller.conversations.values()
+    selling.say(at_seller, Invoice(NINE))
+    town.run(0.1)
+    town.restart_bus()
+    drain, seller._port.drain = seller._port.drain, lambda _limit: []  # type: ignore[method-assign]
+    town.run(2.0)
+    (conversation,) = buying.engine.conversations.values()
+    buying.say(conversation, Payment(NINE))
+    town.run(20.0)
+    assert selling.heard == [CHAIR]
+    seller._port.drain = drain  # type: ignore[method-assign]
+    town.run(1.5)
+    assert selling.heard == [CHAIR, Payment(NINE)]
+
+
 def test_a_new_bus_gives_no_role_away_that_somebody_may_be_playing() -> None:
     town = Town()
     seller, selling = town.player("Seller", silent)
@@ -413,3 +434,26 @@ def test_conversations_are_spread_over_buses_by_their_ids_and_only_those_of_a_lo
     assert all(400 < count < 600 for count in counts)
     after = {key: rendezvous(key, buses[:3]) for key in ids}
     assert all(after[key] is bus for key, bus in before.items() if bus is not buses[3])
+
+
+EARLY = Policy("Early", seq(send(A, B, Ask), send(B, A, Fine), send(B, C, Check), send(C, B, Done)))
+EARLIER = Policy("Earlier", seq(send(A, B, Ask), send(B, C, Check), send(C, B, Done)))
+
+
+@pytest.mark.parametrize(("policy", "replies"), [(EARLY, [Fine(), Check()]), (EARLIER, [Check()])])
+def test_a_role_that_has_finished_may_leave_while_the_others_go_on(policy: Policy, replies: list[object]) -> None:
+    town = Town()
+    _, c = town.player("C", silent, policy)
+    _, b = town.player("B", lambda message: replies if message == Ask() else [], policy)
+    a, asking = town.player("A", silent, policy)
+    begins(asking, Ask())
+    town.run(0.1)
+    assert asking.finishes == 1
+    a.peers.leave(town.clock())  # as `Endpoint.close` does
+    town.kill(a)
+    town.run(5.0)
+    assert b.errors == c.errors == []
+    c.say(next(iter(c.engine.conversations.values())), Done())
+    town.run(3.0)
+    assert b.heard == [Ask(), Done()]
+    assert town.switch.statistics()["open"] == 0
