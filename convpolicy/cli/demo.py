@@ -47,6 +47,7 @@ _CASTS = {  # a file, and what it is told beside the address
     "purchase": _Cast(("seller.py",), ("buyer.py",)),
     "purchase-cancel": _Cast(("seller.py",), ("buyer.py --cancel",)),
     "reminder": _Cast(("buyer.py",), ("seller.py",)),
+    "shipping": _Cast(("seller.py", "bank.py", "shipper.py"), ("buyer.py",)),
     "support": _Cast(("agent.py", "desk.py"), ("customer.py",)),
     "two-buyers": _Cast(("seller.py",), ("second_buyer.py", "first_buyer.py")),
 }

@@ -26,7 +26,7 @@ def test_the_demo_draws_the_purchase_and_a_refusal():
 def test_an_unknown_demo_lists_those_there_are(convpolicy):
     code, _, err = convpolicy("demo", "auction")
     assert code == 2
-    assert "There is contract-net, purchase, purchase-cancel, reminder, support and two-buyers." in err
+    assert "There is contract-net, purchase, purchase-cancel, reminder, shipping, support and two-buyers." in err
 
 
 @pytest.mark.parametrize(
