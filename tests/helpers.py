@@ -101,6 +101,7 @@ def an_engine(
     role: str,
     reply: Reply,
     port: Port,
+    *,
     clock: ManualClock,
     new_id: Callable[[int], bytes],
     **settings: Any,
@@ -135,7 +136,8 @@ class Rig:
 
     def _engine(self, policy: Any, role: str, reply: Reply, *, listen: bool) -> tuple[Engine, Actor]:
         port = self.link.open(listen=listen)
-        return an_engine(policy, role, reply, port, self.clock, self._random.randbytes, **self._settings)
+        new_id = self._random.randbytes
+        return an_engine(policy, role, reply, port, clock=self.clock, new_id=new_id, **self._settings)
 
     @property
     def engines(self) -> tuple[Engine, Engine]:

@@ -53,7 +53,9 @@ class Town:
     def player(self, role: str, reply: Reply, policy: Policy = purchase, **settings: Any) -> tuple[Engine, Actor]:
         """Start a process that plays a role, and register it."""
         port = self.link.open(listen=False)
-        engine, actor = an_engine(policy, role, reply, port, self.clock, self._random.randbytes, **settings)
+        engine, actor = an_engine(
+            policy, role, reply, port, clock=self.clock, new_id=self._random.randbytes, **settings
+        )
         engine.peers.connect(self.clock())
         self.players.append(engine)
         self.turns()
