@@ -28,6 +28,7 @@ def benchmarks(*arguments: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_one_command_measures_everything_and_everything_arrives() -> None:
     found: dict[str, Any] = json.loads(benchmarks("--size", "0.002", "--json"))
     assert found["machine"]["pyzmq"]
