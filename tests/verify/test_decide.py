@@ -31,8 +31,8 @@ def twice(decision: Decision) -> list[str | None]:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
-@given(policies(roles=(3, 4), loops=False, size=10) | policies(roles=(3, 4), size=10))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(policies(roles=(3, 4), loops=False, size=7) | policies(roles=(3, 4), size=7))
 def test_one_branch_after_the_other_gives_the_same_verdict_at_length(policy: Policy) -> None:
     compare(policy)
 
