@@ -10,8 +10,8 @@ render.batch(Source, …)     put tasks into a pipeline
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, TypeVar, overload
 
@@ -101,7 +101,7 @@ class Policy(model.Policy):
         Raises as `project` does.
         """
         part = self._part(role)
-        return AnyLinkService(part, opens=_opens(part))
+        return AnyLinkService(part, opens=_opens(part), plan=functools.partial(plan, self))
 
     def batch(
         self, role: Role[S, R], /, *, via: Pipeline, timeout: float = 10.0, lost_after: float = LOST_AFTER
@@ -202,7 +202,7 @@ def _classes(policy: model.Policy) -> tuple[type[Any] | None, ...]:
     return tuple(label.type for label in policy.labels)
 
 
-@lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)
 def _part(policy: model.Policy, role: str, classes: tuple[type[Any] | None, ...]) -> Part:
     """Compile a role once for each policy and its payload classes, which equal policies may declare differently."""
     del classes

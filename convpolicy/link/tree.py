@@ -100,8 +100,7 @@ class Tree(Link):
         """Refuse: a tree has no end that both sends and receives."""
         raise WiringError(
             f"{self} carries what {self.root.name} says to all, and is not played like a link between two.\n"
-            f"  Take part with `policy.join(role, via=tree)` or `policy.player(role, via=tree)`; handlers of a "
-            f"service need a Bus."
+            f"  Take part with `policy.join(role, via=tree)`, `policy.player(role, via=tree)` or a service."
         )
 
     def open_root(self) -> RootPort:

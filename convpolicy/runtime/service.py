@@ -22,6 +22,7 @@ from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import Declares, Handler, Register, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
+from convpolicy.runtime.tree.gap import Gap
 
 __all__ = ["Service"]
 
@@ -43,6 +44,7 @@ class Service(Generic[Sends, Receives]):
         self.part = part
         self._opens = opens
         self._handlers: dict[str, Handler] = {}
+        self._gaps: Handler | None = None
         self._actor: _Actor | None = None
 
     @property
@@ -53,6 +55,8 @@ class Service(Generic[Sends, Receives]):
     @overload
     def on(self, message: Label, *, attempts: int = 1) -> Register[Any, Any]: ...
     @overload
+    def on(self, message: type[Gap], *, attempts: int = 1) -> Register[Gap, Any]: ...
+    @overload
     def on(self: Service[S, N], message: Declares[M, N], *, attempts: int = 1) -> Register[M, S]: ...
 
     def on(self, message: Any, *, attempts: int = 1) -> Register[Any, Any]:
@@ -61,9 +65,14 @@ class Service(Generic[Sends, Receives]):
         `attempts` is how often a handler that raises is tried before its conversation is aborted; it is tried
         again only while it has not sent anything.
 
+        A leaf of a `Tree` may have a handler of `Gap`: it is given what was missed, in its place. On other links
+        nothing is missed.
+
         Raises:
             ServiceError: the role never receives the message, or it has a handler already.
         """
+        if message is Gap and self.part.receives:
+            return self._on_gap(attempts)
         label = message.name if isinstance(message, Label) else message.__name__
         if label not in self.part.receives:
             raise ServiceError(
@@ -75,6 +84,16 @@ class Service(Generic[Sends, Receives]):
 
         def register(handler: Callable[..., Any], /) -> Any:
             self._handlers[label] = Handler.of(handler, label, attempts)
+            return handler
+
+        return cast("Register[Any, Any]", register)
+
+    def _on_gap(self, attempts: int) -> Register[Any, Any]:
+        if self._gaps is not None:
+            raise ServiceError(f"{self.role} has a handler for Gap already.\n  Remove one of the two.")
+
+        def register(handler: Callable[..., Any], /) -> Any:
+            self._gaps = Handler.of(handler, Gap.__name__, attempts)
             return handler
 
         return cast("Register[Any, Any]", register)

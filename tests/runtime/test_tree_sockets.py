@@ -406,14 +406,6 @@ def test_a_root_that_the_policy_does_not_have_is_refused() -> None:
         newsletter.join(Reader, via=Tree("tcp://127.0.0.1:6000", root=Exchange))
 
 
-async def test_a_service_is_not_played_over_a_tree() -> None:
-    reader = newsletter.service(Reader)
-    reader.on(Edition)(lambda _edition: None)
-    reader.on(Farewell)(lambda _farewell: None)
-    with pytest.raises(WiringError, match="handlers of a service need a Bus"):
-        await reader.start(at("tcp://127.0.0.1:6000"))
-
-
 def test_a_program_without_an_event_loop_reads_too() -> None:
     import threading
 

@@ -202,6 +202,25 @@ async def follow() -> None:
                     assert why != "lost"
 
 
+reading = newsletter.service(Reader)
+
+
+@reading.on(Edition)
+async def read_edition(edition: Edition) -> None:
+    assert edition.number
+
+
+@reading.on(Gap)
+def miss(gap: Gap, conversation: Dialogue[Never]) -> None:
+    conversation.data["missing"] = gap.first
+
+
+async def say() -> None:
+    playing = await newsletter.service(Publisher).start(news)
+    dialogue = await playing.open(Edition(1))
+    dialogue.tell(Edition(2))
+
+
 def follow_blocking() -> None:
     with newsletter.join_blocking(Reader, via=news) as conversation:
         assert_type(next(iter(conversation)), Edition | Gap)

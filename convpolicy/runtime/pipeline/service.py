@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
+from convpolicy.link.tree import Tree
 from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.stage import start_stage
 from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.tree.plan import Plan
+from convpolicy.runtime.tree.service import start_tree
 
 __all__ = ["AnyLinkService"]
 
@@ -17,17 +22,26 @@ Receives = TypeVar("Receives", contravariant=True)
 
 
 class AnyLinkService(Service[Sends, Receives]):
-    """A service that plays a stage when its link is a Pipeline, and conversations on every other link."""
+    """A service that plays a stage when its link is a Pipeline, and conversations on every other link.
+
+    `plan` lays the policy over a tree.
+    """
+
+    def __init__(self, part: Part, *, opens: bool, plan: Callable[[Tree], Plan]) -> None:
+        super().__init__(part, opens=opens)
+        self._plan = plan
 
     async def start(self, via: Link, *, timeout: float = 10.0, lost_after: float = LOST_AFTER) -> Playing[Sends]:
-        """Start playing; see `Service.start`. On a Pipeline nobody has to be there yet.
+        """Start playing; see `Service.start`. On a Pipeline or a Tree nobody has to be there yet.
 
         Raises:
             ServiceError: a message has no handler.
-            WiringError: the pipeline cannot carry the policy, or the role is its first.
+            WiringError: the pipeline or the tree cannot carry the policy, or the role is a pipeline's first.
             LinkError: the address cannot be used, or nobody answered.
         """
-        if not isinstance(via, Pipeline):
+        if not isinstance(via, Pipeline | Tree):
             return await super().start(via, timeout=timeout, lost_after=lost_after)
         self.ensure_complete()
+        if isinstance(via, Tree):
+            return start_tree(self.part, self._plan(via), via, self._handlers, self._gaps, lost_after=lost_after)
         return start_stage(self.part, self._handlers, via, lost_after=lost_after)

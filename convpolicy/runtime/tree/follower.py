@@ -11,6 +11,7 @@ or is in exactly one `missed`.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from convpolicy.runtime.tree.gap import Gap, Why
@@ -59,9 +60,19 @@ class Follower:
     """Follows `stream` as `reader` and tells `sink`. `epoch` is empty until it has entered.
 
     `live` is whether the tree itself was heard since: before that a subscription may not have reached the root.
+    With `past` epochs, which are over for this reader, it asks nothing before it has heard another one.
     """
 
-    def __init__(self, stream: str, reader: bytes, fingerprint: bytes, sink: Sink, now: float) -> None:
+    def __init__(
+        self,
+        stream: str,
+        reader: bytes,
+        fingerprint: bytes,
+        sink: Sink,
+        now: float,
+        *,
+        past: AbstractSet[bytes] = frozenset(),
+    ) -> None:
         self.stream, self.epoch = stream, b""
         self.next = 1  # the number that is to be heard next
         self.live = False
@@ -74,7 +85,8 @@ class Follower:
         self._last = 0
         self._over: str | None = None
         self._early: list[Published] = []  # published before it was known where to enter
-        self._past: set[bytes] = set()
+        self._past = set(past)
+        self._patient = bool(past)
         self._asked = 0  # the last number that was asked for
         self._question = 0
         self._retry = _Retry()
@@ -107,7 +119,9 @@ class Follower:
         self.heard_at = now
         if entry.question != self._question or not self._asks_entry or self.finished:
             return
-        if entry.epoch != self.epoch:
+        if entry.epoch in self._past:  # what was heard of another one came late
+            self._settle(now)
+        elif entry.epoch != self.epoch:
             if self.epoch:
                 self._restarted(now)
             if not self.finished:
@@ -151,7 +165,7 @@ class Follower:
 
     def _enter(self, entry: Entry, now: float) -> None:
         self.epoch, self.next = entry.epoch, entry.seq + 1
-        self._joining, self._why = False, "lost"
+        self._joining, self._patient, self._why = False, False, "lost"
         self._sink.enter(entry.epoch, entry.seq, entry.point)
         self._last = max(self._last, entry.seq)
         self._ahead = {seq: said for seq, said in self._ahead.items() if seq > entry.seq}
@@ -185,7 +199,7 @@ class Follower:
 
     @property
     def _asks_entry(self) -> bool:
-        return self._joining or bool(self._early)
+        return (self._joining and not self._patient) or bool(self._early)
 
     def _take(self, frame: Published, now: float) -> None:
         self._last = max(self._last, frame.last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -30,7 +32,16 @@ class LeafScript(TreeScript[Sends, Receives]):
     """A leaf in the conversation on the topic of `tree`, as long as it wants to be."""
 
     def __init__(
-        self, part: Part, leaf: Leaf, tree: Tree, *, subscriber: Subscriber, shell: Shell, reader: bytes, now: float
+        self,
+        part: Part,
+        leaf: Leaf,
+        tree: Tree,
+        *,
+        subscriber: Subscriber,
+        shell: Shell,
+        reader: bytes,
+        past: AbstractSet[bytes],
+        now: float,
     ) -> None:
         super().__init__(shell.check, tree.topic)
         self._part, self._leaf, self._subscriber, self._shell = part, leaf, subscriber, shell
@@ -38,7 +49,7 @@ class LeafScript(TreeScript[Sends, Receives]):
         self._sender = part.machine.roles.index(self._root)
         self._conversation = Conversation(part.table, bytes(16))
         self._over: Over | None = None
-        self._told = False
+        self._told = self._left = False
         stream = stream_name(part.role, tree.topic)
         self._inbox = Inbox(
             leaf,
@@ -47,7 +58,7 @@ class LeafScript(TreeScript[Sends, Receives]):
             at_most=tree.at_most,
             give_up=self._give_up,
         )
-        self._follower = Follower(stream, reader, part.fingerprint, self._inbox, now)
+        self._follower = Follower(stream, reader, part.fingerprint, self._inbox, now, past=past)
         subscriber.follow(self._follower, self)
         shell.wake()
 
@@ -56,11 +67,32 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     # ------------------------------------------------------------------------------------------ receiving
 
+    async def heard(self) -> AsyncIterator[Received | Gap]:
+        """Yield messages with their labels, and gaps, until nothing more can come or this leaf has ended it.
+
+        Raises:
+            ConversationError: the conversation has ended early.
+        """
+        while not self._told:
+            found = self._next(None)
+            if found is not None:
+                yield found
+            elif self._ended:
+                return
+            else:
+                await self._change()
+
     def _take(self, wanted: set[str] | None) -> tuple[object] | None:
+        found = self._next(wanted)
+        if isinstance(found, Received):
+            return (found.payload,)
+        return None if found is None else (found,)
+
+    def _next(self, wanted: set[str] | None) -> Received | Gap | None:
         while True:
             received = self._allowed(wanted)
             if received is not None:
-                return (received.payload,)
+                return received
             head = self._inbox.head
             match head:
                 case None:
@@ -72,7 +104,7 @@ class LeafScript(TreeScript[Sends, Receives]):
                     if arrival is Arrival.FULL:
                         return None
                     if isinstance(arrival, Received):
-                        return (arrival.payload,)
+                        return arrival
                 case _:
                     if self._conversation.keeps or self._over is not None:
                         return None
@@ -84,11 +116,11 @@ class LeafScript(TreeScript[Sends, Receives]):
         except RemoteViolation as violation:
             raise self._refuse(violation) from None
 
-    def _gap(self, gap: Gap, wanted: set[str] | None) -> tuple[object] | None:
+    def _gap(self, gap: Gap, wanted: set[str] | None) -> Gap | None:
         if self._conversation.keeps or not (wanted is None or Gap.__name__ in wanted):
             return None
         self._inbox.pop()
-        return (gap,)
+        return gap
 
     def _feed(self, heard: Heard, wanted: set[str] | None) -> Received | Arrival:
         """Give the conversation the next message, and take what that allows unless something else is wanted."""
@@ -167,11 +199,11 @@ class LeafScript(TreeScript[Sends, Receives]):
     def _ended(self) -> bool:
         if self._error is not None:
             return False
-        return self._over is not None or (self._conversation.over and not self._conversation.keeps)
+        return self._left or self._over is not None or (self._conversation.over and not self._conversation.keeps)
 
     # --------------------------------------------------------------------------------------- as a script
 
-    async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:  # noqa: ARG002
+    def _say(self, message: Sends, to: Role[Any, Any] | None = None) -> bool:  # noqa: ARG002
         """Refuse: a leaf says nothing over a tree."""
         self._check()
         raise self._violation(f"{self.role} may not send {name_of(message)} over a tree", name_of(message))
@@ -184,10 +216,22 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     async def leave(self, error: BaseException | None = None) -> None:
         """Stop following. A leaf may leave at any time."""
-        self._subscriber.unfollow(self._follower.stream, self._reader)
-        self._shell.wake()
+        self.unfollow()
         if error is None and self._error is not None and not self._told:
             raise self._error
+
+    def unfollow(self) -> None:
+        """Hear nothing more; what has come can still be taken."""
+        self._left = True
+        self._subscriber.unfollow(self._follower.stream, self._reader)
+        self._shell.wake()
+        self.changed()
+
+    @property
+    def silent_since(self) -> float | None:
+        """When the root was last heard, in the time of the event loop; None outside a conversation."""
+        follower = self._follower
+        return follower.heard_at if follower.epoch and not follower.finished else None
 
     @property
     def subscribers(self) -> int:

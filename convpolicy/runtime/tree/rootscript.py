@@ -36,8 +36,7 @@ class RootScript(TreeScript[Sends, Receives]):
         shell.wake()
         self._watch_time()
 
-    async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
-        """See `TreeScript.send`."""
+    def _say(self, message: Sends, to: Role[Any, Any] | None = None) -> bool:
         self._check()
         if self._left:
             raise self._violation(f"{self.role} has left the conversation", name_of(message))
@@ -56,8 +55,7 @@ class RootScript(TreeScript[Sends, Receives]):
         if conversation.over:
             self._publisher.end(self.topic)
         self._shell.wake()
-        if went_out:
-            await asyncio.sleep(0)  # a root that never waits must let its readers be answered
+        return went_out
 
     def _watch_time(self) -> None:
         """Set the timer for a message that has to be sent within a time."""
@@ -83,8 +81,8 @@ class RootScript(TreeScript[Sends, Receives]):
         self._check()
         self._fail(Aborted(reason, by=self.role))
 
-    async def leave(self, error: BaseException | None = None) -> None:
-        """End the conversation, and stay until the leaves have everything, at most `LEAVE_WITHIN` seconds."""
+    async def leave(self, error: BaseException | None = None, *, within: float = LEAVE_WITHIN) -> None:
+        """End the conversation, and stay until the leaves have everything, at most `within` seconds."""
         conversation = self._conversation
         owes = conversation.owes
         if self._deadline is not None:
@@ -96,7 +94,7 @@ class RootScript(TreeScript[Sends, Receives]):
         self._publisher.end(self.topic)
         self._shell.wake()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_WITHIN):
+            async with asyncio.timeout(within):
                 while not self._heard_out:
                     self._changed.clear()
                     await self._changed.wait()
@@ -104,6 +102,11 @@ class RootScript(TreeScript[Sends, Receives]):
         self._publisher.close(self.topic)
         if owes and error is None:
             raise Unfinished(self.role, owes, conversation.history)
+
+    @property
+    def over(self) -> bool:
+        """Whether the root has nothing more to say."""
+        return self._conversation.over or self._error is not None
 
     @property
     def _heard_out(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConvPolicyError, LocalViolation
 from convpolicy.policy.model import Label, Role
+from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.gap import Gap
 
 __all__ = ["TreeScript"]
@@ -73,7 +74,6 @@ class TreeScript(ABC, Generic[Sends, Receives]):
 
     # ----------------------------------------------------------------------------------------- the words
 
-    @abstractmethod
     async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
         """Publish a message to every leaf of its role. It never waits for a slow one.
 
@@ -82,6 +82,12 @@ class TreeScript(ABC, Generic[Sends, Receives]):
             PayloadError: it does not fit its declaration. Nothing has left the process.
             ConversationError: the conversation has ended early.
         """
+        if self._say(message, to):
+            await asyncio.sleep(0)  # a root that never waits must let its readers be answered
+
+    @abstractmethod
+    def _say(self, message: Sends, to: Role[Any, Any] | None = None) -> bool:
+        """Do what `send` does, without waiting; return whether it went out at once."""
 
     @overload
     async def receive(self, *, timeout: float | None = None) -> Receives | Gap: ...
@@ -151,6 +157,14 @@ class TreeScript(ABC, Generic[Sends, Receives]):
             Unfinished: something is still owed, and no exception is on its way already (`error`).
             ConversationError: the conversation ended early, and nobody has been told yet.
         """
+
+    def dialogue(self, last: TreeDialogue[Sends] | None = None) -> TreeDialogue[Sends]:
+        """Return the conversation as handlers hold it: `last` while it is that one, and behind a gap with its data."""
+        conversation = self._conversation
+        if last is not None and last.holds(conversation):
+            return last
+        data = last.data if last is not None and last.id == self.id else None
+        return TreeDialogue(conversation, tell=self._say, abort=self.abort, data=data)
 
     # --------------------------------------------------------------------------------------- what it is
 
