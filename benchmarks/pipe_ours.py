@@ -59,8 +59,7 @@ async def source(via: Pipeline) -> None:
             while batch.statistics()["workers"] < question["workers"]:  # noqa: ASYNC110 - nobody else waits for it
                 await asyncio.sleep(0.001)  # a worker that starts late would not be measured
             started = time.perf_counter()
-            for number in range(question["tasks"]):
-                await batch.put(Task(number, "x" * 40))
+            await batch.put_all(Task(number, "x" * 40) for number in range(question["tasks"]))
             report = await batch.done()
             took = time.perf_counter() - started
         if report.done != question["tasks"]:

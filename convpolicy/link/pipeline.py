@@ -9,6 +9,7 @@ L3392): 515 to 994 of 2,000 tasks when measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Protocol
 
 from convpolicy.errors import WiringError, one_of
@@ -34,7 +35,8 @@ class Pipeline(Link):
     `stages` gives an address, or a link, for each pair of neighbours of a chain of roles. The first role listens at
     all addresses but the last, the last role at the last one.
 
-    A worker holds `credit` tasks at a time. It has a task for `lease` seconds, and for longer while it says that it
+    A worker works on `credit` tasks at a time; without one on two, or on as many as it does in a hundredth of a second
+    (see `taking`). It has a task for `lease` seconds, and for longer while it says that it
     works on it; then another one gets it. A task that has failed `attempts` times is set aside. The first role
     keeps at most `window` tasks that are not done.
 
@@ -46,12 +48,12 @@ class Pipeline(Link):
         self,
         stages: Mapping[tuple[Named, Named], str | Link],
         *,
-        credit: int = 2,
+        credit: int | None = None,
         lease: float = 30.0,
         attempts: int = 5,
         window: int = 1000,
     ) -> None:
-        if min(credit, attempts, window) < 1 or lease < SHORTEST_LEASE:
+        if min(1 if credit is None else credit, attempts, window) < 1 or lease < SHORTEST_LEASE:
             raise WiringError(
                 f"a pipeline needs a credit, attempts and a window of at least 1, and a lease of at least "
                 f"{SHORTEST_LEASE:g} s.\n  Change the settings of the Pipeline."
@@ -60,6 +62,18 @@ class Pipeline(Link):
         self.roles = _chain(list(pairs))
         self.links = tuple(pairs[pair] for pair in zip(self.roles, self.roles[1:], strict=False))
         self.credit, self.lease, self.attempts, self.window = credit, lease, attempts, window
+
+    def taking(self, credit: int) -> Pipeline:
+        """Return the pipeline for a player that works on so many tasks at a time: `worker.run(via=studio.taking(8))`.
+
+        Raises:
+            WiringError: that is less than one.
+        """
+        if credit < 1:
+            raise WiringError("a worker takes at least one task at a time.\n  Give it a credit of 1 or more.")
+        pipeline = copy(self)
+        pipeline.credit = credit
+        return pipeline
 
     @property
     def url(self) -> str:

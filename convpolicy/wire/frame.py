@@ -6,7 +6,8 @@ A frame is at most `MAX_FRAME` bytes; anything that is not exactly such an array
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -20,6 +21,7 @@ __all__ = [
     "Draining",
     "Ended",
     "Forget",
+    "Framing",
     "Goodbye",
     "Hello",
     "Holds",
@@ -157,37 +159,46 @@ Item = (
 )
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Item])
+T = TypeVar("T")
 
 
-def encode(items: Sequence[Item]) -> list[bytes]:
-    """Return the frames that carry these items in order: one, or more when one would be too large.
+class Framing(Generic[T]):
+    """How items of one kind, a union of tagged structs, become frames and come back."""
 
-    Raises:
-        Malformed: a single item does not fit into a frame.
-    """
-    frame = _encoder.encode(items)
-    if len(frame) <= MAX_FRAME and len(items) <= MAX_ITEMS:
-        return [frame]
-    if len(items) == 1:
-        raise Malformed(f"a message of {len(frame)} bytes does not fit into a frame of {MAX_FRAME}")
-    half = len(items) // 2
-    return [*encode(items[:half]), *encode(items[half:])]
+    def __init__(self, kind: Any) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode: Callable[[bytes], list[T]] = msgspec.msgpack.Decoder(list[kind]).decode
+
+    def encode(self, items: Sequence[T]) -> list[bytes]:
+        """Return the frames that carry these items in order: one, or more when one would be too large.
+
+        Raises:
+            Malformed: a single item does not fit into a frame.
+        """
+        frame = self._encode(items)
+        if len(frame) <= MAX_FRAME and len(items) <= MAX_ITEMS:
+            return [frame]
+        if len(items) == 1:
+            raise Malformed(f"a message of {len(frame)} bytes does not fit into a frame of {MAX_FRAME}")
+        half = len(items) // 2
+        return [*self.encode(items[:half]), *self.encode(items[half:])]
+
+    def decode(self, frame: bytes) -> list[T]:
+        """Return the items of a frame.
+
+        Raises:
+            Malformed: it is too large, too deep, or not an array of items; nothing of it is used.
+        """
+        if len(frame) > MAX_FRAME:
+            raise Malformed(f"{len(frame)} bytes are more than the {MAX_FRAME} of a frame")
+        try:
+            items = self._decode(frame)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
+            raise Malformed(str(problem)) from problem
+        if len(items) > MAX_ITEMS:
+            raise Malformed(f"{len(items)} items are more than the {MAX_ITEMS} of a frame")
+        return items
 
 
-def decode(frame: bytes) -> list[Item]:
-    """Return the items of a frame.
-
-    Raises:
-        Malformed: it is too large, too deep, or not an array of items; nothing of it is used.
-    """
-    if len(frame) > MAX_FRAME:
-        raise Malformed(f"{len(frame)} bytes are more than the {MAX_FRAME} of a frame")
-    try:
-        items = _decoder.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
-        raise Malformed(str(problem)) from problem
-    if len(items) > MAX_ITEMS:
-        raise Malformed(f"{len(items)} items are more than the {MAX_ITEMS} of a frame")
-    return items
+_conversations: Framing[Item] = Framing(Item)
+encode, decode = _conversations.encode, _conversations.decode

@@ -50,6 +50,16 @@ def test_settings_out_of_range_are_refused(setting):
         Pipeline({(A, B): Memory(), (B, C): Memory()}, **setting)
 
 
+def test_a_player_may_have_a_credit_of_its_own():
+    via = memories((A, B), (B, C))
+    assert via.credit is None
+    assert via.taking(8).credit == 8
+    assert via.taking(8).links == via.links
+    assert via.credit is None
+    with pytest.raises(WiringError, match="a worker takes at least one task at a time"):
+        via.taking(0)
+
+
 def test_it_carries_forwards_to_the_next_role_only():
     via = memories((A, B), (B, C))
     assert not via.guarantees.answers

@@ -12,8 +12,8 @@ import msgspec
 from convpolicy import Faults, Memory, Policy, Role, send, seq
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.bench import Key
-from convpolicy.runtime.pipeline.items import Deliver, Said, Task
+from convpolicy.runtime.pipeline.bench import Piece
+from convpolicy.runtime.pipeline.items import Deliver, Said
 from convpolicy.runtime.pipeline.sink import SinkEngine
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pipeline.worker import WorkerEngine
@@ -58,23 +58,23 @@ class Hand:
         self.port = rig.via.ends(role)
         self.engine = WorkerEngine(
             rig.part(role), rig.via, self.port, clock=rig.clock, new_id=rig.chance.randbytes,
-            work=self.work, drop=lambda key: self.doing.pop(key, None),
+            work=self.work, drop=lambda piece: self.doing.remove(piece) if piece in self.doing else None,
         )  # fmt: skip
-        self.doing: dict[Key, Task] = {}
+        self.doing: list[Piece] = []
         self.stopped = self.hangs = False
 
-    def work(self, item: Task) -> None:
-        self.doing[item.batch, item.task, item.attempt] = item
+    def work(self, pieces: list[Piece]) -> None:
+        self.doing += pieces
 
     def turn(self) -> None:
         if self.stopped:
             return
-        for key, item in [] if self.hangs else list(self.doing.items()):
-            del self.doing[key]
-            if item.task in self.rig.poison:
-                self.engine.failed(key, "no such frame")
+        doing, self.doing = ([], self.doing) if self.hangs else (self.doing, [])
+        for piece in doing:
+            if piece.task in self.rig.poison:
+                self.engine.failed(piece, "no such frame")
             else:
-                self.engine.finished(key, [Said(number, said.payload) for number, said in enumerate(item.parcel)])
+                self.engine.finished(piece, [Said(number, said.payload) for number, said in enumerate(piece.parcel)])
         self.engine.turn()
 
     def die(self) -> None:

@@ -8,6 +8,7 @@ import threading
 from typing import Any, NamedTuple, Self
 
 import pytest
+from msgspec import Raw
 from runtime.rendering import Frame, Image, Rig, Scaled, Scaler, Sink, Source, Worker, film, pipeline, render
 
 from convpolicy import (
@@ -35,9 +36,11 @@ from convpolicy import (
     seq,
 )
 from convpolicy.runtime.handlers import Handler
+from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
 from convpolicy.runtime.pipeline.errand import Errand, carry_out_at_once
 from convpolicy.runtime.pipeline.items import Said
+from convpolicy.verify.projection import project
 
 
 class Blob(NamedTuple):
@@ -195,6 +198,40 @@ async def test_put_waits_while_the_window_is_full() -> None:
         assert str(await batch.done()) == "4 of 4 done"
 
 
+async def test_many_tasks_are_put_in_at_once_and_wait_for_room_too() -> None:
+    async with Studio(pipeline(window=8), workers=2) as studio, render.batch(Source, via=studio.via) as batch:
+        assert await batch.put_all(Frame(number) for number in range(50)) == 50
+        with pytest.raises(LocalViolation):
+            await batch.put_all([Frame(50), Image(51), Frame(52)])  # type: ignore[list-item]
+        assert str(await batch.done()) == "51 of 51 done"
+        with pytest.raises(WiringError, match="this batch is closed"):
+            await batch.put_all([Frame(1)])
+    assert sorted(studio.seen) == list(range(51))
+
+
+async def test_a_player_says_how_many_tasks_it_takes_at_a_time() -> None:
+    at_once, most = 0, 0
+    enough = asyncio.Event()
+
+    async def together(frame: Frame) -> Image:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        if at_once == 3:
+            enough.set()
+        await enough.wait()
+        at_once -= 1
+        return Image(frame.number)
+
+    async with Studio(pipeline(), workers=0) as studio, render.batch(Source, via=studio.via) as batch:
+        await batch.put_all(Frame(number) for number in range(20))
+        studio.via = studio.via.taking(3)
+        await studio.start(studio.hire(together))
+        async with asyncio.timeout(20):
+            assert str(await batch.done()) == "20 of 20 done"
+    assert most == 3
+
+
 async def test_progress_ends_with_the_last_task() -> None:
     async with Studio(pipeline()) as studio, render.batch(Source, via=studio.via) as batch:
         for number in range(20):
@@ -262,9 +299,9 @@ def test_what_a_rogue_worker_delivers_is_checked_by_the_sink_before_any_handler(
         ([Said(image.label, b"\x91\xa1x")], "does not fit its declaration"),  # type: ignore[arg-type]
     ]:
         with pytest.raises(Exception, match=text):
-            carry_out_at_once(Errand(part, bytes(16)), parcel, handlers)
+            carry_out_at_once(Errand(part, bytes(16), 1), parcel, handlers)
     assert seen == []
-    assert carry_out_at_once(Errand(part, bytes(16)), [image], handlers) == []
+    assert carry_out_at_once(Errand(part, bytes(16), 1), [image], handlers) == []
     assert seen == [Image(1)]
 
 
@@ -300,6 +337,31 @@ async def test_a_task_may_be_several_messages_and_a_choice() -> None:
     assert seen == [Image(1), Image(2), Scaled(3)]
     for each in playing:
         await each.stop()
+
+
+async def test_a_message_that_came_before_its_time_waits_for_what_must_be_said_first() -> None:
+    one, two, three = roles("One", "Two", "Three")
+    steps = send(one, two, Frame), send(two, three, Image), send(one, two, Scaled), send(two, three, Blob)
+    policy = Policy("Stepwise", seq(*steps))
+    part = Part(policy, project(policy, "Two"))
+    index = part.table.labels.index
+    parcel = [
+        Said(index("Frame"), Raw(b"\x91\x01")),
+        Said(index("Scaled"), Raw(b"\x91\x02")),
+    ]
+
+    def run(on_frame: Any) -> Any:
+        handlers = {"Frame": Handler.of(on_frame, "Frame", 1), "Scaled": Handler.of(lambda _: Blob(b""), "Scaled", 1)}
+        return carry_out_at_once(Errand(part, bytes(16), 1), parcel, handlers)
+
+    def in_words(frame: Frame, conversation: Dialogue[Any]) -> None:
+        assert conversation.history == ("Frame",)
+        conversation.tell(Image(frame.number))
+
+    assert len(run(paint)) == 2
+    assert run(in_words) == run(paint)
+    with pytest.raises(Unfinished, match="still owes Image"):
+        run(lambda _: None)
 
 
 async def test_stages_of_different_roles() -> None:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from convpolicy.runtime.pipeline.bench import AHEAD, Bench
+from convpolicy.runtime.pipeline.bench import AHEAD, MOST, Bench
 from convpolicy.runtime.pipeline.collector import Collector
 from convpolicy.runtime.pipeline.dispatcher import Dispatcher
-from convpolicy.runtime.pipeline.items import SET_ASIDE, Counted, Deliver, Done, Failed, Task, Verdict, decode, encode
+from convpolicy.runtime.pipeline.items import (
+    SET_ASIDE,
+    Counted,
+    Deliver,
+    Done,
+    Failed,
+    Settled,
+    Task,
+    Verdict,
+    decode,
+    encode,
+)
 from convpolicy.wire.frame import Malformed
 
 # ------------------------------------------------------------------------------------------------- dispatcher
@@ -17,7 +28,8 @@ def lent(stages=1, **settings):
     """A dispatcher whose only task is with Ann since time 0."""
     tasks = Dispatcher(stages=stages, **settings)
     tasks.add([])
-    assert tasks.lend(0, "Ann", 0.0).attempt == 1
+    (job,) = tasks.lend(0, "Ann", 1, 0.0)
+    assert job.attempt == 1
     return tasks
 
 
@@ -26,7 +38,8 @@ def again(tasks, now=31.0):
     tasks.expire(now)
     for task, attempt in tasks.fences(now):
         tasks.fenced(task, attempt, counted=False)
-    return tasks.lend(0, "Bob", now)
+    (job,) = tasks.lend(0, "Bob", 1, now)
+    return job
 
 
 def test_a_lease_ends_when_its_time_is_up_and_not_before():
@@ -62,7 +75,7 @@ def test_an_ack_that_comes_while_the_sink_is_asked_is_refused_and_the_sink_decid
 def test_an_inner_stage_takes_only_the_newest_attempt():
     tasks = lent(stages=2)
     tasks.expire(30.0)
-    assert tasks.lend(0, "Bob", 30.0).attempt == 2
+    assert [job.attempt for job in tasks.lend(0, "Bob", 9, 30.0)] == [2]
     assert tasks.passed(0, 1, 1, []) is Verdict.FENCED
     assert tasks.passed(0, 1, 2, []) is Verdict.COUNTED
     assert tasks.passed(0, 1, 2, []) is Verdict.AGAIN
@@ -75,7 +88,7 @@ def test_an_inner_stage_takes_only_the_newest_attempt():
 def test_what_a_worker_names_is_extended_and_what_it_was_never_told_comes_back_without_blame():
     tasks = lent()
     tasks.add([])
-    tasks.lend(0, "Ann", 0.0)
+    tasks.lend(0, "Ann", 1, 0.0)
     assert list(tasks.holds("Ann", [(1, 1)], 2.9)) == []
     assert tasks.held("Ann") == 2, "it may be on its way"
     assert list(tasks.holds("Ann", [(1, 1)], 3.0)) == []
@@ -193,6 +206,14 @@ def test_an_attempt_that_was_given_up_is_not_taken_again_and_the_next_one_is():
 BATCH = b"b"
 
 
+def bench_of(credit, dropped=None):
+    return Bench(credit, [].append if dropped is None else dropped.append)
+
+
+def finish(bench, number, attempt=1):
+    bench.finish(bench.take(task(number, attempt)), [])
+
+
 def task(number, attempt=1, lease=30.0):
     return Task(BATCH, number, attempt, lease, [])
 
@@ -201,56 +222,91 @@ def key(number, attempt=1):
     return BATCH, number, attempt
 
 
+def due(bench, now):
+    return list(bench.due(now))
+
+
 def test_a_task_goes_from_work_over_delivery_to_report_and_is_forgotten():
-    bench = Bench(2)
-    assert bench.take(task(1)) is not None
-    assert bench.due(0.0) == []
-    bench.finish(key(1), [])
-    assert bench.due(0.0) == [Deliver(*key(1), [])]
-    assert bench.due(0.9) == []
-    assert bench.due(1.0) == [Deliver(*key(1), [])], "nobody has answered"
-    bench.counted(Counted(*key(1), Verdict.COUNTED, ""))
-    assert bench.due(1.0) == [Done(*key(1))]
-    bench.settled(key(1), accepted=True)
+    bench = bench_of(2)
+    piece = bench.take(task(1))
+    assert due(bench, 0.0) == []
+    bench.finish(piece, [])
+    assert due(bench, 0.0) == [Deliver(*key(1), [])]
+    assert due(bench, 0.9) == []
+    assert due(bench, 1.0) == [Deliver(*key(1), [])], "nobody has answered"
+    bench.counted(Counted(BATCH, [(1, 1)], Verdict.COUNTED, ""))
+    assert due(bench, 1.0) == [Done(BATCH, [(1, 1)])]
+    assert due(bench, 1.9) == []
+    assert due(bench, 2.0) == [Done(BATCH, [(1, 1)])], "nobody has answered"
+    bench.settled(Settled(BATCH, [(1, 1)], accepted=True))
     assert (len(bench), bench.done, bench.refused) == (0, 1, 0)
 
 
 def test_a_task_that_is_in_hand_is_not_begun_twice_and_a_newer_attempt_replaces_it():
-    bench = Bench(2)
-    bench.take(task(1, 2))
+    bench = bench_of(2)
+    older = bench.take(task(1, 2))
     assert bench.take(task(1, 2)) is None
     assert bench.take(task(1, 1)) is None
     assert bench.take(task(1, 3)) is not None
-    bench.finish(key(1, 2), [])
-    assert bench.due(0.0) == [], "what came of the older one is not delivered"
+    bench.finish(older, [])
+    assert due(bench, 0.0) == [], "what came of the older one is not delivered"
     assert bench.tokens() == [(1, 3)]
 
 
 def test_a_fenced_result_is_dropped_and_a_failed_one_reported():
-    bench = Bench(2)
+    bench = bench_of(2)
     for number in (1, 2):
-        bench.take(task(number))
-        bench.finish(key(number), [])
-    bench.counted(Counted(*key(1), Verdict.FENCED, ""))
-    bench.counted(Counted(*key(2), Verdict.FAILED, "no"))
-    assert bench.due(0.0) == [Failed(*key(2), "no")]
+        finish(bench, number)
+    bench.counted(Counted(BATCH, [(1, 1)], Verdict.FENCED, ""))
+    bench.counted(Counted(BATCH, [(2, 1)], Verdict.FAILED, "no"))
+    assert due(bench, 0.0) == [Failed(*key(2), "no")]
     assert (bench.refused, bench.failures) == (1, 1)
 
 
 def test_finished_tasks_make_room_for_others_up_to_a_bound():
-    bench = Bench(2)
+    bench = bench_of(2)
     assert bench.room == 2
     for number in range(1, AHEAD + 10):
-        bench.take(task(number))
-        bench.finish(key(number), [])
+        finish(bench, number)
     assert bench.room == 2 + AHEAD
     bench.draining = True
     assert bench.room == 0
     assert bench.take(task(1000)) is None
 
 
+def test_a_task_that_is_over_before_it_is_finished_is_dropped_and_one_that_waits_for_answers_is_not():
+    dropped = []
+    bench = bench_of(2, dropped)
+    finish(bench, 1)
+    bench.take(task(2))
+    replaced, cleared = bench.take(task(3)), bench.take(task(3, 2))
+    bench.settled(Settled(BATCH, [(1, 1), (2, 1)], accepted=False))
+    assert [piece.key for piece in dropped] == [key(3), key(2)]
+    bench.clear()
+    assert dropped[-1] is cleared
+    assert (len(bench), bench.room, bench.refused) == (0, 2, 2)
+    assert replaced.over
+
+
+def test_a_bench_without_a_credit_of_its_own_finds_one():
+    bench = bench_of(None)
+    assert bench.room == 2
+    for _ in range(10):
+        bench.worked(100, 0.01)
+    assert bench.room == 100, "what it does in a hundredth of a second"
+    assert bench.expects(50) == pytest.approx(0.005)
+    bench.worked(1000, 0.0)
+    bench.worked(1000, 0.0)
+    assert bench.room == MOST
+    bench.worked(1, 3.0)
+    assert bench.room == 2
+    mine = bench_of(3)
+    mine.worked(100, 0.0)
+    assert mine.room == 3
+
+
 def test_signs_of_life_come_four_times_in_the_shortest_lease():
-    bench = Bench(2)
+    bench = bench_of(2)
     assert bench.pulse == 1.0
     bench.take(task(1))
     assert bench.pulse == 1.0
@@ -272,5 +328,5 @@ def test_items_that_do_not_fit_into_one_frame_go_into_several():
     frames = encode(items)
     assert len(frames) > 1
     assert [item for frame in frames for item in decode(frame)] == items
-    with pytest.raises(Malformed, match="a task of"):
+    with pytest.raises(Malformed, match="a message of"):
         encode([Failed(BATCH, 1, 1, "x" * 70_000)])

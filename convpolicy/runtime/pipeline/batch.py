@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -18,8 +18,8 @@ from convpolicy.link.pipeline import Ends, Pipeline
 from convpolicy.link.sockets import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
-from convpolicy.runtime.pipeline.errand import Errand, conversation_of
-from convpolicy.runtime.pipeline.items import Closed
+from convpolicy.runtime.pipeline.errand import Errand
+from convpolicy.runtime.pipeline.items import Closed, Parcel
 from convpolicy.runtime.pipeline.route import ensure_carried, ensure_first
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pulse import Pulse
@@ -145,17 +145,43 @@ class Batch(Generic[Sends]):
             PeerLost: the last role is gone, and what it had counted with it.
         """
         self._owner.check()
+        parcel = self._parcel(message, *more)
+        if self._engine.tasks.open >= self._via.window:
+            await self._room()
+        return self._add(parcel)
+
+    async def put_all(self, messages: Iterable[Sends]) -> int:
+        """Put a task in for each message, and return how many; wait while the pipeline's `window` is full.
+
+        Raises as `put`; the tasks before the one that is refused are put in.
+        """
+        self._owner.check()
+        tasks, window, count = self._engine.tasks, self._via.window, 0
+        for message in messages:
+            parcel = self._parcel(message)
+            if tasks.open >= window:
+                await self._room()
+            self._add(parcel)
+            count += 1
+        return count
+
+    def _parcel(self, *messages: Sends) -> Parcel:
         if self._engine.closing:
             raise WiringError("this batch is closed: `done()` was called.\n  Put all tasks in before.")
-        tasks = self._engine.tasks
-        errand = Errand(self._part, conversation_of(self._engine.batch, tasks.total + 1))
-        for each in (message, *more):
-            errand.say(each)
-        parcel = errand.finish()
-        while tasks.open >= self._via.window:
+        errand = Errand(self._part, self._engine.batch, self._engine.tasks.total + 1)
+        for message in messages:
+            errand.say(message)
+        return errand.finish()
+
+    async def _room(self) -> None:
+        """Wait until a fair share of the window is free, so that tasks travel together."""
+        enough = self._via.window - self._via.window // 8
+        while self._engine.tasks.open >= enough:
             await self._change()
+
+    def _add(self, parcel: Parcel) -> int:
         self._ensure_alive()
-        number = tasks.add(parcel)
+        number = self._engine.tasks.add(parcel)
         self._pulse.wake()
         return number
 

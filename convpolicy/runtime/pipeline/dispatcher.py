@@ -15,7 +15,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from convpolicy.runtime.pipeline.items import SET_ASIDE, Parcel, Verdict
+import msgspec
+
+from convpolicy.runtime.pipeline.items import SET_ASIDE, Parcel, Token, Verdict
 
 __all__ = ["Dispatcher", "Job", "Poisoned"]
 
@@ -30,8 +32,10 @@ class _Where(Enum):
     FENCING = "fencing"
 
 
-@dataclass(slots=True)
-class Job:
+_LENT = _Where.LENT  # looking it up costs as much as the rest of a loan (measured)
+
+
+class Job(msgspec.Struct):
     """One task that is not over. `strikes` counts what speaks against it: handlers that raised, workers that died."""
 
     task: int
@@ -117,16 +121,17 @@ class Dispatcher:
         self._waiting[0].append(self.total)
         return self.total
 
-    def lend(self, stage: int, holder: Hashable, now: float) -> Job | None:
-        """Lend the next task of a stage to a worker; None when none waits."""
-        if not self._waiting[stage]:
-            return None
-        job = self._jobs[self._waiting[stage].popleft()]
-        job.attempt += 1
-        job.where, job.holder, job.lent_at, job.until = _Where.LENT, holder, now, now + self.lease
-        self._lent.setdefault(holder, {})[job.task] = job
-        self.counts.lent += 1
-        return job
+    def lend(self, stage: int, holder: Hashable, count: int, now: float) -> list[Job]:
+        """Lend the next tasks of a stage to a worker, `count` of them or as many as wait."""
+        waiting = self._waiting[stage]
+        jobs = [self._jobs[waiting.popleft()] for _ in range(min(count, len(waiting)))]
+        held = self._lent.setdefault(holder, {}) if jobs else {}
+        for job in jobs:
+            job.attempt += 1
+            job.where, job.holder, job.lent_at, job.until = _LENT, holder, now, now + self.lease
+            held[job.task] = job
+        self.counts.lent += len(jobs)
+        return jobs
 
     def passed(self, stage: int, task: int, attempt: int, parcel: Parcel) -> Verdict:
         """Take the result of an inner stage: the task now waits at the next."""
@@ -169,7 +174,7 @@ class Dispatcher:
 
     # ---------------------------------------------------------------------------------------------- leases
 
-    def holds(self, holder: Hashable, tokens: list[tuple[int, int]], now: float) -> Iterator[tuple[int, int]]:
+    def holds(self, holder: Hashable, tokens: list[Token], now: float) -> Iterator[Token]:
         """Extend the leases of what a worker says that it has; yield what it has no more.
 
         What it was lent some time ago and does not name got lost on the way, and waits again.
@@ -203,7 +208,7 @@ class Dispatcher:
 
     # ----------------------------------------------------------------------------------------------- fences
 
-    def fences(self, now: float, *, every: float = 1.0) -> list[tuple[int, int]]:
+    def fences(self, now: float, *, every: float = 1.0) -> list[Token]:
         """Return the tasks that the last role must be asked to fence now, and from which attempt on."""
         due = [job for job in self._fencing.values() if now >= job.answer_by]
         for job in due:
@@ -253,7 +258,7 @@ class Dispatcher:
             self._wait(job)
 
     def _over(self, job: Job) -> None:
-        if job.where is _Where.LENT:
+        if job.where is _LENT:
             self._take_back(job)
         del self._jobs[job.task]
         self.done += 1
@@ -265,4 +270,4 @@ class Dispatcher:
 
 def _has(job: Job, stage: int, attempt: int) -> bool:
     """Return whether whoever says so has the task now."""
-    return job.where is _Where.LENT and job.stage == stage and job.attempt == attempt
+    return job.where is _LENT and job.stage == stage and job.attempt == attempt

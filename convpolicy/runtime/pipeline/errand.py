@@ -16,11 +16,13 @@ import msgspec
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, PayloadError, RemoteViolation, Unfinished
+from convpolicy.machine import Direction
 from convpolicy.policy.model import Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.items import Parcel, Said
+from convpolicy.table import Step
 from convpolicy.wire.frame import MAX_PAYLOAD
 
 __all__ = ["Errand", "awaits", "carry_out", "carry_out_at_once", "conversation_of"]
@@ -32,13 +34,41 @@ def conversation_of(batch: bytes, task: int) -> bytes:
 
 
 class Errand:
-    """A task's conversation as `part.role` holds it; `parcel` collects what the role says."""
+    """A task's conversation as `part.role` holds it; `parcel` collects what the role says.
 
-    def __init__(self, part: Part, id: bytes) -> None:  # noqa: A002
-        self.conversation = Conversation(part.table, id)
+    As long as one message follows the other, the errand steps the compiled machine itself. A `Conversation` is made,
+    from the steps that were taken, when something is early, when something is wrong, and when a handler wants one.
+    """
+
+    __slots__ = ("_batch", "_conversation", "_dialogue", "_node", "_part", "_size", "_steps", "_task", "parcel")
+
+    def __init__(self, part: Part, batch: bytes, task: int) -> None:
         self.parcel: Parcel = []
-        self._part = part
+        self._part, self._batch, self._task = part, batch, task
+        self._node = part.table.start
+        self._steps: list[Step] = []
+        self._conversation: Conversation | None = None
+        self._dialogue: _TaskDialogue | None = None
         self._size = 0
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation, as far as it has come. From now on every message goes through it."""
+        if self._conversation is None:
+            self._conversation = Conversation(self._part.table, conversation_of(self._batch, self._task))
+            for step in self._steps:
+                if step.move.direction is Direction.SEND:
+                    self._conversation.emit(step, b"")
+                else:
+                    self._conversation.receive(self._envelope(step.peer, step.index, b""))
+        return self._conversation
+
+    @property
+    def dialogue(self) -> Dialogue[Any]:
+        """What a handler with a second parameter gets: the same for all messages of the task."""
+        if self._dialogue is None:
+            self._dialogue = _TaskDialogue(self)
+        return self._dialogue
 
     def say(self, message: object, to: str | None = None) -> None:
         """Take a message of this role.
@@ -47,15 +77,20 @@ class Errand:
             LocalViolation: the policy does not allow it now.
             PayloadError: it does not fit its declaration, or all messages of the task together are too large.
         """
-        conversation = self.conversation
-        step = conversation.allows(name_of(message), to)
+        at_once = self._conversation is None and to is None
+        step = self._node.sends.get(name_of(message)) if at_once else None
+        if step is None:
+            step = self.conversation.allows(name_of(message), to)
         packed = self._part.codecs[step.index].pack(message)
         self._size += len(packed) + 8
         if self._size > MAX_PAYLOAD:
             raise PayloadError(
                 step.move.label, f"the messages of one task have more than {MAX_PAYLOAD} bytes in all: send a reference"
             )
-        conversation.emit(step, packed)
+        if self._conversation is None:
+            self._take(step)
+        else:
+            self._conversation.emit(step, packed)
         self.parcel.append(Said(step.index, msgspec.Raw(packed)))
 
     def hear(self, parcel: Parcel) -> Iterator[Received]:
@@ -74,21 +109,39 @@ class Errand:
         return iter(received)
 
     def _each(self, parcel: Parcel) -> Iterator[Received]:
-        conversation, table = self.conversation, self._part.table
-        counts: dict[int, int] = {}
+        codecs = self._part.codecs
         for said in parcel:
-            sender = self._sender(said.label)
-            seq = counts[sender] = counts.get(sender, 0) + 1
-            payload = self._part.codecs[said.label].unpack(cast("bytes", said.payload))
-            envelope = Envelope(conversation.id, sender, table.role, seq, 0, said.label, payload)
-            received = conversation.receive(envelope)
-            if type(received) is Received:
-                yield received
-                yield from self._kept()
+            step = self._node.receives.get(said.label) if self._conversation is None else None
+            if step is None:
+                yield from self._with_care(said)
+            else:
+                payload = codecs[said.label].unpack(cast("bytes", said.payload))
+                self._take(step)
+                yield Received(step.move.label, payload, step.move.peer)
         yield from self._kept()
 
+    def _take(self, step: Step) -> None:
+        self._steps.append(step)
+        self._node = step.node
+        if not step.node.ready:
+            self._part.table.fill(step.node)
+
+    def _with_care(self, said: Said) -> Iterator[Received]:
+        """Have the conversation decide: the message is not the next one."""
+        sender = self._sender(said.label)
+        payload = self._part.codecs[said.label].unpack(cast("bytes", said.payload))
+        received = self.conversation.receive(self._envelope(sender, said.label, payload))
+        if type(received) is Received:
+            yield received
+            yield from self._kept()
+
+    def _envelope(self, sender: int, label: int, payload: Any) -> Envelope:
+        conversation = self.conversation
+        seq = conversation.peers[sender].received + 1
+        return Envelope(conversation.id, sender, self._part.table.role, seq, 0, label, payload)
+
     def _kept(self) -> Iterator[Received]:
-        while (received := self.conversation.take()) is not None:
+        while self._conversation is not None and (received := self._conversation.take()) is not None:
             yield received
 
     def _sender(self, label: int) -> int:
@@ -111,6 +164,8 @@ class Errand:
             RemoteViolation: the role before owes one, or has sent one too many.
             Aborted: a handler gave the conversation up.
         """
+        if self._conversation is None and self._node.final:
+            return self.parcel
         conversation = self.conversation
         if conversation.error is not None:
             raise conversation.error
@@ -162,18 +217,16 @@ def awaits(handlers: Mapping[str, Handler]) -> bool:
 
 def carry_out_at_once(errand: Errand, parcel: Parcel, handlers: Mapping[str, Handler]) -> Parcel:
     """Have plain handlers do a task; return what they say. Raises what they raise, and as `Errand` does."""
-    call = _caller(errand, handlers)
     for received in errand.hear(parcel):
-        for message in replies(call(received)) or ():
+        for message in replies(_call(errand, handlers, received)) or ():
             errand.say(message)
     return errand.finish()
 
 
 async def carry_out(errand: Errand, parcel: Parcel, handlers: Mapping[str, Handler]) -> Parcel:
     """Have handlers do a task, some of which are async; return what they say. Raises as `carry_out_at_once`."""
-    call = _caller(errand, handlers)
     for received in errand.hear(parcel):
-        result = call(received)
+        result = _call(errand, handlers, received)
         messages = replies(result)
         if messages is None:
             await _await(errand, result)
@@ -191,15 +244,8 @@ async def _await(errand: Errand, result: object) -> None:
             errand.say(message)
 
 
-def _caller(errand: Errand, handlers: Mapping[str, Handler]) -> Any:
-    dialogue: list[_TaskDialogue] = []  # made when the first handler wants it, and the same for all of the task
-
-    def call(received: Received) -> object:
-        handler = handlers[received.label]
-        if not handler.takes_conversation:
-            return handler.function(received.payload)
-        if not dialogue:
-            dialogue.append(_TaskDialogue(errand))
-        return handler.function(received.payload, dialogue[0])
-
-    return call
+def _call(errand: Errand, handlers: Mapping[str, Handler], received: Received) -> object:
+    handler = handlers[received.label]
+    if handler.takes_conversation:
+        return handler.function(received.payload, errand.dialogue)
+    return handler.function(received.payload)

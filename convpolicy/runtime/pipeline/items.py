@@ -5,14 +5,12 @@ Everything that must arrive is said again until it is answered, and does no harm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
-from hashlib import blake2b
 from typing import TypeAlias
 
 import msgspec
 
-from convpolicy.wire.frame import MAX_FRAME, MAX_ITEMS, Goodbye, Hello, Malformed, Ping
+from convpolicy.wire.frame import Framing, Goodbye, Hello, Ping
 
 __all__ = [
     "SET_ASIDE",
@@ -33,6 +31,7 @@ __all__ = [
     "Said",
     "Settled",
     "Task",
+    "Token",
     "Verdict",
     "decode",
     "digest",
@@ -52,6 +51,9 @@ class Said(msgspec.Struct, array_like=True, gc=False):
 
 # All that one role says to the next in the conversation of one task.
 Parcel: TypeAlias = list[Said]
+
+# A task and an attempt at it. What is said of many attempts at once names them so.
+Token: TypeAlias = tuple[int, int]
 
 
 class Verdict(StrEnum):
@@ -81,18 +83,17 @@ class Task(msgspec.Struct, array_like=True, tag=21, gc=False):
 
 
 class Holds(msgspec.Struct, array_like=True, tag=22, gc=False):
-    """A worker's sign of life: it has these tasks and attempts of a batch, and no others."""
+    """A worker's sign of life: it has these attempts of a batch, and no others."""
 
     batch: bytes
-    tokens: list[tuple[int, int]]
+    tokens: list[Token]
 
 
 class Done(msgspec.Struct, array_like=True, tag=23, gc=False):
-    """A worker's result was taken by the next role."""
+    """A worker's results were taken by the next role."""
 
     batch: bytes
-    task: int
-    attempt: int
+    tokens: list[Token]
 
 
 class Failed(msgspec.Struct, array_like=True, tag=24, gc=False):
@@ -105,11 +106,10 @@ class Failed(msgspec.Struct, array_like=True, tag=24, gc=False):
 
 
 class Settled(msgspec.Struct, array_like=True, tag=25, gc=False):
-    """The first role has noted it, or refused it because the attempt is over: the worker forgets the task."""
+    """The first role has noted it, or refused it because the attempts are over: the worker forgets the tasks."""
 
     batch: bytes
-    task: int
-    attempt: int
+    tokens: list[Token]
     accepted: bool
 
 
@@ -123,11 +123,10 @@ class Deliver(msgspec.Struct, array_like=True, tag=26, gc=False):
 
 
 class Counted(msgspec.Struct, array_like=True, tag=27, gc=False):
-    """The answer to a delivery."""
+    """The answer to deliveries."""
 
     batch: bytes
-    task: int
-    attempt: int
+    tokens: list[Token]
     verdict: Verdict
     reason: str
 
@@ -197,42 +196,12 @@ Item = (
     | Closed
 )
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[Item])
+_framing: Framing[Item] = Framing(Item)
+encode, decode = _framing.encode, _framing.decode
 
-
-def encode(items: Sequence[Item]) -> list[bytes]:
-    """Return the frames that carry these items in order: one, or more when one would be too large.
-
-    Raises:
-        Malformed: a single item does not fit into a frame.
-    """
-    frame = _encoder.encode(items)
-    if len(frame) <= MAX_FRAME and len(items) <= MAX_ITEMS:
-        return [frame]
-    if len(items) == 1:
-        raise Malformed(f"a task of {len(frame)} bytes does not fit into a frame of {MAX_FRAME}")
-    half = len(items) // 2
-    return [*encode(items[:half]), *encode(items[half:])]
-
-
-def decode(frame: bytes) -> list[Item]:
-    """Return the items of a frame.
-
-    Raises:
-        Malformed: it is too large, or not an array of items; nothing of it is used.
-    """
-    if len(frame) > MAX_FRAME:
-        raise Malformed(f"{len(frame)} bytes are more than the {MAX_FRAME} of a frame")
-    try:
-        items = _decoder.decode(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
-        raise Malformed(str(problem)) from problem
-    if len(items) > MAX_ITEMS:
-        raise Malformed(f"{len(items)} items are more than the {MAX_ITEMS} of a frame")
-    return items
+_write = msgspec.msgpack.Encoder().encode
 
 
 def digest(parcel: Parcel) -> bytes:
-    """Return eight bytes that tell results apart."""
-    return blake2b(_encoder.encode(parcel), digest_size=8).digest()
+    """Return eight bytes that tell results apart. Keyed anew in every process, so nobody can prepare two alike."""
+    return hash(_write(parcel)).to_bytes(8, "big", signed=True)

@@ -14,7 +14,7 @@ from convpolicy.errors import ConvPolicyError, WiringError, one_of
 from convpolicy.link.pipeline import Ends
 from convpolicy.link.port import Address, Delivery
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.items import Item, decode, encode
+from convpolicy.runtime.pipeline.items import Counted, Item, Settled, Token, Verdict, decode, encode
 from convpolicy.wire.frame import VERSION, Goodbye, Hello, Malformed, Ping
 
 __all__ = ["FORGET_AFTER", "Peer", "Post"]
@@ -22,6 +22,8 @@ __all__ = ["FORGET_AFTER", "Peer", "Post"]
 _log = logging.getLogger(__name__)
 
 FORGET_AFTER = 60.0  # seconds of silence after which a worker that has nothing is forgotten
+
+TOGETHER = 1000  # attempts in one answer
 
 _DRAIN = 64  # frames taken in one turn
 
@@ -39,6 +41,24 @@ class Peer:
     def say(self, item: Item) -> None:
         """Say something at the end of this turn."""
         self.outbox.append(item)
+
+    def counts(self, batch: bytes, token: Token, verdict: Verdict, reason: str = "") -> None:
+        """Say what became of a delivery, together with others of which the same is said."""
+        last = self.outbox[-1] if self.outbox else None
+        same = isinstance(last, Counted) and last.verdict is verdict and (last.batch, last.reason) == (batch, reason)
+        if isinstance(last, Counted) and same and len(last.tokens) < TOGETHER:
+            last.tokens.append(token)
+        else:
+            self.outbox.append(Counted(batch, [token], verdict, reason))
+
+    def settles(self, batch: bytes, token: Token, *, accepted: bool) -> None:
+        """Say that a report was noted or refused, together with others of which the same is said."""
+        last = self.outbox[-1] if self.outbox else None
+        same = isinstance(last, Settled) and last.accepted is accepted and last.batch == batch
+        if isinstance(last, Settled) and same and len(last.tokens) < TOGETHER:
+            last.tokens.append(token)
+        else:
+            self.outbox.append(Settled(batch, [token], accepted))
 
 
 class Post:
@@ -76,13 +96,14 @@ class Post:
             yield from self._known(address, items, now)
 
     def _known(self, address: Address, items: list[Item], now: float) -> Iterator[tuple[Peer, Item]]:
+        peer = self._by_address.get(address)
         for item in items:
             if isinstance(item, Hello):
                 new = self._meet(address, item, now)
+                peer = self._by_address.get(address)
                 if new is not None:
                     yield new, item
                 continue
-            peer = self._by_address.get(address)
             if peer is None:  # somebody connected again, or talks to the process that was here before
                 self.port.transmit(address, encode([self._part.hello(self._nonce, answer=True)])[0])
                 return

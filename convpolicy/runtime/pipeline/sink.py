@@ -14,7 +14,6 @@ from convpolicy.runtime.pipeline.items import (
     Begun,
     Close,
     Closed,
-    Counted,
     Deliver,
     Fence,
     Fenced,
@@ -129,7 +128,7 @@ class SinkEngine:
             self._answer(peer, item, verdict)
 
     def _answer(self, peer: Peer, item: Deliver, verdict: Verdict, reason: str = "") -> None:
-        peer.say(Counted(item.batch, item.task, item.attempt, verdict, reason))
+        peer.counts(item.batch, (item.task, item.attempt), verdict, reason)
 
     # ---------------------------------------------------------------------------------------------- batches
 

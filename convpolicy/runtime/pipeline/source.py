@@ -19,7 +19,6 @@ from convpolicy.runtime.pipeline.items import (
     Begun,
     Close,
     Closed,
-    Counted,
     Deliver,
     Done,
     Failed,
@@ -27,7 +26,6 @@ from convpolicy.runtime.pipeline.items import (
     Fenced,
     Holds,
     Item,
-    Settled,
     Task,
     Verdict,
 )
@@ -106,29 +104,29 @@ class SourceEngine:
         elif isinstance(item, Ask):
             peer.room = item.room
         elif isinstance(item, Holds):
-            tokens = item.tokens if item.batch == self.batch else []
-            for task, attempt in self.tasks.holds(peer.nonce, tokens, now):
-                peer.say(Settled(item.batch, task, attempt, accepted=False))
-            for task, attempt in item.tokens if item.batch != self.batch else ():
-                peer.say(Settled(item.batch, task, attempt, accepted=False))
+            over = self.tasks.holds(peer.nonce, item.tokens, now) if item.batch == self.batch else item.tokens
+            for token in over:
+                peer.settles(item.batch, token, accepted=False)
         elif isinstance(item, Deliver):
-            peer.say(Counted(item.batch, item.task, item.attempt, self._passed(peer, item), ""))
-        elif isinstance(item, Done | Failed):
-            accepted = item.batch == self.batch and self._reported(peer.edge, item)
-            peer.say(Settled(item.batch, item.task, item.attempt, accepted))
+            peer.counts(item.batch, (item.task, item.attempt), self._passed(peer, item))
+        elif isinstance(item, Done):
+            for token in item.tokens:
+                accepted = item.batch == self.batch and self.tasks.finished(peer.edge, *token)
+                peer.settles(item.batch, token, accepted=accepted)
+        elif isinstance(item, Failed):
+            accepted = item.batch == self.batch and self._failed(peer.edge, item)
+            peer.settles(item.batch, (item.task, item.attempt), accepted=accepted)
         elif isinstance(item, Goodbye):
             self.tasks.gone(peer.nonce)
+
+    def _failed(self, stage: int, item: Failed) -> bool:
+        return self.tasks.failed(stage, item.task, item.attempt, item.reason)
 
     def _passed(self, peer: Peer, item: Deliver) -> Verdict:
         """Take what an inner stage delivers: it comes from the role before the edge."""
         if item.batch != self.batch or peer.role != self._roles[peer.edge]:
             return Verdict.FENCED
         return self.tasks.passed(peer.edge - 1, item.task, item.attempt, item.parcel)
-
-    def _reported(self, stage: int, item: Done | Failed) -> bool:
-        if isinstance(item, Done):
-            return self.tasks.finished(stage, item.task, item.attempt)
-        return self.tasks.failed(stage, item.task, item.attempt, item.reason)
 
     def _hear_sink(self, peer: Peer, item: Item) -> None:
         if isinstance(item, Hello):
@@ -187,19 +185,18 @@ class SourceEngine:
 
     def _lend(self, now: float) -> None:
         for stage in range(self.tasks.stages):
-            if not self.tasks.waiting(stage):
-                continue
-            free = [peer for peer in self.post.at(stage) if self._may_have(peer, stage, now)]
-            while free and self.tasks.waiting(stage):
+            while waiting := self.tasks.waiting(stage):
+                free = [peer for peer in self.post.at(stage) if self._may_have(peer, stage, now)]
+                if not free:
+                    break
                 for peer in free:
-                    self._lend_one(stage, peer, now)
-                free = [peer for peer in free if self.tasks.held(peer.nonce) < peer.room]
+                    self._lend_some(stage, peer, max(1, waiting // len(free)), now)
 
     def _may_have(self, peer: Peer, stage: int, now: float) -> bool:
         in_place = peer.role == self._roles[stage + 1]
         return in_place and now < peer.heard + SUSPECT_AFTER and self.tasks.held(peer.nonce) < peer.room
 
-    def _lend_one(self, stage: int, peer: Peer, now: float) -> None:
-        job = self.tasks.lend(stage, peer.nonce, now)
-        if job is not None:
+    def _lend_some(self, stage: int, peer: Peer, share: int, now: float) -> None:
+        count = min(share, peer.room - self.tasks.held(peer.nonce))
+        for job in self.tasks.lend(stage, peer.nonce, count, now):
             peer.say(Task(self.batch, job.task, job.attempt, self.tasks.lease, job.parcel))

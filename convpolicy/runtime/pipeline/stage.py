@@ -7,10 +7,13 @@ run in the event loop. Handlers of the last role run in the event loop, as on ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from convpolicy.errors import ServiceError, WiringError
@@ -18,10 +21,10 @@ from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.bench import Key
+from convpolicy.runtime.pipeline.bench import Key, Piece
 from convpolicy.runtime.pipeline.desk import Desk
 from convpolicy.runtime.pipeline.errand import Errand, awaits, carry_out, carry_out_at_once, conversation_of
-from convpolicy.runtime.pipeline.items import Deliver, Parcel, Task
+from convpolicy.runtime.pipeline.items import Deliver, Parcel
 from convpolicy.runtime.pipeline.route import ensure_carried
 from convpolicy.runtime.pipeline.sink import SinkEngine
 from convpolicy.runtime.pipeline.worker import WorkerEngine
@@ -34,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 Sends = TypeVar("Sends", contravariant=True)
 Handlers = Mapping[str, Handler]
+
+TOGETHER = 0.002  # seconds of work after which results are passed on though more is to be done
+BRIEF = 0.005  # seconds that the event loop may wait for tasks that are done in a thread
 
 
 def start_stage(part: Part, handlers: Handlers, via: Pipeline, *, lost_after: float) -> Stage[Any]:
@@ -132,7 +138,7 @@ class Stage(Playing[Sends]):
             return problem
 
     def _errand(self, key: Key) -> Errand:
-        return Errand(self._part, conversation_of(key[0], key[1]))
+        return Errand(self._part, key[0], key[1])
 
     def _reason(self, key: Key, problem: Exception) -> str:
         """Log why a task failed, and return it in a line."""
@@ -156,38 +162,65 @@ class _Working(Stage[Any]):
         )
         self._engine = self._worker
         self._desk = None if self._async else Desk()
-        self._wanted: set[Key] = set()  # read at the desk, so that what was given up before its turn is not done
+        self._gone = False  # read at the desk
+        self._handed: SimpleQueue[tuple[list[tuple[Piece, Parcel | Exception]], float]] = SimpleQueue()
         self._pulse = Pulse(self._worker, ends)
         self._pulse.wake()
 
-    def _work(self, item: Task) -> None:
-        key = (item.batch, item.task, item.attempt)
-        if self._desk is None:
-            self._start(key, item.parcel, lambda result: self._ended(key, result))
-        else:
-            self._wanted.add(key)
-            self._desk.put(lambda: self._at_the_desk(key, item.parcel))
+    def _work(self, pieces: list[Piece]) -> None:
+        if self._desk is not None:
+            self._desk.put(lambda: self._at_the_desk(pieces))
+            self._await_briefly(len(pieces))
+            return
+        begun = self._loop.time()
+        for piece in pieces:
+            self._start(piece.key, piece.parcel, functools.partial(self._ended_here, piece, begun))
 
-    def _at_the_desk(self, key: Key, parcel: Parcel) -> None:
-        if key in self._wanted:
-            result = self._at_once(key, parcel)
-            if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._ended_elsewhere, key, result)
+    def _ended_here(self, piece: Piece, begun: float, result: Parcel | Exception) -> None:
+        self._worker.bench.worked(1, self._loop.time() - begun)
+        self._ended(piece, result)
 
-    def _ended_elsewhere(self, key: Key, result: Parcel | Exception) -> None:
-        self._wanted.discard(key)
-        self._ended(key, result)
-        self._pulse.wake()
+    def _at_the_desk(self, pieces: list[Piece]) -> None:
+        """Do some tasks, and hand their results over together, or as soon as they have taken a while."""
+        results: list[tuple[Piece, Parcel | Exception]] = []
+        begun = time.perf_counter()
+        for piece in pieces:
+            if not piece.over and not self._gone:  # it may have been given up before its turn
+                results.append((piece, self._at_once(piece.key, piece.parcel)))
+            if results and (took := time.perf_counter() - begun) > TOGETHER:
+                self._hand_over(results, took)
+                results, begun = [], begun + took
+        self._hand_over(results, time.perf_counter() - begun)
 
-    def _ended(self, key: Key, result: Parcel | Exception) -> None:
+    def _hand_over(self, results: list[tuple[Piece, Parcel | Exception]], took: float) -> None:
+        if results and not self._loop.is_closed():
+            self._handed.put((results, took))
+            self._loop.call_soon_threadsafe(self._look_at_what_was_handed_over)
+
+    def _await_briefly(self, tasks: int) -> None:
+        """Wait for tasks that are short: two threads that both want to run would wait for each other much longer."""
+        if self._worker.bench.expects(tasks) < BRIEF:
+            with contextlib.suppress(Empty):
+                self._ended_elsewhere(*self._handed.get(timeout=BRIEF))
+
+    def _look_at_what_was_handed_over(self) -> None:
+        while not self._handed.empty():
+            self._ended_elsewhere(*self._handed.get())
+            self._pulse.wake()
+
+    def _ended_elsewhere(self, results: list[tuple[Piece, Parcel | Exception]], took: float) -> None:
+        self._worker.bench.worked(len(results), took)
+        for piece, result in results:
+            self._ended(piece, result)
+
+    def _ended(self, piece: Piece, result: Parcel | Exception) -> None:
         if isinstance(result, Exception):
-            self._worker.failed(key, self._reason(key, result))
+            self._worker.failed(piece, self._reason(piece.key, result))
         else:
-            self._worker.finished(key, result)
+            self._worker.finished(piece, result)
 
-    def _drop(self, key: Key) -> None:
-        self._wanted.discard(key)
-        task = self._tasks.pop(key, None)
+    def _drop(self, piece: Piece) -> None:
+        task = self._tasks.pop(piece.key, None)
         if task is not None:
             task.cancel()
 
@@ -196,6 +229,7 @@ class _Working(Stage[Any]):
         self._worker.bench.draining = True
         await self._drained(drain)
         if self._desk is not None:
+            self._gone = True
             self._desk.close()
         await self._close()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from convpolicy.link.pipeline import Ends, Pipeline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.bench import Bench, Key
+from convpolicy.runtime.pipeline.bench import Bench, Piece
 from convpolicy.runtime.pipeline.items import Ask, Counted, Deliver, Holds, Item, Parcel, Settled, Task
 from convpolicy.runtime.pipeline.post import Peer, Post
 from convpolicy.wire.frame import Goodbye, Hello, Ping
@@ -25,7 +25,7 @@ FIRST_CONNECT, LAST_CONNECT = 0.1, 5.0
 
 
 class WorkerEngine:
-    """Plays a role in the middle. `work` begins a task, `drop` gives one up that is over for this worker.
+    """Plays a role in the middle. `work` begins tasks, `drop` gives one up that is over before it is finished.
 
     Whoever does the work says `finished` or `failed`, and sees to it that there is a turn.
     """
@@ -38,16 +38,17 @@ class WorkerEngine:
         *,
         clock: Callable[[], float],
         new_id: Callable[[int], bytes],
-        work: Callable[[Task], None],
-        drop: Callable[[Key], None],
+        work: Callable[[list[Piece]], None],
+        drop: Callable[[Piece], None],
     ) -> None:
         place = via.roles.index(part.role)
         self._up, self._down = place - 1, place
         next_role = via.roles[-1] if place == len(via.roles) - 2 else via.roles[0]
         self.post = Post(part, port, {self._up: via.roles[:1], self._down: (next_role,)}, new_id)
-        self.bench = Bench(via.credit)
-        self._clock, self._work, self._drop = clock, work, drop
+        self.bench = Bench(via.credit, drop)
+        self._clock, self._work = clock, work
         self._batch = b""
+        self._taken: list[Piece] = []  # in this turn
         self._asked = 0
         self._beat_at = 0.0
         self._connect_at = dict.fromkeys((self._up, self._down), 0.0)
@@ -59,6 +60,9 @@ class WorkerEngine:
         now = self._clock()
         for peer, item in self.post.collect(now):
             self._hear(peer, item)
+        if self._taken:
+            taken, self._taken = self._taken, []
+            self._work(taken)
         for edge in (self._up, self._down):
             self._seek(edge, now)
         above, below = self._peer(self._up), self._peer(self._down)
@@ -75,13 +79,13 @@ class WorkerEngine:
         """When the next turn must be, if nothing arrives before."""
         return min(self._beat_at, *self._connect_at.values())
 
-    def finished(self, key: Key, parcel: Parcel) -> None:
+    def finished(self, piece: Piece, parcel: Parcel) -> None:
         """A task is done."""
-        self.bench.finish(key, parcel)
+        self.bench.finish(piece, parcel)
 
-    def failed(self, key: Key, reason: str) -> None:
+    def failed(self, piece: Piece, reason: str) -> None:
         """A task cannot be done."""
-        self.bench.fail(key, reason)
+        self.bench.fail(piece, reason)
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
@@ -97,12 +101,11 @@ class WorkerEngine:
     def _hear(self, peer: Peer, item: Item) -> None:
         if isinstance(item, Task):
             self._batch = item.batch
-            if self.bench.take(item) is not None:
-                self._work(item)
+            piece = self.bench.take(item)
+            if piece is not None:
+                self._taken.append(piece)
         elif isinstance(item, Settled):
-            key = (item.batch, item.task, item.attempt)
-            self.bench.settled(key, accepted=item.accepted)
-            self._drop(key)
+            self.bench.settled(item)
         elif isinstance(item, Counted):
             self.bench.counted(item)
         elif isinstance(item, Hello | Goodbye):
@@ -112,8 +115,6 @@ class WorkerEngine:
 
     def _clear(self) -> None:
         """The first role is another process now, or has left: what it lent is over."""
-        for task, attempt in self.bench.tokens():
-            self._drop((self._batch, task, attempt))
         self.bench.clear()
         self._asked = 0
         self._beat_at = 0.0
