@@ -123,6 +123,14 @@ class Conversation:
             raise self._local_violation(label, to, ambiguous=to is None and label in sends)
         return step
 
+    def together(self, step: Step) -> tuple[Step, ...]:
+        """Return the steps that say a message to all its receivers; `step`, the first, is what `allows` returned."""
+        return self._table.together(step)
+
+    def fits(self, step: Step) -> bool:
+        """Return whether the credit of all receivers of a message allows it to be said now."""
+        return all(self.room(each.peer) for each in self._table.together(step))
+
     def room(self, peer: int) -> bool:
         """Return whether the peer's credit allows another message to be sent now."""
         unacked = self.peers[peer].unacked

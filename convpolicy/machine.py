@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 
-__all__ = ["Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
+__all__ = ["Audience", "Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
 
 State = int
 
@@ -48,6 +48,10 @@ class Symbol(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.sender}→{self.receiver} {self.label or '()'}"  # Scribble has messages without a name
+
+
+# The receivers of one message to several roles, in the policy's order.
+Audience = tuple[str, ...]
 
 
 class Direction(StrEnum):
@@ -118,7 +122,8 @@ class Machine:
 
     `start` is its first state; `moves[state]` maps each move to the next state; `finals` is the set-like view
     of the states in which the role may stop. `symbols` is the policy's whole table of exchanges, in the order
-    that the wire's label indices use; `fingerprint` is the policy's.
+    that the wire's label indices use; `fingerprint` is the policy's. `audiences` has the receivers of each message
+    that one statement says to several roles, by its exchange with the first of them.
 
     `expand` maps a key to its row, whose targets are keys again; `start_key` is where it begins. Keys are
     turned into the integers 0, 1, 2, … in the order in which they are met. When not `lazy` all are met at once,
@@ -138,9 +143,10 @@ class Machine:
         fingerprint: str = "",
         roles: tuple[str, ...] = (),
         symbols: tuple[Symbol, ...] = (),
+        audiences: Mapping[Symbol, frozenset[Audience]] | None = None,
     ) -> None:
         self.policy, self.role, self.fingerprint = policy, role, fingerprint
-        self.roles, self.symbols = roles, symbols
+        self.roles, self.symbols, self.audiences = roles, symbols, audiences or {}
         self.start: State = 0
         self.moves: Mapping[State, Mapping[Move, State]] = _Moves(self)
         self._expand = expand

@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from convpolicy.machine import Direction, Machine, Move, State, symbol_of
+from convpolicy.machine import Audience, Direction, Machine, Move, State, symbol_of
 
 __all__ = ["Node", "Step", "Table"]
 
 
 class Step:
-    """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number."""
+    """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number.
 
-    __slots__ = ("code", "index", "move", "node", "peer")
+    `together` are the steps that say the same message to all its receivers, this one first, once they are known.
+    """
+
+    __slots__ = ("code", "index", "move", "node", "peer", "together")
 
     def __init__(self, move: Move, index: int, peer: int, node: Node, code: bytes) -> None:
         self.move, self.index, self.peer, self.node, self.code = move, index, peer, node, code
+        self.together: tuple[Step, ...] | None = None
 
 
 Limits: TypeAlias = Mapping[Move, float]
@@ -91,6 +95,27 @@ class Table:
         node.sink = not row.moves
         node.ready = True
         return node
+
+    def together(self, step: Step) -> tuple[Step, ...]:
+        """Return the steps that say a message to each of its receivers, of which `step` is the first.
+
+        Where two statements begin alike, the one to more roles is meant, if it can be said to its end.
+        """
+        if step.together is None:
+            audiences = self.machine.audiences.get(symbol_of(self.machine.role, step.move), ())
+            chains = (self._chain(step, audience) for audience in sorted(audiences, key=len, reverse=True))
+            step.together = next((chain for chain in chains if chain), (step,))
+        return step.together
+
+    def _chain(self, step: Step, audience: Audience) -> tuple[Step, ...]:
+        """Return the steps from `step` on that an audience takes, or none when they are not all possible."""
+        chain = [step]
+        for peer in audience[1:]:
+            following = self.fill(chain[-1].node).sends.get((step.move.label, peer))
+            if following is None:
+                return ()
+            chain.append(following)
+        return tuple(chain)
 
     def _node(self, state: State) -> Node:
         node = self._nodes.get(state)

@@ -26,7 +26,9 @@ class Dialogue(Generic[Sends]):
         self._data: dict[str, object] | None = None
 
     def tell(self, message: Sends, *, to: Role[object, object] | None = None) -> None:
-        """Send a message without waiting for credit; what a handler yields waits.
+        """Send a message to all its receivers, without waiting for credit; what a handler yields waits.
+
+        `to` is as for `Script.send`.
 
         Raises:
             LocalViolation: the policy does not allow it now. Nothing has left the process.

@@ -197,15 +197,22 @@ class Engine:
             self._delivery.moved(conversation)
 
     def send(self, conversation: Conversation, step: Step, message: object) -> None:
-        """Send a message; `step` is what `conversation.allows` returned for it.
+        """Send a message to all its receivers; `step`, to the first, is what `conversation.allows` returned for it.
 
         Raises:
             PayloadError: the message does not fit its declaration; nothing has changed.
         """
+        packed = [(each, self._pack(each, message)) for each in conversation.together(step)]
+        for each, payload in packed:
+            self._emit(conversation, each, payload)
+
+    def _pack(self, step: Step, message: object) -> msgspec.Raw:
         packed = self._codecs[step.index].pack(message)
         if len(packed) > MAX_PAYLOAD:
             raise PayloadError(step.move.label, f"{len(packed)} bytes are more than the {MAX_PAYLOAD} of a message")
-        payload = msgspec.Raw(packed)
+        return msgspec.Raw(packed)
+
+    def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
         now = self.now
         envelope = conversation.emit(step, payload, now=now)
         self._delivery.sent(conversation, step.peer, now)

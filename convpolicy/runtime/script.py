@@ -61,7 +61,10 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     # ------------------------------------------------------------------------------------------- sending
 
     async def send(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
-        """Send a message; wait while the peer's credit is spent.
+        """Send a message to all its receivers, once all of them have credit left.
+
+        `to` says which message is meant where the policy allows two of this name to different roles: the first
+        receiver of the one that is.
 
         Raises:
             LocalViolation: the policy does not allow it now. Nothing has left the process.
@@ -73,7 +76,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         while True:
             self._ensure_alive()
             step = conversation.allows(name_of(message), None if to is None else to.name)
-            if conversation.room(step.peer):
+            if conversation.fits(step):
                 return self._endpoint.say(conversation, step, message)
             await self._change()
 

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
@@ -174,7 +175,7 @@ class _Actor:
         self.endpoint: Endpoint
         self._handlers = handlers
         self._dialogues: dict[bytes, Dialogue[Any]] = {}
-        self._paused: dict[bytes, Iterator[object]] = {}
+        self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
         self._tasks: dict[asyncio.Task[None], Conversation] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
         self._draining = False
@@ -209,8 +210,8 @@ class _Actor:
         if conversation.id in self._rooms:
             self._rooms.pop(conversation.id).set()
         if conversation.id in self._paused:
-            waiting = self._paused.pop(conversation.id)
-            self._guard(conversation, lambda: self._drive(conversation, waiting))
+            for waiting in self._paused.pop(conversation.id):
+                self._guard(conversation, waiting)
         if conversation.keeps:
             self._more(conversation)
 
@@ -261,15 +262,15 @@ class _Actor:
         engine = self.endpoint.engine
         for message in messages:
             step = conversation.allows(name_of(message))
-            engine.send(conversation, step, message)
-            if not conversation.room(step.peer):
-                self._paused[conversation.id] = messages
+            if not conversation.fits(step):
+                self._paused.setdefault(conversation.id, []).append(chain((message,), messages))
                 break
+            engine.send(conversation, step, message)
         self.endpoint.wake()
 
-    def _guard(self, conversation: Conversation, act: Callable[[], None]) -> None:
+    def _guard(self, conversation: Conversation, messages: Iterator[object]) -> None:
         try:
-            act()
+            self._drive(conversation, messages)
         except Exception as problem:  # noqa: BLE001
             self._give_up(conversation, "a message", problem)
 
@@ -301,7 +302,7 @@ class _Actor:
 
     async def _say(self, conversation: Conversation, message: object) -> None:
         step = conversation.allows(name_of(message))
-        while not conversation.room(step.peer):
+        while not conversation.fits(step):
             await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
             step = conversation.allows(name_of(message))
         self.endpoint.say(conversation, step, message)

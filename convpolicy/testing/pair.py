@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from convpolicy.conversation import Arrival, Conversation, Envelope, Received
+from convpolicy.conversation import Arrival, Conversation, Envelope, Received, name_of
 from convpolicy.errors import Expired
 from convpolicy.policy.model import Policy, Role
 from convpolicy.testing.clock import ManualClock
@@ -38,13 +38,21 @@ class Pair:
         self.received: list[object] = []
 
     def sends(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> None:
-        """Let `role` send a message, and its receiver take it. Raises LocalViolation or RemoteViolation."""
-        self.deliver(self.says(role, message, to=to))
+        """Let `role` send a message, and all its receivers take it. Raises LocalViolation or RemoteViolation."""
+        side = self.sides[role]
+        steps = side.together(side.allows(name_of(message), None if to is None else to.name))
+        for envelope in [self._says(side, message, step.move.peer) for step in steps]:
+            self.deliver(envelope)
 
     def says(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> Envelope:
-        """Let `role` send a message that is still on its way: what is returned can be delivered later, or twice."""
-        side = self.sides[role]
-        envelope = side.send(message, to=None if to is None else to.name, now=self._clock())
+        """Let `role` send a message that is still on its way: what is returned can be delivered later, or twice.
+
+        A message to several roles is on its way to each: say it to one after the other, in the policy's order.
+        """
+        return self._says(self.sides[role], message, None if to is None else to.name)
+
+    def _says(self, side: Conversation, message: object, to: str | None) -> Envelope:
+        envelope = side.send(message, to=to, now=self._clock())
         self._trace.append(side.table.labels[envelope.label])
         return envelope
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from convpolicy.errors import Position, Unsupported
-from convpolicy.machine import Lane, Symbol
+from convpolicy.machine import Audience, Lane, Symbol
 from convpolicy.policy.model import (
     Again,
     AnyRole,
@@ -60,7 +60,8 @@ class Graph:
     """The positions of a policy. `choices[position]` is where a choice was written, for findings.
 
     `symbols` numbers the exchanges, `labels` has what each carries: more than one label where the text declares
-    different payloads without naming their fields.
+    different payloads without naming their fields. `audiences` has, by the exchange with the first of them, all the
+    receivers of the messages to several roles.
     """
 
     policy: Policy
@@ -72,6 +73,7 @@ class Graph:
     choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
     symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
     labels: dict[Symbol, tuple[Label, ...]] = field(default_factory=dict[Symbol, tuple[Label, ...]])
+    audiences: dict[Symbol, set[Audience]] = field(default_factory=dict[Symbol, set[Audience]])
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -159,9 +161,13 @@ class _Builder:
 
     def _send(self, send: Send, after: int, place: _Place) -> int:
         sender = place.names[send.sender].name
-        for receiver in reversed(send.receivers):
+        audience = tuple(place.names[receiver].name for receiver in send.receivers)
+        if len(audience) > 1:
+            first = Symbol(sender, audience[0], send.label.name, place.lane)
+            self.graph.audiences.setdefault(first, set()).add(audience)
+        for receiver in reversed(audience):
             here = self.position()
-            symbol = Symbol(sender, place.names[receiver].name, send.label.name, place.lane)
+            symbol = Symbol(sender, receiver, send.label.name, place.lane)
             self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
             known = self.graph.labels.get(symbol, ())
             if send.label not in known:

@@ -61,6 +61,7 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
         fingerprint=graph.policy.fingerprint,
         roles=graph.roles,
         symbols=tuple(graph.symbols),
+        audiences={symbol: frozenset(found) for symbol, found in graph.audiences.items()},
     )
 
 

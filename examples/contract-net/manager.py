@@ -39,13 +39,11 @@ async def award(via: Bus, call: CallForProposals) -> None:
             if isinstance(answer, Propose):
                 proposals[contractor] = answer
         if not proposals:
-            for _ in range(3):
-                await conversation.send(Closed())
+            await conversation.send(Closed())  # to all three
             return
         winner = min(proposals, key=lambda contractor: proposals[contractor].amount)
         await conversation.send(Accept(call.task), to=winner)
-        for _ in range(2):
-            await conversation.send(Reject())
+        await conversation.send(Reject())  # to the two others
         print(f"Manager received {await conversation.receive(Done, Failed)} from {winner}")
 
 

@@ -21,8 +21,7 @@ def pay(transfer: Transfer) -> Iterator[Paid | Declined | Receipt]:
         yield Paid(transfer.amount, transfer.reference)
         yield Receipt(transfer.reference)
     else:
-        yield Declined(f"more than {LIMIT}")  # to the seller
-        yield Declined(f"more than {LIMIT}")  # to the buyer
+        yield Declined(f"more than {LIMIT}")  # to the seller and the buyer
 
 
 @bank.on(Withdraw)

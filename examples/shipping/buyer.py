@@ -19,8 +19,7 @@ async def buy(via: Bus, order: Order) -> list[str]:
         invoice = await conversation.receive(Invoice)
         print(f"Buyer received {invoice}")
         if invoice.amount > MOST:
-            await conversation.send(Withdraw("too dear"))  # to the seller
-            await conversation.send(Withdraw("too dear"))  # to the bank
+            await conversation.send(Withdraw("too dear"))  # to the seller and the bank
         else:
             await conversation.send(Transfer(*invoice))
         async for message in conversation:

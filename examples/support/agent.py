@@ -6,7 +6,6 @@ It knows some answers, and is late with the others. After three questions, or wi
 import asyncio
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 
 from messages import (
     ADDRESS,
@@ -73,14 +72,10 @@ def answer_there(move: Move, conversation: Dialogue[Answer]) -> Answer:
 
 
 @agent.on(Stay)
-def answer_here(stay: Stay) -> Iterator[Answer | Retired]:
+def answer_here(stay: Stay) -> Answer | Retired:
     """Go on here while the channel lasts; when it ends, tell the Customer and the Desk."""
     print(f"Agent received {stay}")
-    if retiring:
-        yield Retired(MAIL)
-        yield Retired(MAIL)
-    else:
-        yield Answer("Ask again in an hour.")
+    return Retired(MAIL) if retiring else Answer("Ask again in an hour.")
 
 
 @agent.on(Call)

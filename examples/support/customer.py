@@ -39,8 +39,7 @@ async def ask(via: Bus, questions: list[str], *, stubborn: bool) -> None:
                     case CallOffer() if stubborn:
                         await conversation.send(Wait())
                     case CallOffer():
-                        await conversation.send(Call("+44 20 7946 0100"))  # to the Agent
-                        await conversation.send(Call("+44 20 7946 0100"))  # to the Desk
+                        await conversation.send(Call("+44 20 7946 0100"))  # to the Agent and the Desk
                         return
                     case OtherChannel() if stubborn:
                         await conversation.send(Stay())

@@ -18,13 +18,11 @@ async def decide(via: Bus, budget: Decimal) -> None:
         share = await conversation.receive(Share)
         print(f"SecondBuyer received {share}")
         if quote.amount - share.amount > budget:
-            decline = Decline(f"more than {budget}")
-            await conversation.send(decline)  # to the Seller
-            await conversation.send(decline)  # to the FirstBuyer
+            await conversation.send(Decline(f"more than {budget}"))  # to the Seller and the FirstBuyer
         else:
             accept = Accept("Lovelace Road 3")
-            await conversation.send(accept)
-            await conversation.send(accept)
+            await conversation.send(accept)  # to the Seller
+            await conversation.send(accept)  # to the FirstBuyer: two messages in the policy
             print(f"SecondBuyer received {await conversation.receive(Delivery)}")
 
 

@@ -1,7 +1,6 @@
 """A seller of books: `python seller.py [ADDRESS]`, where a service bus listens, until Ctrl-C."""
 
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,11 +12,10 @@ seller = two_buyers.service(Seller)
 
 
 @seller.on(Title)
-def price(title: Title) -> Iterator[Quote]:
-    """Tell both buyers: a message to several roles is sent once to each, in the order of the policy."""
+def price(title: Title) -> Quote:
+    """Tell both buyers: a message to several roles is said once."""
     print(f"Seller received {title}")
-    yield Quote(Decimal("39.80"))
-    yield Quote(Decimal("39.80"))
+    return Quote(Decimal("39.80"))
 
 
 @seller.on(Accept)

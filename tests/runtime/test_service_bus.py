@@ -17,13 +17,17 @@ from convpolicy import (
     Bus,
     LinkError,
     LocalViolation,
+    PayloadError,
     PeerLost,
     Player,
     Policy,
     Service,
     ServiceBus,
     WiringError,
+    again,
+    label,
     labels,
+    loop,
     roles,
     send,
     seq,
@@ -191,11 +195,40 @@ async def test_three_roles_in_three_processes_worth_of_endpoints(bus: ServiceBus
         assert await conversation.receive(Fine, timeout=5) == Fine()
         with pytest.raises(LocalViolation, match="A may not send Ask now"):
             await conversation.send(Ask())
-        await conversation.send(Done())
-        await conversation.send(Done())
+        await conversation.send(Done())  # to both
     for one in playing:
         await one.stop()
     assert bus.statistics()["passed"] == 5
+
+
+Tick = label("Tick", number=int)
+TICKS = Policy("Ticks", loop("X", seq(send(A, (B, C), Tick), again("X"))))
+
+
+async def test_a_message_to_two_roles_is_said_to_both_or_to_none(bus: ServiceBus) -> None:
+    link = Bus(bus.url, broker=True)
+    async with (
+        TICKS.player(A, via=link) as a,
+        TICKS.player(B, via=link) as b,
+        TICKS.player(C, via=link) as c,
+    ):
+        ticking = await a.script()
+        with pytest.raises(PayloadError):
+            await ticking.send(Tick(number="one"))
+        assert ticking.history == ()
+        await ticking.send(Tick(number=0))
+        at_b, at_c = await b.script(), await c.script()
+        sent = 1
+        with pytest.raises(TimeoutError):  # C takes nothing
+            async with asyncio.timeout(2):
+                while sent < 100:
+                    await ticking.send(Tick(number=sent))
+                    sent += 1
+                    assert await at_b.receive(timeout=10) == Tick(number=sent - 2)
+        assert await at_b.receive(timeout=10) == Tick(number=sent - 1)
+        assert [await at_c.receive(timeout=10) for _ in range(sent)] == [Tick(number=n) for n in range(sent)]
+        with pytest.raises(TimeoutError):
+            await at_b.receive(timeout=0.1)
 
 
 async def test_three_roles_cannot_talk_over_one_connection() -> None:

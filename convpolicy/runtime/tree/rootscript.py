@@ -13,6 +13,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.publisher import Publisher
 from convpolicy.runtime.tree.script import TreeScript
 from convpolicy.runtime.tree.shell import Shell
+from convpolicy.table import Step
 from convpolicy.wire.tree import LARGEST_SAID
 
 __all__ = ["LEAVE_WITHIN", "RootScript"]
@@ -44,18 +45,26 @@ class RootScript(TreeScript[Sends, Receives]):
             raise self._error
         conversation, now = self._conversation, asyncio.get_running_loop().time()
         step = conversation.allows(name_of(message), None if to is None else to.name)
-        payload = self._part.codecs[step.index].pack(message)
-        if len(payload) > LARGEST_SAID:
-            raise PayloadError(step.move.label, f"{len(payload)} bytes are more than the {LARGEST_SAID} of a message")
-        envelope = conversation.emit(step, payload, now=now)
-        conversation.acknowledge(step.peer, envelope.seq)  # what leaves have is the stream's affair
-        went_out = self._publisher.say(step.move.peer, self.topic, step.index, payload)
+        packed = [(each, self._pack(each, message)) for each in conversation.together(step)]
+        went_out = [self._emit(each, payload, now) for each, payload in packed]
         if self._part.timed:
             self._watch_time()
         if conversation.over:
             self._publisher.end(self.topic)
         self._shell.wake()
-        return went_out
+        return any(went_out)
+
+    def _pack(self, step: Step, message: object) -> bytes:
+        payload = self._part.codecs[step.index].pack(message)
+        if len(payload) > LARGEST_SAID:
+            raise PayloadError(step.move.label, f"{len(payload)} bytes are more than the {LARGEST_SAID} of a message")
+        return payload
+
+    def _emit(self, step: Step, payload: bytes, now: float) -> bool:
+        """Say a message to the leaves of one role; return whether it went out at once."""
+        envelope = self._conversation.emit(step, payload, now=now)
+        self._conversation.acknowledge(step.peer, envelope.seq)  # what leaves have is the stream's affair
+        return self._publisher.say(step.move.peer, self.topic, step.index, payload)
 
     def _watch_time(self) -> None:
         """Set the timer for a message that has to be sent within a time."""
