@@ -15,6 +15,7 @@ __all__ = [
     "ConvPolicyError",
     "ConversationError",
     "Expired",
+    "Exposed",
     "ForeignThread",
     "IllFormed",
     "LinkError",
@@ -310,4 +311,16 @@ class ForeignThread(LinkError):
         super().__init__(
             f"{what} belongs to the thread and process that opened it.\n"
             f"  Open one here instead; after a fork use the `spawn` start method of multiprocessing."
+        )
+
+
+class Exposed(UserWarning):
+    """A link listens where other machines can connect, and nobody is authenticated; `url` is where."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} can be reached from other machines, nobody is authenticated and nothing is encrypted.\n"
+            f"  Listen on 127.0.0.1, or use ipc. In a network that you trust, say so: "
+            f'`warnings.simplefilter("ignore", convpolicy.Exposed)`, or `python -W ignore::UserWarning`.'
         )

@@ -147,8 +147,8 @@ def test_every_rule_can_be_broken(rule, part, text):
 # ----------------------------------------------------------------------------------------------- public names
 
 NAMES = """
-Aborted Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired Faults Field ForeignThread Gap
-IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable
+Aborted Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired Exposed Faults Field ForeignThread
+Gap IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable
 PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress Protocol
 Quarantined RemoteViolation Report Role Script Service ServiceBus ServiceError TooSlow Tree TreePlayer TreeScript
 Unfinished Unsupported Wiring WiringError again call choice label labels loop par roles send seq

@@ -8,15 +8,18 @@ an edge (P1085, L1434): whoever uses a port asks `readable` before going to slee
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 
 import zmq
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, Port
-from convpolicy.link.sockets import Owner, Socket, open_socket
+from convpolicy.link.sockets import Owner, Socket, connect_again, open_socket
 
 __all__ = ["Bus"]
+
+RENEW_AFTER = 20.0  # seconds in which a connection takes nothing and brings nothing, until another one is tried
 
 _ADDRESS = re.compile(r"tcp://[^/\s]+:\d+\Z|(ipc|inproc)://\S+\Z")
 
@@ -63,22 +66,35 @@ class Bus(Link):
             listen = self._listen
         if listen:
             return RouterPort(open_socket(zmq.ROUTER, self.url, bind=True))
-        if len(self._urls) == 1:
-            return DealerPort({LISTENER: open_socket(zmq.DEALER, self.url, bind=False)})
-        return DealerPort({url.encode(): open_socket(zmq.DEALER, url, bind=False) for url in self._urls})
+        addresses = {LISTENER: self.url} if len(self._urls) == 1 else {url.encode(): url for url in self._urls}
+        return DealerPort(addresses)
 
     def __repr__(self) -> str:
         return f"Bus({', '.join(map(repr, self._urls))}{', broker=True' if self._broker else ''})"
 
 
 class DealerPort(Port):
-    """The end that connects: a socket for each address that it goes to."""
+    """The end that connects: a socket for each address that it goes to, given with its url.
 
-    def __init__(self, sockets: Mapping[Address, Socket]) -> None:
-        self.sockets = dict(sockets)
+    A connection can be in a state in which it takes nothing, for ever (L4693). What is worth sending again is in
+    the outboxes above, so it is given up then, and another one is made.
+    """
+
+    def __init__(self, urls: Mapping[Address, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._urls, self._clock = dict(urls), clock
+        self.sockets: dict[Address, Socket] = {}
+        try:
+            for address, url in urls.items():
+                self.sockets[address] = open_socket(zmq.DEALER, url, bind=False)
+        except LinkError:
+            for socket in self.sockets.values():
+                socket.close(linger=0)
+            raise
         self.servers = tuple(self.sockets)
         self.url = " ".join(socket.getsockopt_string(zmq.LAST_ENDPOINT) for socket in self.sockets.values())
         self._owner = Owner(f"the link at {self.url}")
+        self._busy: dict[Address, float] = {}  # since when a connection has taken nothing and brought nothing
+        self.renewed = 0
         # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
         self._recv = [(address, socket.recv) for address, socket in self.sockets.items()]
         self._send = {address: socket.send for address, socket in self.sockets.items()}
@@ -101,14 +117,28 @@ class DealerPort(Port):
                     frames.append((address, recv(zmq.NOBLOCK)))  # noqa: PERF401 - ends by an exception
             except zmq.Again:
                 pass
+        if self._busy:
+            for address, _ in frames:
+                self._busy.pop(address, None)
         return frames
 
     def transmit(self, address: Address, frame: bytes) -> Delivery:
+        self._owner.check()
         try:
             self._send[address](frame, zmq.NOBLOCK)
         except zmq.Again:
+            self._note_busy(address)
             return Delivery.BUSY
+        if self._busy:
+            self._busy.pop(address, None)
         return Delivery.SENT
+
+    def _note_busy(self, address: Address) -> None:
+        now = self._clock()
+        if now - self._busy.setdefault(address, now) >= RENEW_AFTER:
+            del self._busy[address]
+            self.renewed += 1
+            connect_again(self.sockets[address], self._urls[address])
 
     def close(self) -> None:
         self._owner.check()
@@ -150,6 +180,7 @@ class RouterPort(Port):
         return frames
 
     def transmit(self, address: Address, frame: bytes) -> Delivery:
+        self._owner.check()
         try:
             self._send(address, zmq.SNDMORE | zmq.NOBLOCK)
             self._send(frame, zmq.NOBLOCK)

@@ -1,19 +1,24 @@
 """ZeroMQ sockets as convpolicy uses them: every option is set here, and nowhere else.
 
 The reasons are failures that users of ZeroMQ have met; the numbers are issues of zeromq/libzmq (L) and
-zeromq/pyzmq (P). A socket belongs to the thread and the process that made it (P2043, P1049).
+zeromq/pyzmq (P). A socket belongs to the thread and the process that made it (P2043, P1049). docs/zeromq.md says
+what a user has to know of all this.
 """
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import errno
 import os
 import threading
+import warnings
 from typing import TypeAlias
+from weakref import WeakSet
 
 import zmq
 
-from convpolicy.errors import ForeignThread, LinkError
+from convpolicy.errors import Exposed, ForeignThread, LinkError
 from convpolicy.wire.frame import MAX_FRAME
 
 __all__ = ["LINGER_MS", "Owner", "Socket", "open_socket"]
@@ -23,11 +28,12 @@ Socket: TypeAlias = "zmq.Socket[bytes]"
 OLDEST_LIBZMQ = (4, 3, 5)  # older ones have known holes before authentication (CVE-2019-13132, CVE-2020-15166)
 
 LINGER_MS = 1000
+HIGH_WATER = 512  # frames that may wait at each end for each peer: 32 MiB a peer and direction, at the very most
 
 _OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.LINGER: LINGER_MS,  # the default waits for ever at exit (P102, L2586)
-    zmq.SNDHWM: 512,  # frames a peer; memory is at most peers x 2 x 512 x MAX_FRAME
-    zmq.RCVHWM: 512,
+    zmq.SNDHWM: HIGH_WATER,  # counts frames, not bytes, and for each peer: see `most_bytes` (P1261, L3470)
+    zmq.RCVHWM: HIGH_WATER,
     zmq.MAXMSGSIZE: MAX_FRAME,  # the default reserves whatever length a peer claims
     zmq.RECONNECT_IVL: 100,
     zmq.RECONNECT_IVL_MAX: 5_000,  # the default never backs off, and a restarted server is stormed (L883)
@@ -37,6 +43,16 @@ _OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.HANDSHAKE_IVL: 2_000,  # a silent connection is held 30 s by default
     zmq.BACKLOG: 1_024,
     zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 60,  # the system's default asks after two hours; a firewall forgets sooner
+    zmq.TCP_KEEPALIVE_INTVL: 10,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+}
+
+# Whoever uses a port never waits; one that forgets to say so must not hang for ever (L4693). A proxy in C does wait.
+_PORT_OPTIONS: dict[zmq.SocketOption, int] = {zmq.SNDTIMEO: 0, zmq.RCVTIMEO: 0}
+
+_DEALER_OPTIONS: dict[zmq.SocketOption, int] = {
+    zmq.IMMEDIATE: 1,  # nothing waits for a peer that is not there, to reach whoever comes instead (guide, chapter 8)
 }
 
 _ROUTER_OPTIONS: dict[zmq.SocketOption, int] = {
@@ -53,7 +69,22 @@ _RELAY_OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.ROUTER_MANDATORY: 0,  # a proxy in C ends at an error: an answer to a reader that has left is dropped
 }
 
-_BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {zmq.ROUTER: _ROUTER_OPTIONS, zmq.XPUB: _XPUB_OPTIONS}
+_BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {
+    zmq.DEALER: _DEALER_OPTIONS,
+    zmq.ROUTER: _ROUTER_OPTIONS,
+    zmq.XPUB: _XPUB_OPTIONS,
+}
+
+
+def settings(kind: int, *, relay: bool = False) -> dict[zmq.SocketOption, int]:
+    """Return every option of a socket of this kind; one of a relay is used by a proxy in C."""
+    own = _RELAY_OPTIONS if relay and kind == zmq.ROUTER else {}
+    return {**_OPTIONS, **({} if relay else _PORT_OPTIONS), **_BY_KIND.get(kind, {}), **own}
+
+
+def most_bytes(peers: int) -> int:
+    """Return how many bytes can wait in the sockets of a process with so many peers, in both directions."""
+    return peers * 2 * HIGH_WATER * MAX_FRAME
 
 
 def ensure_libzmq(version: tuple[int, ...]) -> None:
@@ -63,49 +94,96 @@ def ensure_libzmq(version: tuple[int, ...]) -> None:
         raise LinkError(f"libzmq {found} has known holes; install pyzmq >= 27, which brings {needed} or newer.")
 
 
+ensure_libzmq(zmq.zmq_version_info())
+
+
 class Owner:
-    """The thread and process that something belongs to."""
+    """The thread and process that something belongs to; with `any_thread`, only the process."""
 
-    __slots__ = ("_process", "_thread", "_what")
+    __slots__ = ("_any_thread", "_process", "_thread", "_what")
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, *, any_thread: bool = False) -> None:
+        self._what, self._any_thread = what, any_thread
         self._thread = threading.get_ident()
         self._process = os.getpid()
 
+    @property
+    def forked(self) -> bool:
+        """Whether the caller is a forked child of that process."""
+        return os.getpid() != self._process
+
     def check(self) -> None:
         """Raise `ForeignThread` when the caller is another thread, or a forked child."""
-        if threading.get_ident() != self._thread or os.getpid() != self._process:
+        if (threading.get_ident() != self._thread and not self._any_thread) or os.getpid() != self._process:
             raise ForeignThread(self._what)
 
 
-# One context a process: inproc addresses are found within it. A forked child must not touch its parent's.
+# One context a process: inproc addresses are found within it. A forked child must not touch its parent's, and not
+# wait for a lock that a thread of its parent held.
 _contexts: dict[int, zmq.Context[Socket]] = {}
+_open: WeakSet[Socket] = WeakSet()
 _lock = threading.Lock()
+
+
+def _unlock() -> None:
+    global _lock  # noqa: PLW0603 - the only way: a lock that another thread held at the fork stays locked
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def _context() -> zmq.Context[Socket]:
     with _lock:
         context = _contexts.get(os.getpid())
         if context is None or context.closed:
-            ensure_libzmq(zmq.zmq_version_info())
             context = _contexts[os.getpid()] = zmq.Context(io_threads=1)
         return context
+
+
+def _finish() -> None:
+    """At the end of the program, let what was handed over before the sockets were closed go out: `LINGER_MS` at most.
+
+    pyzmq waits for nothing then. A program that has not closed its sockets is not waited for: that could take for
+    ever (P102, P991).
+    """
+    context = _contexts.get(os.getpid())
+    if context is not None and not context.closed and all(socket.closed for socket in _open):
+        context.term()
+
+
+atexit.register(_finish)
+
+
+def _make_ids_unpredictable() -> None:
+    """Seed the generator from which the next ROUTER takes the number of its first peer.
+
+    libzmq numbers peers from the C library's `rand`, and seeds it with nothing, so the numbers are the same in every
+    process. A peer may ask for the number that comes next; then the peer that gets it by counting ends the process
+    with a failed assertion (libzmq 4.3.5, `add_out_pipe`). tests/failures/test_strangers.py does this.
+    """
+    ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4), "little")))
 
 
 def open_socket(kind: int, url: str, *, bind: bool, relay: zmq.Context[Socket] | None = None) -> Socket:
     """Make a socket with every option set, and bind or connect it.
 
-    A socket of a relay, which a proxy in C forwards for, belongs to the context that ends it.
+    A socket of a relay, which a proxy in C forwards for, belongs to the context that ends it. Listening where other
+    machines can connect is a warning, `Exposed`.
 
     Raises:
-        LinkError: the address cannot be used; the text says why.
+        LinkError: the address cannot be used, or there are too many sockets; the text says why.
     """
-    socket: Socket = (relay or _context()).socket(kind)
-    settings = {**_OPTIONS, **_BY_KIND.get(kind, {})}
-    if relay is not None and kind == zmq.ROUTER:
-        settings |= _RELAY_OPTIONS
-    for option, value in settings.items():
+    if bind:
+        _warn_of_exposure(url)
+    if kind == zmq.ROUTER:
+        _make_ids_unpredictable()
+    try:
+        socket: Socket = (relay or _context()).socket(kind)
+    except zmq.ZMQError as problem:
+        raise LinkError(_explain(problem, url, bind=bind)) from problem
+    _open.add(socket)
+    for option, value in settings(kind, relay=relay is not None).items():
         socket.setsockopt(option, value)
     try:
         if bind:
@@ -118,6 +196,20 @@ def open_socket(kind: int, url: str, *, bind: bool, relay: zmq.Context[Socket] |
     return socket
 
 
+def connect_again(socket: Socket, url: str) -> None:
+    """Give up a connection, and what waits for it, and make a new one (L4693: one that takes nothing, for ever)."""
+    socket.disconnect(url)
+    socket.connect(url)
+
+
+_LOOPBACK = ("127.", "localhost:", "lo:", "[::1]:")
+
+
+def _warn_of_exposure(url: str) -> None:
+    if url.startswith("tcp://") and not url.removeprefix("tcp://").startswith(_LOOPBACK):
+        warnings.warn(Exposed(url), stacklevel=2)
+
+
 _ADDRESSES = "Use an address such as tcp://127.0.0.1:5555, ipc:///path or inproc://name."
 
 _ADVICE: dict[int, str] = {
@@ -126,6 +218,8 @@ _ADVICE: dict[int, str] = {
     errno.ENODEV: "This machine has no such interface or host: check the name, or use 127.0.0.1.",
     errno.ENOENT: "The folder of the socket does not exist: create it first.",
     errno.EACCES: "This user may not: take a port above 1023, or a folder that can be written to.",
+    errno.EMFILE: "This process has too many sockets or files open: hold many conversations over one connection, with "
+    "`policy.player(…)`, or raise the limit (`ulimit -n`).",
     errno.EPROTONOSUPPORT: _ADDRESSES,
     errno.EINVAL: _ADDRESSES,
 }

@@ -8,6 +8,8 @@ from collections.abc import Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
+from convpolicy.errors import ForeignThread
+from convpolicy.link.sockets import Owner
 from convpolicy.policy.model import Label, Message, Role
 from convpolicy.runtime.player import Joining
 from convpolicy.runtime.running import loop_factory
@@ -30,6 +32,7 @@ class _Loop:
         self._runner = asyncio.Runner(loop_factory=loop_factory())
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._main, name="convpolicy", daemon=True)
+        self._owner = Owner("a conversation joined with `join_blocking`", any_thread=True)
         self._thread.start()
         self._ready.wait()
 
@@ -44,7 +47,16 @@ class _Loop:
         await self._stopped.wait()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop and wait for it; Ctrl-C cancels it."""
+        """Run a coroutine in the loop and wait for it; Ctrl-C cancels it.
+
+        Raises:
+            ForeignThread: this is a forked child, in which the loop does not run; waiting would never end.
+        """
+        try:
+            self._owner.check()
+        except ForeignThread:
+            work.close()
+            raise
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -53,6 +65,9 @@ class _Loop:
             raise
 
     def stop(self) -> None:
+        """End the loop; a forked child leaves that to its parent."""
+        if self._owner.forked:
+            return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 

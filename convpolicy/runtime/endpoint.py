@@ -132,6 +132,7 @@ class Endpoint:
 
     async def ready(self) -> None:
         """Wait until there is somebody to begin a conversation with. Raises as `start` does."""
+        self.check()
         if not self._port.listens and all(peer.hello is None for peer in self.engine.peers.servers):
             self._met = self._loop.create_future()
             await self._reach(self._lost_after)
@@ -139,6 +140,7 @@ class Endpoint:
 
     async def begin(self) -> Conversation:
         """Begin a conversation; the caller sets its `owner`. Raises as `start` does."""
+        self.check()
         if not self._met.done() or all(peer.hello is None for peer in self.engine.peers):
             await self.ready()
         self._met.result()
@@ -182,6 +184,7 @@ class Endpoint:
     def close(self) -> None:
         """Tell the peers, hand over what is queued, and close."""
         if not self._closed:
+            self.check()
             self._closed = True
             self.engine.tick()
             self.engine.peers.leave(self.engine.now)

@@ -31,6 +31,13 @@ class Collector:
     def _watch(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    def hand_over(self, frame: bytes) -> bool:
+        """Hand a frame over to whoever listens, as soon as the port takes it; return whether it did in time."""
+        end = time.monotonic() + PATIENCE
+        while (delivery := self.port.transmit(LISTENER, frame)) is Delivery.BUSY and time.monotonic() < end:
+            self._pause()
+        return delivery is Delivery.SENT
+
     def wait(self, count: int) -> list[tuple[Address, bytes]]:
         """Return the frames once there are `count`.
 
@@ -44,12 +51,16 @@ class Collector:
                 break
             if time.monotonic() > end:
                 raise AssertionError(f"{len(self.frames)} of {count} frames arrived in {PATIENCE:g} s")
-            if self._descriptor is not None:
-                select.select([self._descriptor], [], [], 0.05)
-            else:
-                self._woken.wait(0.05)
-                self._woken.clear()
+            self._pause()
         return self.frames
+
+    def _pause(self) -> None:
+        """Wait until the port wakes, and not for long: what it does to a descriptor is easily missed."""
+        if self._descriptor is not None:
+            select.select([self._descriptor], [], [], 0.05)
+        else:
+            self._woken.wait(0.05)
+            self._woken.clear()
 
 
 def check_link(make: Callable[[], Link], connect: Callable[[Port], Link] | None = None) -> None:
@@ -79,7 +90,7 @@ def _check_ends(listening: Port, one: Collector, other: Collector) -> None:
     _check(listening.drain(64) == [], "draining when nothing has come must give nothing, at once")
     for number in range(100):
         for sender in (one, other):
-            _check(sender.port.transmit(LISTENER, b"%d" % number) is Delivery.SENT, "a frame must be taken")
+            _check(sender.hand_over(b"%d" % number), "a frame must be taken, or be BUSY until it is")
     by_sender: dict[Address, list[bytes]] = {}
     for address, frame in listener.wait(200):
         by_sender.setdefault(address, []).append(frame)
