@@ -27,6 +27,7 @@ from convpolicy.errors import (
     ServiceError,
     TooSlow,
     Unfinished,
+    Unplayable,
     Unsupported,
     WiringError,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "TreePlayer",
     "TreeScript",
     "Unfinished",
+    "Unplayable",
     "Unsupported",
     "Wiring",
     "WiringError",

@@ -34,6 +34,7 @@ __all__ = [
     "ServiceError",
     "TooSlow",
     "Unfinished",
+    "Unplayable",
     "Unsupported",
     "WiringError",
 ]
@@ -265,6 +266,19 @@ class PeerLost(ConversationError):
         )
 
 
+class Unplayable(PeerLost):
+    """Nobody plays a role of the conversation: the service bus found no player within `waited` seconds."""
+
+    def __init__(self, peer: str, why: str, waited: float) -> None:
+        super().__init__(peer, why)
+        self.waited = waited
+        self.args = (
+            f"nobody plays {peer}: {why}, and no player was found within {waited:g} s.\n"
+            f"  No {peer} has seen anything of this conversation. Start a {peer} that connects to the same bus, such as "
+            f"`convpolicy run MODULE:SERVICE --via URL --bus`; `timeout=…` waits longer.",
+        )
+
+
 class TooSlow(ConversationError):
     """A leaf of a tree did not take its messages in time and was cut off, as its tree says; `waiting` were left."""
 
@@ -293,12 +307,15 @@ class LinkError(ConvPolicyError):
 
 
 class NotReachable(LinkError):
-    """Nothing that speaks convpolicy answered at `url` within `waited` seconds."""
+    """Nothing that speaks convpolicy answered at `url` within `waited` seconds: no `role`, or no service `bus`."""
 
-    def __init__(self, url: str, waited: float, role: str) -> None:
-        self.url, self.waited, self.role = url, waited, role
+    def __init__(self, url: str, waited: float, role: str, *, bus: bool = False) -> None:
+        self.url, self.waited, self.role, self.bus = url, waited, role, bus
         super().__init__(
-            f"no {role} answered at {url} within {waited:g} s.\n"
+            f"no service bus answers at {url}: {waited:g} s were waited for it.\n"
+            f"  Start `convpolicy bus {url.partition(' ')[0]}`, or check the address; `timeout=…` waits longer."
+            if bus
+            else f"no {role} answered at {url} within {waited:g} s.\n"
             f"  Start the {role} first, or check the address; `join(..., timeout=…)` waits longer."
         )
 

@@ -36,8 +36,8 @@ def play(name: str) -> Iterator[Play]:
 
 @contextmanager
 def a_bus(url: str) -> Iterator[tuple[Process, str]]:
-    """Run a bus that has no predecessor."""
-    with listening("-m", "convpolicy.cli", "bus", url, "--grace", "0") as (process, at):
+    """Run a bus."""
+    with listening("-m", "convpolicy.cli", "bus", url) as (process, at):
         yield process, at
 
 

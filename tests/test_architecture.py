@@ -151,7 +151,7 @@ Aborted Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired
 Gap IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable NotReachable
 PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress Protocol
 Quarantined RemoteViolation Report Role Script Service ServiceBus ServiceError TooSlow Tree TreePlayer TreeScript
-Unfinished Unsupported Wiring WiringError again call choice label labels loop par roles send seq
+Unfinished Unplayable Unsupported Wiring WiringError again call choice label labels loop par roles send seq
 """
 PUBLIC = NAMES.split()
 

@@ -23,7 +23,10 @@ def bus(
         float, typer.Option(metavar="SECONDS", help="A player that is silent for so long is lost.")
     ] = LOST_AFTER,
     grace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long the players of an earlier bus have to come back.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="How long conversations of an earlier bus wait for their players to come back."
+        ),
     ] = GRACE,
 ) -> None:
     """Run a service bus; Ctrl-C ends it, and loses no conversation when another one is started in its place."""

@@ -133,7 +133,7 @@ async def _two(folder: Path, policy: Policy, said: asyncio.StreamReader, start: 
 async def _around_a_bus(folder: Path, policy: Policy, said: asyncio.StreamReader, start: _Start, writing: int) -> int:
     """Every role is a process that connects to a service bus."""
     cast = _CASTS[folder.name]
-    bus = await start("-m", "convpolicy.cli", "bus", "tcp://127.0.0.1:0", "--grace", "0")
+    bus = await start("-m", "convpolicy.cli", "bus", "tcp://127.0.0.1:0")
     url = await _address(said, "the service bus")
     typer.echo(f"A service bus, process {bus.pid}, listens at {url}. The roles connect to it, each as a process:\n")
     services = [await start(*_told(folder, service, url)) for service in cast.services]

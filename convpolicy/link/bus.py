@@ -60,6 +60,11 @@ class Bus(Link):
         """Frames keep their order between two ends, and travel both ways."""
         return Guarantees(ordered=True, answers=True)
 
+    @property
+    def broker(self) -> bool:
+        """Whether a service bus listens there, and not another role."""
+        return self._broker
+
     def open(self, *, listen: bool) -> Port:
         """Open one end; see `Link.open`."""
         if self._listen is not None:

@@ -93,6 +93,11 @@ class Link(ABC):
     def guarantees(self) -> Guarantees:
         """What the link keeps; policies are checked against it."""
 
+    @property
+    def broker(self) -> bool:
+        """Whether a service bus listens there, and not another role."""
+        return False
+
     @abstractmethod
     def open(self, *, listen: bool) -> Port:
         """Open one end: the one that others come to (`listen`), or one that goes to it.

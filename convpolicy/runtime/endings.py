@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined
+from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined, Unplayable
 from convpolicy.wire.frame import Ended
 
 __all__ = ["ended", "error_of"]
@@ -23,6 +23,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "expired", (error.role, error.label, error.within)
         case Quarantined():
             return "quarantined", (error.peer, error.violations, error.last)
+        case Unplayable():
+            return "unplayed", (error.peer, error.why, error.waited)
         case PeerLost():
             return "lost", (error.peer, error.why)
         case _:
@@ -34,6 +36,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
     match item.kind, item.facts:
         case "expired", [str(role), str(label), int() | float() as within]:
             return Expired(role, label, within)
+        case "unplayed", [str(role), str(why), int() | float() as waited]:
+            return Unplayable(role, why, waited)
         case "lost", [str(role), str(why)]:
             return PeerLost(role, why)
         case "quarantined", [str(peer), int(count), str(last)]:

@@ -49,6 +49,8 @@ class Endpoint:
     async def start(self, *, timeout: float = 10.0) -> None:
         """Open the link; the side that connects waits until the other has answered.
 
+        `timeout` is also for how long a conversation waits for a role that nobody plays at a service bus.
+
         Raises:
             NotReachable: nobody answered within `timeout` seconds.
             PolicyMismatch: the other side runs another version of the policy.
@@ -67,6 +69,7 @@ class Endpoint:
             welcome=self._welcome,
             met=self._on_met,
             lost_after=self._lost_after,
+            vacant_after=timeout,
         )
         self._pulse = Pulse(self, self._port)
         if not self._port.listens:
@@ -86,7 +89,7 @@ class Endpoint:
         while not self._met.done():
             if waited >= timeout:
                 others = " or ".join(role for role in self.part.machine.roles if role != self.part.role)
-                raise NotReachable(self.link.url, timeout, others)
+                raise NotReachable(self.link.url, timeout, others, bus=self.link.broker)
             self.engine.tick()
             self.engine.peers.connect(self.engine.now)
             self.wake()

@@ -34,6 +34,7 @@ from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.tombs import Tombs
+from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.table import Step
 from convpolicy.wire.frame import (
     MAX_PAYLOAD,
@@ -56,7 +57,6 @@ _log = logging.getLogger(__name__)
 HELD = 1_000  # conversations told to a bus in one item
 VIOLATIONS = 3  # after which a conversation is quarantined
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
-UNPLAYED_AFTER = 10.0  # seconds after which a conversation ends because nobody plays a role that it needs
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
 
@@ -94,6 +94,7 @@ class Engine:
         welcome: Callable[[Conversation], Owner],
         met: Callable[[Peer], None],
         lost_after: float = LOST_AFTER,
+        vacant_after: float = VACANT_AFTER,
     ) -> None:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
@@ -104,7 +105,7 @@ class Engine:
         nonce = new_id(16)
         self.peers = Peers(
             port,
-            lambda answer: part.hello(nonce, answer=answer),
+            lambda peer, answer: part.hello(nonce, answer=answer, holds=self._holds(peer)),
             self,
             sender=part.table.role,
             lost_after=lost_after,
@@ -114,7 +115,7 @@ class Engine:
         self._timed = part.timed
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._tombs = Tombs()
-        self._unplayed: dict[bytes, float] = {}
+        self._vacancies = Vacancies(self.conversations.get, vacant_after)
         self.now = clock()
         self._next_look = self.now + PING_AFTER
 
@@ -381,7 +382,7 @@ class Engine:
         if conversation is None or all(p.route is not peer for p in conversation.peers):
             return None
         if isinstance(item, Unplayed):
-            return self._without_player(conversation, item)
+            return self._vacancies.note(conversation, item, self.now)
         role = self._table.roles[item.sender] if item.sender in self._numbers else "a peer"
         if isinstance(item, Unknown):
             self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
@@ -391,14 +392,11 @@ class Engine:
             self.fail(conversation, error_of(item, role), tell=False)
         return None
 
-    def _without_player(self, conversation: Conversation, item: Unplayed) -> None:
-        """A bus found nobody for a role: the message is sent again, until it has been in vain for long enough."""
-        since = self._unplayed.setdefault(conversation.id, self.now)
-        if self.now - since >= UNPLAYED_AFTER:
-            role = self._table.roles[item.role] if item.role in self._numbers else "a role"
-            self.fail(conversation, PeerLost(role, item.reason), tell=True)
-
     # ------------------------------------------------------------------------------------------- peers
+
+    def _holds(self, peer: Peer) -> bool:
+        """Return whether there are open conversations that go through a process."""
+        return any(peer in _routes(conversation) for conversation in self.conversations.values())
 
     def met(self, peer: Peer) -> None:
         """A process said Hello for the first time."""
@@ -447,8 +445,11 @@ class Engine:
             if now - since >= PROBE_AFTER:
                 self.waiting[conversation] = now
                 self.probe(conversation)
-        if self._unplayed:
-            self._unplayed = {id: at for id, at in self._unplayed.items() if id in self.conversations}  # noqa: A001
+        for conversation, role, vain in self._vacancies.look(now):
+            if vain is None:
+                self._delivery.hasten(conversation, role)
+            else:
+                self.fail(conversation, vain, tell=True)
 
     def drain(self) -> None:
         """Ask buses for no new conversations."""

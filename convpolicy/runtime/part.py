@@ -37,11 +37,11 @@ class Part:
         self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
         self._text = policy.canonical
 
-    def hello(self, nonce: bytes, *, answer: bool) -> Hello:
-        """Return what this side says first on a connection."""
+    def hello(self, nonce: bytes, *, answer: bool, holds: bool = False) -> Hello:
+        """Return what this side says first on a connection; `holds` is whether it is in conversations that go over it."""
         labels = [str(symbol) for symbol in self.machine.symbols]
         plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles))
-        return Hello(VERSION, nonce, [plays], answer)
+        return Hello(VERSION, nonce, [plays], answer, holds=holds)
 
     def mismatch(self, hello: Hello, where: str) -> ConvPolicyError | None:
         """Return why the process that said `hello` cannot be talked to, or None when it can, or passes on."""

@@ -81,11 +81,11 @@ class Watcher(Protocol):
 class Peers:
     """Every peer of one port: what comes from them (`arrivals`), and what goes to them (`say`, then `flush`).
 
-    `greeting` makes this side's Hello, and is told whether it wants an answer.
+    `greeting` makes this side's Hello to a peer, and is told whether it wants an answer.
     """
 
     def __init__(
-        self, port: Port, greeting: Callable[[bool], Hello], watcher: Watcher, *, sender: int, lost_after: float
+        self, port: Port, greeting: Callable[[Peer, bool], Hello], watcher: Watcher, *, sender: int, lost_after: float
     ) -> None:
         self._port, self._greeting, self._watcher = port, greeting, watcher
         self._sender, self._lost_after = sender, lost_after
@@ -120,7 +120,7 @@ class Peers:
                 yield peer, items
             elif items:
                 # Somebody reconnected, or talks to us as to the process that was here before: who are you?
-                self.say(peer, self._greeting(True))
+                self.say(peer, self._greeting(peer, True))
 
     def _count(self, peer: Peer, problem: Malformed) -> None:
         self.malformed += 1
@@ -130,12 +130,12 @@ class Peers:
 
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
         if hello.answer:
-            self.say(peer, self._greeting(False))
+            self.say(peer, self._greeting(peer, False))
         known = self._by_nonce(hello.nonce)
         if known is not None:
             if known is not peer:  # the same process on a new connection
                 self._move(known, peer)
-            known.gone, known.heard = False, now
+            known.hello, known.gone, known.heard = hello, False, now
             if hello.answer:
                 self._watcher.back(known)
             return known
@@ -180,7 +180,7 @@ class Peers:
                 peer = self._by_address[address] = Peer(address, now)
                 self.servers.append(peer)
             if peer.hello is None:
-                self.say(peer, self._greeting(True))
+                self.say(peer, self._greeting(peer, True))
 
     def look(self, now: float, *, ask: bool) -> None:
         """Once a second: `ask` whoever is silent for a sign of life, and find out who is gone."""

@@ -20,8 +20,8 @@ class ServiceBus:
 
     Players connect with `Bus(url, broker=True)`. With `enforce`, the policies given are enforced here too, and a
     violation does not reach the other side. `lost_after` is how many seconds of silence make a player lost;
-    `grace` for how many seconds after its start the bus gives out no role, so that the players of a bus that was
-    restarted can say what they are in the middle of.
+    `grace` for how many seconds after its start the bus gives out no role in what players were in the middle of when
+    they came to it, so that those of a bus that was restarted can all say what they hold.
 
     Raises:
         NotImplementable: a policy to be enforced cannot be followed.

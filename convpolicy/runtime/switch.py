@@ -3,8 +3,9 @@
 Processes register by their Hello. The first message to a role that nobody plays yet in a conversation goes to the
 process with the fewest conversations among those that play the role, and stays with it. Payloads are passed on as
 the bytes that they are. The bus holds no truth: what it forgets, by being killed, the players tell it again, and
-what it dropped they send again. Until they have had the time to (`GRACE`), a new bus gives out no role, because
-somebody may be playing it already.
+what it dropped they send again. Until they have had the time to (`GRACE`), a new bus gives out no role of what may be
+an earlier bus's conversation, because somebody may be playing it already. A player says in its Hello whether it is in
+the middle of any; from one that is not, every conversation is new, and is not kept waiting.
 
 A player that is lost is reported to everybody it talked to. With `enforce`, the bus also runs the machines of the
 policies that it was given, and passes on nothing that they do not allow.
@@ -80,7 +81,11 @@ class Switch:
         self._clock, self._most = clock, most
         nonce = new_id(16)
         self.peers = Peers(
-            port, lambda answer: Hello(VERSION, nonce, [], answer, bus=True), self, sender=-1, lost_after=lost_after
+            port,
+            lambda _peer, answer: Hello(VERSION, nonce, [], answer, bus=True),
+            self,
+            sender=-1,
+            lost_after=lost_after,
         )
         self._enforcement = Enforcement(enforce)
         self._casts: dict[bytes, _Cast] = {}
@@ -149,7 +154,7 @@ class Switch:
         cast = self._casts.get(envelope.policy or b"")
         if envelope.conversation in self._over:
             self._late(peer, envelope.conversation)
-        elif self.now < self._settled_at:
+        elif self.now < self._settled_at and peer.hello is not None and peer.hello.holds:
             self.dropped += 1  # whoever holds it will say so; the message comes again
         elif cast is None or not self._plays(cast, peer, envelope.sender) or len(self.bound) >= self._most:
             self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))

@@ -63,7 +63,8 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
 class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
     """The first item on a connection. `nonce` is new for every process; `answer` asks for the other's Hello.
 
-    A service bus, which plays nothing and passes on what others say, says that it is a `bus`.
+    A service bus, which plays nothing and passes on what others say, says that it is a `bus`. `holds` is whether the
+    process is in the middle of conversations that go through the other end: a bus that is new has to wait for it.
     """
 
     version: int
@@ -71,6 +72,7 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
     plays: list[Plays]
     answer: bool
     bus: bool = False
+    holds: bool = False
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):

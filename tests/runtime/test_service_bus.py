@@ -17,6 +17,7 @@ from convpolicy import (
     Bus,
     LinkError,
     LocalViolation,
+    NotReachable,
     PayloadError,
     PeerLost,
     Player,
@@ -229,6 +230,16 @@ async def test_a_message_to_two_roles_is_said_to_both_or_to_none(bus: ServiceBus
         assert [await at_c.receive(timeout=10) for _ in range(sent)] == [Tick(number=n) for n in range(sent)]
         with pytest.raises(TimeoutError):
             await at_b.receive(timeout=0.1)
+
+
+async def test_without_a_bus_the_error_says_how_to_start_one() -> None:
+    with pytest.raises(NotReachable) as caught:
+        async with purchase.join(Buyer, via=Bus("tcp://127.0.0.1:9", broker=True), timeout=0.05):
+            pass
+    assert str(caught.value) == (
+        "no service bus answers at tcp://127.0.0.1:9: 0.05 s were waited for it.\n"
+        "  Start `convpolicy bus tcp://127.0.0.1:9`, or check the address; `timeout=…` waits longer."
+    )
 
 
 async def test_three_roles_cannot_talk_over_one_connection() -> None:

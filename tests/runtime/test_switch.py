@@ -25,7 +25,7 @@ from helpers import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convpolicy import Faults, Memory, Policy, label, roles, send, seq
+from convpolicy import Faults, Memory, Policy, Unplayable, label, roles, send, seq
 from convpolicy.conversation import Conversation, name_of
 from convpolicy.policy.model import Message
 from convpolicy.runtime.engine import Engine
@@ -173,9 +173,9 @@ def test_a_conversation_waits_for_a_player_that_comes_a_little_later() -> None:
     town = Town()
     _, buying = town.player("Buyer", buys)
     begins(buying)
-    town.run(2.0)
+    town.run(8.0)
     _, selling = town.player("Seller", sells)
-    town.run(10.0)
+    town.run(1.5)
     assert selling.heard == [CHAIR, Payment(NINE)]
     assert buying.errors == []
 
@@ -201,9 +201,34 @@ def test_a_conversation_that_nobody_takes_ends_with_the_reason(arrange: Callable
     arrange(town)
     _, buying = town.player("Buyer", buys)
     begins(buying)
-    town.run(20.0)
+    town.run(9.0)
+    assert buying.errors == []
+    town.run(2.5)
     (error,) = buying.errors
-    assert str(error).startswith(f"Seller is gone: {reason}")
+    assert str(error) == (
+        f"nobody plays Seller: {reason}, and no player was found within 10 s.\n"
+        "  No Seller has seen anything of this conversation. Start a Seller that connects to the same bus, such as "
+        "`convpolicy run MODULE:SERVICE --via URL --bus`; `timeout=…` waits longer."
+    )
+
+
+def test_how_long_a_conversation_waits_for_a_player_is_a_setting() -> None:
+    town = Town()
+    _, buying = town.player("Buyer", buys, vacant_after=2.0)
+    begins(buying)
+    town.run(3.5)
+    assert [type(error) for error in buying.errors] == [Unplayable]
+
+
+def test_the_others_of_a_conversation_are_told_that_nobody_plays_a_role() -> None:
+    town = Town()
+    _, b = town.player("B", lambda m: [Check()] if m == Ask() else [], THREE)
+    _, asking = town.player("A", silent, THREE)
+    begins(asking, Ask())
+    town.run(12.0)
+    (error,) = asking.errors
+    assert str(error) == str(b.errors[0])
+    assert str(error).startswith("nobody plays C: no C of Three is registered at the service bus, and no player")
 
 
 # --------------------------------------------------------------------------------------- players that go
@@ -318,6 +343,36 @@ def test_a_player_that_comes_back_to_a_new_bus_is_sent_at_once_what_waited_for_i
     seller._port.drain = drain  # type: ignore[method-assign]
     town.run(1.5)
     assert selling.heard == [CHAIR, Payment(NINE)]
+
+
+def test_a_bus_that_was_never_there_before_keeps_nobody_waiting() -> None:
+    town = Town(grace=GRACE)
+    _, selling = town.player("Seller", sells)
+    _, buying = town.player("Buyer", buys)
+    begins(buying)
+    town.run(0.1)
+    assert buying.heard == [Invoice(NINE), Shipment("1Z")]
+    town.restart_bus()
+    town.run(2.0)
+    begins(buying)
+    town.run(0.1)
+    assert selling.heard == [CHAIR, Payment(NINE)] * 2, "what is over does not count"
+
+
+def test_who_is_in_the_middle_of_something_waits_at_a_new_bus_and_others_do_not() -> None:
+    town = Town()
+    town.player("Seller", lambda message: sells(message) if message != Order("slow", 1) else [])
+    _, buying = town.player("Buyer", buys)
+    begins(buying, Order("slow", 1))
+    town.run(0.1)
+    town.restart_bus()
+    _, other = town.player("Buyer", buys)
+    begins(buying)
+    begins(other)
+    town.run(2.5)
+    assert (len(buying.heard), len(other.heard)) == (0, 2)
+    town.run(GRACE + 2.0)
+    assert len(buying.heard) == 2
 
 
 def test_a_new_bus_gives_no_role_away_that_somebody_may_be_playing() -> None:
