@@ -260,9 +260,12 @@ class PeerLost(ConversationError):
 
     def __init__(self, peer: str, why: str) -> None:
         self.peer, self.why = peer, why
-        super().__init__(
-            f"{peer} is gone: {why}\n  Its side of this conversation no longer exists. Start a new "
-            f"conversation; {peer} may have acted on what it had received."
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        return (
+            f"{self.peer} is gone: {self.why}\n  Its side of this conversation no longer exists. Start a new "
+            f"conversation; {self.peer} may have acted on what it had received."
         )
 
 
@@ -270,12 +273,14 @@ class Unplayable(PeerLost):
     """Nobody plays a role of the conversation: the service bus found no player within `waited` seconds."""
 
     def __init__(self, peer: str, why: str, waited: float) -> None:
-        super().__init__(peer, why)
         self.waited = waited
-        self.args = (
-            f"nobody plays {peer}: {why}, and no player was found within {waited:g} s.\n"
-            f"  No {peer} has seen anything of this conversation. Start a {peer} that connects to the same bus, such as "
-            f"`convpolicy run MODULE:SERVICE --via URL --bus`; `timeout=…` waits longer.",
+        super().__init__(peer, why)
+
+    def _text(self) -> str:
+        return (
+            f"nobody plays {self.peer}: {self.why}, and no player was found within {self.waited:g} s.\n"
+            f"  No {self.peer} has seen anything of this conversation. Start a {self.peer} that connects to the same "
+            f"bus, such as `convpolicy run MODULE:SERVICE --via URL --bus`; `timeout=…` waits longer."
         )
 
 

@@ -38,7 +38,7 @@ class Part:
         self._text = policy.canonical
 
     def hello(self, nonce: bytes, *, answer: bool, holds: bool = False) -> Hello:
-        """Return what this side says first on a connection; `holds` is whether it is in conversations that go over it."""
+        """Return what this side says first on a connection; `holds` is whether conversations go over it."""
         labels = [str(symbol) for symbol in self.machine.symbols]
         plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles))
         return Hello(VERSION, nonce, [plays], answer, holds=holds)
