@@ -11,7 +11,7 @@ with; the rest is MessagePack, as everywhere.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "Downward",
     "Entry",
     "Evicted",
+    "Head",
     "Here",
     "Join",
     "Later",
@@ -33,10 +34,15 @@ __all__ = [
     "Said",
     "Upward",
     "down",
+    "heads",
     "prefix",
+    "read_again",
     "read_answer",
+    "read_evicted",
     "read_published",
     "read_request",
+    "replayed_head",
+    "replaying",
     "stream_name",
     "write",
 ]
@@ -211,3 +217,86 @@ def _read(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
         return decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
         raise Malformed(str(problem)) from problem
+
+
+# -------------------------------------------------------------------------------------- what a relay has to know
+
+
+class Head(NamedTuple):
+    """Which messages of which stream a published frame has, from `first` to `last`, and `body`: the frame as it is."""
+
+    stream: str
+    epoch: bytes
+    first: int
+    last: int
+    body: bytes
+
+
+class _Outline(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """`Published`, with its messages left as they are."""
+
+    epoch: bytes
+    first: int
+    said: msgspec.Raw
+
+
+class _Passed(msgspec.Struct, array_like=True, tag=7, gc=False):
+    """`Replay`, with what was published left as it is."""
+
+    stream: str
+    published: msgspec.Raw
+
+
+_outline = msgspec.msgpack.Decoder(_Outline)
+_passed = msgspec.msgpack.Decoder(_Passed)
+_again = msgspec.msgpack.Decoder(Again)
+_evicted = msgspec.msgpack.Decoder(Evicted)
+
+
+def heads(frame: bytes) -> Head | None:
+    """Return what a frame that goes down is; None for a heartbeat, and for what is none."""
+    name, _, body = frame.partition(b"\0")
+    return _head(name.decode(errors="replace"), body)
+
+
+def replayed_head(frame: bytes) -> Head | None:
+    """Return what an answer says again; None for another answer."""
+    if not _is(frame, 7):
+        return None
+    passed: _Passed = _read(_passed, frame)
+    return _head(passed.stream, bytes(passed.published))
+
+
+def _head(stream: str, body: bytes) -> Head | None:
+    if not _is(body, 0):
+        return None
+    outline: _Outline = _read(_outline, body)
+    count = _length(bytes(memoryview(outline.said)[:3]))
+    return Head(stream, outline.epoch, outline.first, outline.first + count - 1, body) if count else None
+
+
+def replaying(head: Head) -> bytes:
+    """Return an answer that says the messages of `head` again, as they were published."""
+    return _encoder.encode((7, head.stream, msgspec.Raw(head.body)))
+
+
+def read_again(frame: bytes) -> Again | None:
+    """Return a request for missing messages; None for another request. Raises Malformed."""
+    return _read(_again, frame) if _is(frame, 2) else None
+
+
+def read_evicted(frame: bytes) -> Evicted | None:
+    """Return the answer that messages are kept no longer; None for another one. Raises Malformed."""
+    return _read(_evicted, frame) if _is(frame, 8) else None
+
+
+def _is(frame: bytes, tag: int) -> bool:
+    """Return whether a frame is an array of less than 16 elements, as all are, that begins with `tag`."""
+    return len(frame) > 1 and frame[0] & 0xF0 == 0x90 and frame[1] == tag
+
+
+def _length(array: bytes) -> int:
+    """Return how many elements a MessagePack array has, by its first bytes; 0 for what is none or longer."""
+    if array[:1] == b"\xdc" and len(array) == 3:
+        return int.from_bytes(array[1:], "big")
+    return array[0] & 0x0F if array and array[0] & 0xF0 == 0x90 else 0

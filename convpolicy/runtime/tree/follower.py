@@ -51,6 +51,9 @@ class _Retry:
     def now(self) -> None:
         self.at, self._pause = 0.0, FIRST_RETRY
 
+    def answered(self, now: float) -> None:
+        self.at, self._pause = now + FIRST_RETRY, FIRST_RETRY
+
     def asked(self, now: float) -> None:
         self.at = now + self._pause
         self._pause = min(LAST_RETRY, 2 * self._pause)
@@ -110,9 +113,12 @@ class Follower:
         """Take messages that were asked for again."""
         self.heard_at = now
         if frame.epoch == self.epoch and not self.finished:
+            before = self.next
             self._take(frame, now)
             if self.next > self._asked:
                 self._retry.now()  # what is still missing is asked for at once
+            elif self.next > before:
+                self._retry.answered(now)  # the rest is on its way, or was too much for one answer
 
     def entry(self, entry: Entry, now: float) -> None:
         """Take the root's word of where its stream can be entered now, when that is the question."""
