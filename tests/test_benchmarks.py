@@ -58,6 +58,10 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert [row["what"] for row in step if "ratio" not in row] == ["transitions: a trigger"]
     assert [row["case"] for row in memory] == ["200 open"] * 6
 
+    scale = found["benchmarks"]["scale"]
+    assert len({row["case"] for row in scale}) == 2 * 4
+    assert len({row["what"] for row in scale}) == 6
+
 
 def test_the_machine_is_described_before_the_numbers() -> None:
     printed = benchmarks("--size", "0.01", "--only", "step")

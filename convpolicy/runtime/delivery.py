@@ -7,6 +7,7 @@ at what was touched or is due; nothing walks over all conversations.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from convpolicy.conversation import Conversation
@@ -26,7 +27,7 @@ class Delivery:
     def __init__(self, peers: Peers, find: Callable[[bytes], Conversation | None]) -> None:
         self._peers, self._find = peers, find
         self._touched: dict[Conversation, None] = {}
-        self._owing: dict[Conversation, float] = {}
+        self._owing: deque[tuple[float, Conversation]] = deque()  # from when on, oldest first; one may be in it twice
         self._resends, self._deadlines = Timetable(), Timetable()
         self.resent = 0
 
@@ -35,7 +36,7 @@ class Delivery:
         """When something has to be done next; None when nothing is promised."""
         times = [at for at in (self._resends.next, self._deadlines.next) if at is not None]
         if self._owing:
-            times.append(next(iter(self._owing.values())))
+            times.append(self._owing[0][0])
         return min(times, default=None)
 
     # --------------------------------------------------------------------------------- what has happened
@@ -71,12 +72,9 @@ class Delivery:
         touched, self._touched = self._touched, {}
         for conversation in touched:
             if not self._with_a_message(conversation):
-                self._owing.setdefault(conversation, now + ACK_AFTER)
-        while self._owing:
-            conversation, due = next(iter(self._owing.items()))
-            if now < due:
-                return
-            del self._owing[conversation]
+                self._owing.append((now + ACK_AFTER, conversation))
+        while self._owing and self._owing[0][0] <= now:
+            _, conversation = self._owing.popleft()
             for role, peering in enumerate(conversation.peers):
                 if peering.owes_ack:
                     self._say(conversation, role)

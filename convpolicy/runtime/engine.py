@@ -193,6 +193,7 @@ class Engine:
         for role, peering in enumerate(conversation.peers):
             if role != self._role:
                 peering.route = peer
+        peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
         if self._timed:
             self._delivery.moved(conversation)
@@ -300,8 +301,9 @@ class Engine:
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
-        if tell:
-            for peer in _routes(conversation):
+        for peer in _routes(conversation):
+            peer.conversations.pop(conversation, None)
+            if tell:
                 self.peers.say(peer, item)
         conversation.owner.failed(conversation)
 
@@ -313,6 +315,7 @@ class Engine:
         # A Forget says too that everything was received, and somebody may be waiting for that.
         owed = any(peering.owes_ack for peering in conversation.peers)
         for peer in _routes(conversation):
+            peer.conversations.pop(conversation, None)
             self.peers.forget(peer, conversation.id, now=owed)
         conversation.owner.finished(conversation)
 
@@ -405,10 +408,10 @@ class Engine:
     def back(self, peer: Peer) -> None:
         """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
         if peer.hello is not None and peer.hello.bus:
-            held = [c.id for c in self.conversations.values() if peer in _routes(c)] + self._tombs.through(peer)
+            held = [conversation.id for conversation in peer.conversations] + self._tombs.through(peer)
             for start in range(0, len(held), HELD):
                 self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
-        for conversation in tuple(self.conversations.values()):
+        for conversation in tuple(peer.conversations):
             for role, peering in enumerate(conversation.peers):
                 if peering.route is peer:
                     self._delivery.hasten(conversation, role)
@@ -427,14 +430,13 @@ class Engine:
         self._lose_conversations(peer, "the service bus" if peer.hello and peer.hello.bus else peer.role, why)
 
     def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
-        for conversation in tuple(self.conversations.values()):
-            if peer in _routes(conversation):
-                lost = PeerLost(role, why)
-                if conversation.possible() and conversation.emitted == conversation.confirmed:
-                    conversation.doom = lost  # what has come may be all that was needed
-                    conversation.owner.relieved(conversation)
-                else:
-                    self.fail(conversation, lost, tell=False)
+        for conversation in tuple(peer.conversations):
+            lost = PeerLost(role, why)
+            if conversation.possible() and conversation.emitted == conversation.confirmed:
+                conversation.doom = lost  # what has come may be all that was needed
+                conversation.owner.relieved(conversation)
+            else:
+                self.fail(conversation, lost, tell=False)
 
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
 from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, decode, encode
 
@@ -29,12 +30,14 @@ PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
 class Peer:
     """One process at the other end. `hello` is what it said of itself; `gone` while its connection is down.
 
-    `finished` are the conversations that it does not know yet to be finished here; there is no hurry.
+    `conversations` are those that go through it, for an engine to keep here: what becomes of a process concerns them
+    alone. `finished` are the conversations that it does not know yet to be finished here; there is no hurry.
     """
 
     __slots__ = (
         "address",
         "batch",
+        "conversations",
         "finished",
         "frames",
         "gone",
@@ -50,6 +53,7 @@ class Peer:
         self.hello: Hello | None = None
         self.batch: list[Item] = []
         self.number = 0  # of the batch
+        self.conversations: dict[Conversation, None] = {}
         self.finished: list[bytes] = []
         self.frames: deque[bytes] = deque()
         self.heard = self.said = now
@@ -90,6 +94,7 @@ class Peers:
         self._port, self._greeting, self._watcher = port, greeting, watcher
         self._sender, self._lost_after = sender, lost_after
         self._by_address: dict[Address, Peer] = {}
+        self._by_nonce: dict[bytes, Peer] = {}
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
@@ -131,7 +136,7 @@ class Peers:
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
         if hello.answer:
             self.say(peer, self._greeting(peer, False))
-        known = self._by_nonce(hello.nonce)
+        known = self._by_nonce.get(hello.nonce)
         if known is not None:
             if known is not peer:  # the same process on a new connection
                 self._move(known, peer)
@@ -139,20 +144,28 @@ class Peers:
             if hello.answer:
                 self._watcher.back(known)
             return known
-        before, peer.hello, peer.gone = peer.hello, hello, False
+        before = peer.hello
+        self._name(peer, hello)
+        peer.gone = False
         if before is None:
             self._watcher.met(peer)
         else:
             self._watcher.restarted(peer, before)
         return peer
 
-    def _by_nonce(self, nonce: bytes) -> Peer | None:
-        return next((p for p in self._by_address.values() if p.hello is not None and p.hello.nonce == nonce), None)
+    def _name(self, peer: Peer, hello: Hello | None) -> None:
+        """Note which process a peer is, or with None that it is nobody now."""
+        if peer.hello is not None:
+            self._by_nonce.pop(peer.hello.nonce, None)
+        peer.hello = hello
+        if hello is not None:
+            self._by_nonce[hello.nonce] = peer
 
     def _move(self, known: Peer, to: Peer) -> None:
         batch = to.batch
         self._drop(known)
         self._drop(to)
+        self._name(to, None)
         known.address = to.address
         known.frames.clear()
         self._by_address[known.address] = known
@@ -196,7 +209,7 @@ class Peers:
         """Note that a process is gone."""
         if peer.hello is not None:
             self._watcher.lost(peer, why)
-            peer.hello = None
+            self._name(peer, None)
         if peer not in self.servers:
             self._drop(peer)
 

@@ -1,11 +1,12 @@
 """A service bus, without the waiting: who plays which role in which conversation, and where each frame's items go.
 
 Processes register by their Hello. The first message to a role that nobody plays yet in a conversation goes to the
-process with the fewest conversations among those that play the role, and stays with it. Payloads are passed on as
-the bytes that they are. The bus holds no truth: what it forgets, by being killed, the players tell it again, and
-what it dropped they send again. Until they have had the time to (`GRACE`), a new bus gives out no role of what may be
-an earlier bus's conversation, because somebody may be playing it already. A player says in its Hello whether it is in
-the middle of any; from one that is not, every conversation is new, and is not kept waiting.
+process with the fewest conversations among those that play the role (of eight of them, where there are more), and
+stays with it. Payloads are passed on as the bytes that they are. The bus holds no truth: what it forgets, by being
+killed, the players tell it again, and what it dropped they send again. Until they have had the time to (`GRACE`), a
+new bus gives out no role of what may be an earlier bus's conversation, because somebody may be playing it already. A
+player says in its Hello whether it is in the middle of any; from one that is not, every conversation is new, and is
+not kept waiting.
 
 A player that is lost is reported to everybody it talked to. With `enforce`, the bus also runs the machines of the
 policies that it was given, and passes on nothing that they do not allow.
@@ -13,12 +14,15 @@ policies that it was given, and passes on nothing that they do not allow.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from convpolicy.conversation import Envelope
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.enforcement import Enforcement, Monitor
+from convpolicy.runtime.past import KEEP_FAILED, Past
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.wire.frame import (
     VERSION,
@@ -41,8 +45,8 @@ LOST_AFTER = 10.0  # seconds of silence after which a player counts as lost
 GONE_AFTER = 3.0  # the same, when its connection is down
 GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
 RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
-REMEMBER = 600.0  # seconds for which a conversation that is over is known to be
 MOST = 1_000_000  # conversations
+CANDIDATES = 8  # players of a role, in turn, of which the one with the fewest conversations gets the next
 
 
 class _Cast:
@@ -50,7 +54,7 @@ class _Cast:
 
     def __init__(self, plays: Plays) -> None:
         self.policy, self.roles = plays.policy, plays.roles
-        self.players: list[dict[Peer, None]] = [{} for _ in plays.roles]
+        self.players: list[OrderedDict[Peer, None]] = [OrderedDict() for _ in plays.roles]
 
 
 class _Bound:
@@ -92,7 +96,7 @@ class Switch:
         self._held: dict[Peer, dict[bytes, int]] = {}  # conversation → role, for every player
         self._draining: set[Peer] = set()
         self.bound: dict[bytes, _Bound] = {}
-        self._over: dict[bytes, tuple[float, Ended | None]] = {}
+        self._over = Past()
         self.now = clock()
         self._settled_at = self.now + grace
         self._waiting = True  # whether roles of earlier conversations are not given out yet
@@ -205,8 +209,12 @@ class Switch:
                 self._envelope(peer, envelope)
 
     def _least_loaded(self, cast: _Cast, role: int) -> Peer | None:
-        able = [p for p in cast.players[role] if p not in self._draining and not p.gone]
-        return min(able, key=lambda player: len(self._held[player]), default=None)
+        players = cast.players[role]
+        able = (player for player in players if player not in self._draining and not player.gone)
+        candidates = list(islice(able, CANDIDATES))
+        for player in candidates:
+            players.move_to_end(player)
+        return min(candidates, key=lambda player: len(self._held[player]), default=None)
 
     def _why(self, policy: bytes, role: int) -> str:
         """Return why nobody plays a role: the text that its user reads."""
@@ -291,7 +299,7 @@ class Switch:
 
     def _end(self, id: bytes, bound: _Bound, ended: Ended | None) -> None:  # noqa: A002
         self.bound.pop(id, None)
-        self._over[id] = (self.now, ended)
+        self._over.add(id, ended, self.now)
         for player in bound.players:
             if player is not None and player in self._held:
                 self._held[player].pop(id, None)
@@ -328,7 +336,7 @@ class Switch:
 
     def _late(self, peer: Peer, id: bytes) -> None:  # noqa: A002
         """Answer what comes for a conversation that is over: with the reason, when there is one."""
-        _, ended = self._over[id]
+        ended = self._over.reason(id)
         if ended is not None:
             self.peers.say(peer, ended)
 
@@ -376,13 +384,9 @@ class Switch:
                 self.peers.lose(peer, "its connection is down")
         if self._waiting and self.now >= self._settled_at:
             self._call_back_all()
-        if self._restored and self.now >= self._settled_at + REMEMBER:
+        if self._restored and self.now >= self._settled_at + KEEP_FAILED:
             self._clear_restored()
-        while self._over:
-            id, (at, _) = next(iter(self._over.items()))  # noqa: A001
-            if self.now - at < REMEMBER:
-                break
-            del self._over[id]
+        self._over.clear(self.now)
 
     def _clear_restored(self) -> None:
         """Long after a restart: what only one player still held was over for everybody else."""

@@ -7,7 +7,7 @@ import itertools
 import msgpack
 import msgspec
 import pytest
-from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Rig, Seller, Shipment, outcomes, purchase
+from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Rig, Seller, Shipment, buys, outcomes, purchase
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,6 +200,39 @@ def test_a_process_that_leaves_ends_its_conversations_at_once() -> None:
     rig.seller.peers.leave(rig.clock())
     rig.turns()
     assert list(outcomes(rig.buying)) == ["PeerLost"]
+
+
+def test_what_becomes_of_a_process_concerns_its_own_conversations_alone() -> None:
+    rig = Rig()
+    rig.selling.reply = lambda _message: []
+    rig.connect()
+    leaving, lost = rig.buyer, rig.order()
+    rig.turns()
+    rig.buyer, rig.buying = rig._engine(purchase, "Buyer", buys, listen=False)
+    rig.connect()
+    kept = rig.order()
+    rig.turns()
+    assert [[c.id for c in peer.conversations] for peer in rig.seller.peers] == [[lost.id], [kept.id]]
+    leaving.peers.leave(rig.clock())
+    rig.turns()
+    assert list(rig.seller.conversations) == [kept.id]
+    (peer,) = rig.seller.peers
+    assert [c.id for c in peer.conversations] == [kept.id]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_conversation_that_is_over_goes_through_no_process_any_more(ends: bool) -> None:
+    rig = Rig()
+    seller = rig.connect()
+    if not ends:
+        rig.selling.reply = lambda _message: []
+    conversation = rig.order()
+    assert list(seller.conversations) == [conversation]
+    rig.run(0.1)
+    if not ends:
+        rig.buyer.fail(conversation, Aborted("changed my mind", by="Buyer"), tell=True)
+    rig.run(3.0)
+    assert not any(peer.conversations for engine in rig.engines for peer in engine.peers)
 
 
 def test_what_came_from_a_process_that_has_left_can_still_be_taken() -> None:

@@ -133,6 +133,20 @@ def test_conversations_go_to_the_player_with_the_fewest_and_stay_there() -> None
     assert [seller.heard.count(Payment(NINE)) for seller in sellers] == [3, 3, 3]
 
 
+def test_among_many_players_conversations_are_spread_too() -> None:
+    town = Town()
+    sellers = [town.player("Seller", silent) for _ in range(30)]
+    sellers[3][0].drain()
+    _, buying = town.player("Buyer", buys)
+    for _ in range(90):
+        begins(buying)
+    town.run(0.1)
+    heard = [len(selling.heard) for _, selling in sellers]
+    assert heard.pop(3) == 0
+    assert sum(heard) == 90
+    assert 2 <= min(heard) <= max(heard) <= 4
+
+
 A, B, C = roles("A", "B", "C")
 Ask, Check, Fine, Done = (label(name) for name in ("Ask", "Check", "Fine", "Done"))
 THREE = Policy("Three", seq(send(A, B, Ask), send(B, C, Check), send(C, A, Fine), send(A, C, Done), send(A, B, Done)))
