@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, latency, memory, pipeline, scale, steps, throughput, tree
+from benchmarks import bus, latency, memory, pipeline, scale, steps, storm, throughput, tree
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "step": (steps.TITLE, steps.run),
     "memory": (memory.TITLE, memory.run),
     "scale": (scale.TITLE, scale.run),
+    "storm": (storm.TITLE, storm.run),
 }
 
 

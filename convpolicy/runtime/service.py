@@ -176,7 +176,7 @@ class _Actor:
         self._handlers = handlers
         self._dialogues: dict[bytes, Dialogue[Any]] = {}
         self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
-        self._tasks: dict[asyncio.Task[None], Conversation] = {}
+        self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
         self._draining = False
 
@@ -225,9 +225,8 @@ class _Actor:
         self._paused.pop(conversation.id, None)
         self._rooms.pop(conversation.id, None)
         self._dialogues.pop(conversation.id, None)
-        for task, of in tuple(self._tasks.items()):
-            if of is conversation:
-                task.cancel()
+        for task in self._tasks.get(conversation, ()):
+            task.cancel()
 
     # -------------------------------------------------------------------------------------- calling handlers
 
@@ -289,8 +288,14 @@ class _Actor:
                 self._failed(conversation, received, attempt, problem, said=said)
 
         task = asyncio.get_running_loop().create_task(work())
-        self._tasks[task] = conversation
-        task.add_done_callback(self._tasks.pop)
+        self._tasks.setdefault(conversation, set()).add(task)
+        task.add_done_callback(lambda task: self._returned(conversation, task))
+
+    def _returned(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
+        tasks = self._tasks[conversation]
+        tasks.discard(task)
+        if not tasks:
+            del self._tasks[conversation]
 
     async def _reply(self, conversation: Conversation, result: object) -> None:
         for message in replies(result) or ():
@@ -341,7 +346,7 @@ class _Actor:
         for conversation in tuple(self.endpoint.engine.conversations.values()):
             role = conversation.role
             self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
-        tasks = tuple(self._tasks)
+        tasks = [task for running in self._tasks.values() for task in running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -109,6 +109,18 @@ def test_every_socket_has_every_option_set(listen: bool) -> None:
         port.close()
 
 
+def test_clients_of_a_server_that_went_do_not_come_back_in_step() -> None:
+    ports = [Bus("tcp://127.0.0.1:9").open(listen=False) for _ in range(50)]
+    try:
+        for option, (least, most) in sockets._RECONNECT.items():
+            pauses = [port.sockets[LISTENER].getsockopt(option) for port in ports]  # type: ignore[attr-defined]
+            assert all(least <= pause <= most for pause in pauses), option
+            assert max(pauses) - min(pauses) > (most - least) / 2, option
+    finally:
+        for port in ports:
+            port.close()
+
+
 def test_an_old_libzmq_is_refused() -> None:
     sockets.ensure_libzmq((4, 3, 5))
     with pytest.raises(LinkError, match=r"libzmq 4\.3\.4 has known holes; install pyzmq >= 27"):
