@@ -1,4 +1,7 @@
-"""The seller over bare pyzmq: a ROUTER, a frame a message, dictionaries packed by msgpack. Nothing is checked."""
+"""The seller over bare pyzmq: a ROUTER, a frame a message, dictionaries packed by msgpack. Nothing is checked.
+
+Given an address it is a DEALER that connects to a broker there.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     end_with_parent()
     heard: Counter[str] = Counter()
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
+    broker = sys.argv[1:]
+    with zmq.Context() as context, context.socket(zmq.DEALER if broker else zmq.ROUTER) as socket:
         socket.set_hwm(10_000)  # more than is ever in flight, so that sending never waits
-        socket.bind("tcp://127.0.0.1:0")
+        if broker:
+            socket.connect(broker[0])
+        else:
+            socket.bind("tcp://127.0.0.1:0")
         tell(socket.getsockopt_string(zmq.LAST_ENDPOINT))
         try:
             serve(socket, heard)
