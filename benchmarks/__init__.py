@@ -8,6 +8,8 @@ both; ratios are taken round by round. Every benchmark checks that all it asked 
     machine.py    what was measured on     pairs.py      a seller and a buyer as processes
     purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
     throughput.py, latency.py, steps.py, memory.py       the benchmarks; held.py: conversations that stay open
+    bus.py        players and buses; bus_process.py, bare_proxy.py: brokers
+    storm.py      a restart with hundreds of clients; storm_end.py, storm_clients.py: both sides
     scale.py      what costs more among many than among few; crowd.py: peers in any number without a transport
     bare_seller.py, bare_buyer.py                        the same messages over bare pyzmq and msgpack
 """
