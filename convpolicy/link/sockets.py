@@ -84,7 +84,7 @@ _BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {
 
 
 def settings(kind: int, *, relay: bool = False) -> dict[zmq.SocketOption, int]:
-    """Return every option of a socket of this kind but the pauses, which are drawn; a proxy in C uses one of a relay."""
+    """Return every option of a kind of socket but the pauses, which are drawn; one of a `relay` is used by a proxy."""
     own = _RELAY_OPTIONS if relay and kind == zmq.ROUTER else {}
     return {**_OPTIONS, **({} if relay else _PORT_OPTIONS), **_BY_KIND.get(kind, {}), **own}
 
