@@ -105,7 +105,7 @@ class Engine:
         nonce = new_id(16)
         self.peers = Peers(
             port,
-            lambda peer, answer: part.hello(nonce, answer=answer, holds=self._holds(peer)),
+            lambda peer, answer: part.hello(nonce, answer=answer, holds=bool(peer.conversations)),
             self,
             sender=part.table.role,
             lost_after=lost_after,
@@ -396,10 +396,6 @@ class Engine:
         return None
 
     # ------------------------------------------------------------------------------------------- peers
-
-    def _holds(self, peer: Peer) -> bool:
-        """Return whether there are open conversations that go through a process."""
-        return any(peer in _routes(conversation) for conversation in self.conversations.values())
 
     def met(self, peer: Peer) -> None:
         """A process said Hello for the first time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Never
 
 import msgpack
 import msgspec
@@ -25,10 +26,10 @@ from convpolicy import (
     send,
     seq,
 )
-from convpolicy.conversation import Envelope
+from convpolicy.conversation import Conversation, Envelope
 from convpolicy.link.port import LISTENER, Delivery
 from convpolicy.wire import frame
-from convpolicy.wire.frame import Acknowledged, Ended, Hello, Item, Ping, Refused, Unknown
+from convpolicy.wire.frame import Acknowledged, Ended, Goodbye, Hello, Item, Ping, Refused, Unknown
 
 
 def test_a_purchase_is_held_and_both_sides_put_it_away() -> None:
@@ -218,6 +219,36 @@ def test_what_becomes_of_a_process_concerns_its_own_conversations_alone() -> Non
     assert list(rig.seller.conversations) == [kept.id]
     (peer,) = rig.seller.peers
     assert [c.id for c in peer.conversations] == [kept.id]
+
+
+class Unwalked(dict[bytes, Conversation]):
+    """Conversations that can be looked up, and not walked over."""
+
+    def values(self) -> Never:  # type: ignore[override]
+        raise AssertionError("what becomes of one process costs as much as there are conversations")
+
+    __iter__ = items = keys = values  # type: ignore[assignment]
+
+
+def test_nothing_that_a_process_does_makes_the_others_conversations_be_walked_over() -> None:
+    rig = Rig()
+    rig.selling.reply = lambda _message: []
+    rig.connect()
+    rig.order()
+    rig.turns()
+    rig.seller.conversations = Unwalked(rig.seller.conversations)
+    (peer,) = rig.seller.peers
+    nonce, rig.clock.now = peer.hello.nonce if peer.hello else b"", rig.clock.now + 1.0
+    for known in (nonce, b"another"):  # it comes back on a new connection, and another one comes
+        port = rig.link.open(listen=False)
+        port.transmit(LISTENER, frame.encode([rig.buyer.part.hello(known, answer=True)])[0])
+        rig.seller.turn()
+    port.transmit(LISTENER, frame.encode([Goodbye()])[0])
+    rig.seller.turn()
+    assert list(rig.seller.peers) == [peer]
+    assert len(peer.conversations) == 1
+    with pytest.raises(AssertionError, match="as there are conversations"):
+        list(rig.seller.conversations)
 
 
 @pytest.mark.parametrize("ends", [True, False])
