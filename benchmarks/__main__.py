@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, latency, memory, pipeline, scale, steps, storm, throughput, tree
+from benchmarks import bus, hops, latency, memory, pipeline, scale, steps, storm, throughput, tree
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
 BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "purchase": (throughput.TITLE, throughput.run),
     "bus": (bus.TITLE, bus.run),
+    "hops": (hops.TITLE, hops.run),
     "pipeline": (pipeline.TITLE, pipeline.run),
     "tree": (tree.TITLE, tree.run),
     "latency": (latency.TITLE, latency.run),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["files", "processor", "resident"]
+__all__ = ["children", "files", "processor", "resident"]
 
 NANOSECONDS = 1e9
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -25,6 +26,17 @@ def resident(pid: int) -> int:
 def files(pid: int) -> int:
     """Return how many file descriptors a process has open; each connection is one."""
     return len(list((_of(pid) / "fd").iterdir()))
+
+
+def children() -> dict[int, list[str]]:
+    """Return the processes that this one has started and that run, each with the arguments behind its module."""
+    found: dict[int, list[str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                found[int(folder.name)] = (folder / "cmdline").read_text().split("\0")[3:-1]
+    return found
 
 
 def _of(pid: int) -> Path:

@@ -38,6 +38,16 @@ def test_nothing_is_lent_before_the_sink_is_there():
     rig.ensure_each_ended_once()
 
 
+def test_a_worker_that_nobody_has_tasks_for_waits_until_it_calls_again():
+    rig = Rig(workers=1)
+    (hand,) = rig.hands
+    for _ in range(20):
+        hand.turn()
+        assert hand.engine.due > rig.clock.now
+        rig.clock.now = hand.engine.due
+    assert rig.clock.now > 10.0
+
+
 def test_a_worker_holds_no_more_than_its_credit():
     rig = Rig(workers=1, credit=3)
     rig.hands[0].hangs = True

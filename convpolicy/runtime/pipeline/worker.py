@@ -77,7 +77,8 @@ class WorkerEngine:
     @property
     def due(self) -> float:
         """When the next turn must be, if nothing arrives before."""
-        return min(self._beat_at, *self._connect_at.values())
+        connecting = min(self._connect_at.values())
+        return connecting if self._peer(self._up) is None else min(self._beat_at, connecting)
 
     def finished(self, piece: Piece, parcel: Parcel) -> None:
         """A task is done."""
