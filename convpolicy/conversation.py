@@ -57,6 +57,7 @@ class Conversation:
         "doom",
         "emitted",
         "error",
+        "heard",
         "id",
         "owner",
         "peers",
@@ -80,6 +81,7 @@ class Conversation:
         self._deadlines: dict[Move, float] | None = None
         self.error: ConversationError | None = None
         self.doom: ConversationError | None = None  # becomes the error once the messages that have come are taken
+        self.heard = -1  # the number of the role whose message was taken last
         self.violations = 0
         self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
         self.watched = False  # whether the runtime has this conversation on its list of retransmissions
@@ -173,6 +175,7 @@ class Conversation:
                 peer.received += 1
                 peer.owes_ack = True
                 self._advance(step, now)
+                self.heard = step.peer
                 return Received(step.move.label, envelope.payload, step.move.peer)
         arrival = self.accept(envelope, now=now)
         if arrival is Arrival.KEPT:
@@ -209,8 +212,10 @@ class Conversation:
             peer.received += 1
             peer.owes_ack = True
 
-    def take(self, wanted: Collection[str] | None = None, *, now: float = 0.0) -> Received | None:
-        """Return the first kept message that the state allows now, or None; with `wanted`, only of these labels.
+    def take(
+        self, wanted: Collection[str] | None = None, by: str | None = None, *, now: float = 0.0
+    ) -> Received | None:
+        """Return the first kept message that the state allows now, or None; only of the labels `wanted`, `by` a role.
 
         Raises:
             RemoteViolation: a kept message can never be allowed any more; it is dropped.
@@ -222,9 +227,10 @@ class Conversation:
             step = receives.get(envelope.label)
             if step is None:
                 self._refuse_unless_early(envelope)
-            elif wanted is None or step.move.label in wanted:
+            elif (wanted is None or step.move.label in wanted) and (by is None or step.move.peer == by):
                 self._drop(envelope)
                 self._advance(step, now)
+                self.heard = step.peer
                 return Received(step.move.label, envelope.payload, step.move.peer)
         return None
 
@@ -238,24 +244,28 @@ class Conversation:
         receives = self._node.receives
         return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
 
-    def hopeless(self, wanted: Collection[str]) -> str | None:
-        """Return why none of these labels can come any more, or None when one still may.
+    def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
+        """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
 
-        A label cannot come when no continuation allows it, or when another message from the same sender, in the
-        same lane, waits before it and has to be taken first.
+        It cannot when no continuation allows it, or another message of the same sender and lane has to be taken first.
         """
-        if self._held is None and any(self._table.labels[i] in wanted for i in self._node.receives):
+
+        def fits(label: str, sender: str) -> bool:
+            return (wanted is None or label in wanted) and (by is None or sender == by)
+
+        if self._held is None and any(fits(s.move.label, s.move.peer) for s in self._node.receives.values()):
             return None
         heads = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
         state, before = self._node.state, ""
         for sender, lane in self._table.channels:
-            if not self._table.machine.may_receive_next(state, self._table.roles[sender], lane) & set(wanted):
+            name = self._table.roles[sender]
+            if not any(fits(label, name) for label in self._table.machine.may_receive_next(state, name, lane)):
                 continue
             head = heads.get((sender, lane))
-            if head is None or head in wanted:
+            if head is None or fits(head, name):
                 return None
             before = head
-        names = one_of(wanted)
+        names = one_of(wanted or ("message",)) + (f" from {by}" if by else "")
         return f"{before} has come and must be received first" if before else f"the policy allows no {names} any more"
 
     def _heads(self) -> Iterator[Envelope]:

@@ -27,11 +27,18 @@ def run(
     ],
     *,
     bus: Annotated[bool, typer.Option("--bus", help="Connect to service buses instead of listening.")] = False,
+    at_most: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many conversations to take at once.")
+    ] = None,
 ) -> None:
     """Run a service; Ctrl-C ends it cleanly."""
     service = _service(target)
     where = "is connected to" if bus else "listens at"
-    service.run(via=Bus(*via, broker=bus), started=lambda url: typer.echo(f"{service.role} {where} {url}"))
+    service.run(
+        via=Bus(*via, broker=bus),
+        at_most=at_most,
+        started=lambda url: typer.echo(f"{service.role} {where} {url}"),
+    )
 
 
 def _service(target: str) -> AnyService:

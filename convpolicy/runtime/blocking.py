@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.errors import ForeignThread
 from convpolicy.link.sockets import Owner
-from convpolicy.policy.model import Label, Message, Role
+from convpolicy.policy.model import AnyRole, Label, Message, Role
 from convpolicy.runtime.player import Joining
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.script import Script
@@ -83,21 +83,25 @@ class BlockingScript(Generic[Sends, Receives]):
         self._loop.call(self._script.send(message, to=to))
 
     @overload
-    def receive(self, *, timeout: float | None = None) -> Receives: ...
+    def receive(self, *, by: AnyRole | None = None, timeout: float | None = None) -> Receives: ...
     @overload
-    def receive(self, message: type[M], /, *, timeout: float | None = None) -> M: ...
+    def receive(self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None) -> M: ...
     @overload
-    def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
+    def receive(
+        self, one: type[M], other: type[N], /, *, by: AnyRole | None = None, timeout: float | None = None
+    ) -> M | N: ...
     @overload
     def receive(
         self, one: type[M], other: type[N], third: type[O], /, *, timeout: float | None = None
     ) -> M | N | O: ...
     @overload
-    def receive(self, label: Label, /, *labels: Label, timeout: float | None = None) -> Message: ...
+    def receive(
+        self, label: Label, /, *labels: Label, by: AnyRole | None = None, timeout: float | None = None
+    ) -> Message: ...
 
-    def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
-        """Return the next message of these classes, or the next of any. Raises as `Script.receive` does."""
-        return self._loop.call(self._script.receive(*messages, timeout=timeout))
+    def receive(self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None) -> Any:
+        """Return the next message of these classes, or the next of any. See `Script.receive`."""
+        return self._loop.call(self._script.receive(*messages, by=by, timeout=timeout))
 
     def __iter__(self) -> Iterator[Receives]:
         messages = aiter(self._script)
@@ -132,6 +136,11 @@ class BlockingScript(Generic[Sends, Receives]):
     def history(self) -> tuple[str, ...]:
         """The labels of what was said so far, as seen from here."""
         return self._script.history
+
+    @property
+    def sender(self) -> Role[Any, Any] | None:
+        """Who sent the message that was received last; None before the first."""
+        return self._script.sender
 
     def __repr__(self) -> str:
         return repr(self._script).replace("<Script", "<BlockingScript", 1)

@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from convpolicy.conversation import Conversation, name_of
 from convpolicy.errors import Aborted, ConversationError
+from convpolicy.policy.model import Role
 
 if TYPE_CHECKING:
-    from convpolicy.policy.model import Role
     from convpolicy.runtime.endpoint import Endpoint
 
-__all__ = ["Dialogue"]
+__all__ = ["Dialogue", "Standing"]
 
 Sends = TypeVar("Sends", contravariant=True)
 
 
-class Dialogue(Generic[Sends]):
+class Standing:
+    """Where one conversation stands, as its program sees it: what is common to dialogues and scripts on every link."""
+
+    __slots__ = ("_by", "_conversation")
+
+    def __init__(self, conversation: Conversation, sender: Role[Any, Any] | None = None) -> None:
+        self._conversation, self._by = conversation, sender
+
+    @property
+    def id(self) -> str:
+        """The conversation's id, in hexadecimal: the same at every role."""
+        return self._conversation.id.hex()
+
+    @property
+    def role(self) -> str:
+        """The role that is played here."""
+        return self._conversation.role
+
+    @property
+    def owes(self) -> tuple[str, ...]:
+        """The labels one of which must be sent from here."""
+        return self._conversation.owes
+
+    @property
+    def awaits(self) -> tuple[str, ...]:
+        """The labels that may be received now."""
+        return self._conversation.awaits
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The labels of what was said so far, as seen from here."""
+        return self._conversation.history
+
+    @property
+    def sender(self) -> Role[Any, Any] | None:
+        """Who sent the message that the handler was given, or that a script was given last; None before the first."""
+        heard = self._conversation.heard
+        if self._by is not None or heard < 0:
+            return self._by
+        return Role(self._conversation.table.roles[heard])
+
+
+class Dialogue(Standing, Generic[Sends]):
     """One conversation, as a handler's second parameter gives it."""
 
-    __slots__ = ("_conversation", "_data", "_endpoint")
+    __slots__ = ("_data", "_endpoint")
 
-    def __init__(self, endpoint: Endpoint, conversation: Conversation) -> None:
-        self._endpoint, self._conversation = endpoint, conversation
-        self._data: dict[str, object] | None = None
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        conversation: Conversation,
+        *,
+        data: dict[str, object] | None = None,
+        sender: Role[Any, Any] | None = None,
+    ) -> None:
+        super().__init__(conversation, sender)
+        self._endpoint, self._data = endpoint, data
 
     def tell(self, message: Sends, *, to: Role[object, object] | None = None) -> None:
         """Send a message to all its receivers, without waiting for credit; what a handler yields waits.
@@ -52,31 +101,6 @@ class Dialogue(Generic[Sends]):
         if self._data is None:
             self._data = {}
         return self._data
-
-    @property
-    def id(self) -> str:
-        """The conversation's id, in hexadecimal: the same at every role."""
-        return self._conversation.id.hex()
-
-    @property
-    def role(self) -> str:
-        """The role that is played here."""
-        return self._conversation.role
-
-    @property
-    def owes(self) -> tuple[str, ...]:
-        """The labels one of which must be sent from here."""
-        return self._conversation.owes
-
-    @property
-    def awaits(self) -> tuple[str, ...]:
-        """The labels that may be received now."""
-        return self._conversation.awaits
-
-    @property
-    def history(self) -> tuple[str, ...]:
-        """The labels of what was said so far, as seen from here."""
-        return self._conversation.history
 
     @property
     def error(self) -> ConversationError | None:

@@ -40,16 +40,20 @@ class Endpoint:
         listen: bool,
         welcome: Callable[[Conversation], Owner],
         lost_after: float = LOST_AFTER,
+        at_most: int = 0,
     ) -> None:
         self.part, self.link = part, link
         self._listen, self._welcome, self._lost_after = listen, welcome, lost_after
+        self._at_most = at_most
+        self._started: Callable[[str], None] | None = None
         self._closed = False
         self._idle = asyncio.Event()
 
-    async def start(self, *, timeout: float = 10.0) -> None:
+    async def start(self, *, timeout: float = 10.0, started: Callable[[str], None] | None = None) -> None:
         """Open the link; the side that connects waits until the other has answered.
 
-        `timeout` is also for how long a conversation waits for a role that nobody plays at a service bus.
+        `timeout` is also for how long a conversation waits for a role that nobody plays at a service bus. `started` is
+        called with the address, before any message.
 
         Raises:
             NotReachable: nobody answered within `timeout` seconds.
@@ -70,9 +74,13 @@ class Endpoint:
             met=self._on_met,
             lost_after=self._lost_after,
             vacant_after=timeout,
+            at_most=self._at_most,
         )
         self._pulse = Pulse(self, self._port)
-        if not self._port.listens:
+        self._started = started
+        if self._port.listens:
+            self._say_started()
+        else:
             try:
                 await self._reach(timeout)
             except BaseException:
@@ -108,9 +116,16 @@ class Endpoint:
             self._met = self._loop.create_future()
         if problem is None:
             self._met.set_result(None)
+            self._say_started()
         else:
             self._met.set_exception(problem)
             self._met.exception()  # whoever opens a conversation gets it; nobody has to
+
+    def _say_started(self) -> None:
+        """Call `started`, once: in the turn that met the other side, and so before its first message."""
+        started, self._started = self._started, None
+        if started is not None:
+            started(self.url)
 
     def turn(self) -> None:
         """Have the engine do what can be done now."""
@@ -158,19 +173,21 @@ class Endpoint:
             self._loop.call_soon(conversation.owner.relieved, conversation)
         self.wake()
 
-    def take(self, conversation: Conversation, wanted: Collection[str] | None = None) -> Received | None:
+    def take(
+        self, conversation: Conversation, wanted: Collection[str] | None = None, by: str | None = None
+    ) -> Received | None:
         """Take a kept message that the policy allows now; see `Conversation.take`. What it never allows is refused."""
         if not conversation.keeps:
             return None
         self.wake()
-        return self.engine.take(conversation, wanted)
+        return self.engine.take(conversation, wanted, by)
 
     def fail(self, conversation: Conversation, error: ConversationError) -> None:
         """End a conversation early, and tell the other roles."""
         self.engine.fail(conversation, error, tell=True)
         self.wake()
 
-    async def idle(self, timeout: float) -> bool:
+    async def idle(self, timeout: float | None) -> bool:
         """Wait until no conversation is open, at most `timeout` seconds; return whether that came about."""
         self._idle.clear()
         self.wake()

@@ -80,6 +80,7 @@ class Engine:
     """Plays `part` on `port`. `clock` gives seconds, `new_id` random bytes; `nonce` names this process's run.
 
     `welcome` gives the owner of a conversation that a peer opens, or raises ConversationError to turn it away.
+    `at_most` is how many conversations a bus may give it at once, 0 any number.
     `met` is told of the first Hello of every peer. `now` is the time of the turn; whoever says something outside a
     turn sets it first, with `tick`.
     """
@@ -95,6 +96,7 @@ class Engine:
         met: Callable[[Peer], None],
         lost_after: float = LOST_AFTER,
         vacant_after: float = VACANT_AFTER,
+        at_most: int = 0,
     ) -> None:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
@@ -105,7 +107,7 @@ class Engine:
         nonce = new_id(16)
         self.peers = Peers(
             port,
-            lambda peer, answer: part.hello(nonce, answer=answer, holds=bool(peer.conversations)),
+            lambda peer, answer: part.hello(nonce, answer=answer, holds=bool(peer.conversations), most=at_most),
             self,
             sender=part.table.role,
             lost_after=lost_after,
@@ -344,16 +346,18 @@ class Engine:
         else:
             self._delivery.received(conversation)
 
-    def take(self, conversation: Conversation, wanted: Collection[str] | None = None) -> Received | None:
+    def take(
+        self, conversation: Conversation, wanted: Collection[str] | None = None, by: str | None = None
+    ) -> Received | None:
         """Take a kept message for the owner; refuse on the way what can never be allowed."""
         if not conversation.keeps:
             return None
         received = None
         try:
-            received = conversation.take(wanted, now=self.now)
+            received = conversation.take(wanted, by, now=self.now)
         except RemoteViolation as violation:
             self.refuse(conversation, self._table.roles.index(violation.peer), None, violation)
-            return self.take(conversation, wanted)
+            return self.take(conversation, wanted, by)
         self._make_room(conversation)
         if self._timed:
             self._delivery.moved(conversation)

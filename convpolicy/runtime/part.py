@@ -37,10 +37,13 @@ class Part:
         self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
         self._text = policy.canonical
 
-    def hello(self, nonce: bytes, *, answer: bool, holds: bool = False) -> Hello:
-        """Return what this side says first on a connection; `holds` is whether conversations go over it."""
+    def hello(self, nonce: bytes, *, answer: bool, holds: bool = False, most: int = 0) -> Hello:
+        """Return what this side says first on a connection; `holds` is whether conversations go over it.
+
+        A bus gives this process at `most` so many at once, 0 any number.
+        """
         labels = [str(symbol) for symbol in self.machine.symbols]
-        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles))
+        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles), most)
         return Hello(VERSION, nonce, [plays], answer, holds=holds)
 
     def mismatch(self, hello: Hello, where: str) -> ConvPolicyError | None:

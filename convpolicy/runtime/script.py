@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import LocalViolation, Unfinished, one_of
-from convpolicy.policy.model import Label, Message, Role
+from convpolicy.policy.model import AnyRole, Label, Message, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 
@@ -83,20 +83,35 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     # ----------------------------------------------------------------------------------------- receiving
 
     @overload
-    async def receive(self, *, timeout: float | None = None) -> Receives: ...
+    async def receive(self, *, by: AnyRole | None = None, timeout: float | None = None) -> Receives: ...
     @overload
-    async def receive(self, message: type[M], /, *, timeout: float | None = None) -> M: ...
-    @overload
-    async def receive(self, one: type[M], other: type[N], /, *, timeout: float | None = None) -> M | N: ...
+    async def receive(self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None) -> M: ...
     @overload
     async def receive(
-        self, one: type[M], other: type[N], third: type[O], /, *, timeout: float | None = None
+        self, one: type[M], other: type[N], /, *, by: AnyRole | None = None, timeout: float | None = None
+    ) -> M | N: ...
+    @overload
+    async def receive(
+        self,
+        one: type[M],
+        other: type[N],
+        third: type[O],
+        /,
+        *,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
     ) -> M | N | O: ...
     @overload
-    async def receive(self, label: Label, /, *labels: Label, timeout: float | None = None) -> Message: ...
+    async def receive(
+        self, label: Label, /, *labels: Label, by: AnyRole | None = None, timeout: float | None = None
+    ) -> Message: ...
 
-    async def receive(self, *messages: type[Any] | Label, timeout: float | None = None) -> Any:
+    async def receive(
+        self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None
+    ) -> Any:
         """Return the next message of these classes, or the next of any; other legal messages are kept for later.
+
+        With `by`, only what that role sends. `sender` says afterwards who sent it.
 
         Raises:
             TimeoutError: none came within `timeout` seconds. Nothing is lost by it, nor by cancelling.
@@ -105,24 +120,25 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """
         self._endpoint.check()
         wanted = {m.name if isinstance(m, Label) else m.__name__ for m in messages} or None
-        self._ensure_receivable(wanted)
-        received = self._endpoint.take(self._conversation, wanted)
+        sender = None if by is None else by.name
+        self._ensure_receivable(wanted, sender)
+        received = self._endpoint.take(self._conversation, wanted, sender)
         if received is not None:
             return received.payload
         try:
             async with asyncio.timeout(timeout):
-                return (await self._next(wanted)).payload
+                return (await self._next(wanted, sender)).payload
         except TimeoutError:
             raise TimeoutError(
-                f"no {one_of(wanted or ('message',))} came within {timeout:g} s; {self._conversation.describe()}"
+                f"no {_words(wanted, sender)} came within {timeout:g} s; {self._conversation.describe()}"
             ) from None
 
-    async def _next(self, wanted: set[str] | None) -> Received:
+    async def _next(self, wanted: set[str] | None, sender: str | None) -> Received:
         while True:
-            received = self._endpoint.take(self._conversation, wanted)
+            received = self._endpoint.take(self._conversation, wanted, sender)
             if received is not None:
                 return received
-            self._ensure_possible(wanted)
+            self._ensure_possible(wanted, sender)
             await self._change()
 
     def __aiter__(self) -> AsyncIterator[Receives]:
@@ -141,20 +157,22 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                     return
                 await self._change()
 
-    def _ensure_receivable(self, wanted: set[str] | None) -> None:
-        receives = self._endpoint.part.receives
-        for label in wanted or ():
-            if label not in receives:
-                raise self._violation(f"{self.role} never receives {label}", label)
+    def _ensure_receivable(self, wanted: set[str] | None, sender: str | None) -> None:
+        symbols = [s for s in self._endpoint.part.machine.symbols if s.receiver == self.role]
+        for label in wanted or (None,):
+            if not any(label in (None, s.label) and sender in (None, s.sender) for s in symbols):
+                words = _words(None if label is None else {label}, sender)
+                raise self._violation(f"{self.role} never receives {words}", words)
 
-    def _ensure_possible(self, wanted: set[str] | None) -> None:
+    def _ensure_possible(self, wanted: set[str] | None, sender: str | None) -> None:
         conversation = self._conversation
         self._ensure_alive()
-        if wanted is None:
+        if wanted is None and sender is None:
             if not conversation.awaits:
                 raise self._violation(f"{self.role} cannot receive anything now", "a message")
-        elif (why := conversation.hopeless(wanted)) is not None:
-            raise self._violation(f"{self.role} waits for {one_of(wanted)}, but {why}", one_of(wanted))
+        elif (why := conversation.hopeless(wanted, sender)) is not None:
+            words = _words(wanted, sender)
+            raise self._violation(f"{self.role} waits for {words}, but {why}", words)
 
     def _ensure_alive(self) -> None:
         conversation = self._conversation
@@ -224,3 +242,8 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             raise conversation.error
         self._endpoint.engine.finish(conversation)
         self._endpoint.wake()
+
+
+def _words(wanted: set[str] | None, sender: str | None) -> str:
+    """Return what is waited for, in words: `Propose or Refuse from First`."""
+    return one_of(wanted or ("message",)) + (f" from {sender}" if sender else "")

@@ -1,7 +1,8 @@
 """A service plays one role in many conversations at once: a handler for each message that the role receives.
 
 A handler that raises ends its own conversation and no other; it may be tried again first, when it has not said
-anything yet. Handlers of one conversation that await can overlap, as the policy's parallel branches do.
+anything yet. Handlers of one conversation begin in the order of its messages: the next one begins when the one before
+has ended, or awaits something for the first time. Those that await can overlap, as the policy's parallel branches do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.link.port import Link
-from convpolicy.policy.model import Label
+from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
@@ -34,6 +35,8 @@ Receives = TypeVar("Receives", contravariant=True)
 M = TypeVar("M")
 N = TypeVar("N")
 S = TypeVar("S")
+
+Started = Callable[[str], None]  # what is called with the address of a service that has begun
 
 RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
 
@@ -109,36 +112,72 @@ class Service(Generic[Sends, Receives]):
                 f"`@service.on({missing[0]})`."
             )
 
-    async def start(self, via: Link, *, timeout: float = 10.0, lost_after: float = LOST_AFTER) -> Playing[Sends]:
+    async def start(
+        self,
+        via: Link,
+        *,
+        timeout: float = 10.0,
+        lost_after: float = LOST_AFTER,
+        at_most: int | None = None,
+        started: Started | None = None,
+    ) -> Playing[Sends]:
         """Start playing, and return what is needed to open conversations and to stop.
+
+        `timeout` is how many seconds to wait for the other side, and for a role that nobody plays at a service bus;
+        `lost_after` after how many seconds of silence the other side counts as gone. No more than `at_most`
+        conversations are taken at once: a bus gives others to other players, or lets them wait; without a bus
+        they are turned away. `started` is called with the address, before any message is handled.
 
         Raises:
             ServiceError: a message has no handler.
             LinkError: the address cannot be used, or nobody answered.
         """
         self.ensure_complete()
-        actor = _Actor(self._handlers)
-        endpoint = Endpoint(self.part, via, listen=not self._opens, welcome=actor.welcome, lost_after=lost_after)
+        if at_most is not None and at_most < 1:
+            raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
+        actor = _Actor(self._handlers, at_most)
+        endpoint = Endpoint(
+            self.part,
+            via,
+            listen=not self._opens,
+            welcome=actor.welcome,
+            lost_after=lost_after,
+            at_most=at_most or 0,
+        )
         actor.endpoint = endpoint
-        await endpoint.start(timeout=timeout)
+        await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
 
-    async def serve(self, via: Link, *, drain: float = 5.0, started: Callable[[str], None] | None = None) -> None:
+    async def serve(
+        self,
+        via: Link,
+        *,
+        drain: float = 5.0,
+        timeout: float = 10.0,
+        at_most: int | None = None,
+        started: Started | None = None,
+    ) -> None:
         """Play until the task is cancelled; then let open conversations finish for `drain` seconds.
 
-        `started` is called with the address once the service listens. Raises as `start` does.
+        The others are as for `start`, and it raises as that does.
         """
-        playing = await self.start(via)
-        if started is not None:
-            started(playing.url)
+        playing = await self.start(via, timeout=timeout, at_most=at_most, started=started)
         try:
             await asyncio.Event().wait()
         finally:
             await playing.stop(drain=drain)
 
-    def run(self, via: Link, *, drain: float = 5.0, started: Callable[[str], None] | None = None) -> None:
+    def run(
+        self,
+        via: Link,
+        *,
+        drain: float = 5.0,
+        timeout: float = 10.0,
+        at_most: int | None = None,
+        started: Started | None = None,
+    ) -> None:
         """Play until SIGINT or SIGTERM, then end cleanly; a second signal ends at once. See `serve`."""
-        run_until_signal(lambda: self.serve(via, drain=drain, started=started))
+        run_until_signal(lambda: self.serve(via, drain=drain, timeout=timeout, at_most=at_most, started=started))
 
 
 class Playing(Generic[Sends]):
@@ -162,6 +201,16 @@ class Playing(Generic[Sends]):
         """Return counts since the start, and how many conversations are open."""
         return self._endpoint.statistics()
 
+    async def idle(self, timeout: float | None = None) -> bool:
+        """Wait until no conversation is open, at most `timeout` seconds; return whether that came about.
+
+        Raises:
+            ServiceError: it plays over a tree or a pipeline, where there is always one, or a next task.
+        """
+        if not hasattr(self, "_endpoint"):  # the ones over trees and pipelines have other ends
+            raise ServiceError("a service over a tree or a pipeline is never done.\n  Look at `statistics()`.")
+        return await self._endpoint.idle(timeout)
+
     async def stop(self, *, drain: float = 5.0) -> None:
         """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close."""
         await self._actor.stop(drain)
@@ -171,13 +220,14 @@ class Playing(Generic[Sends]):
 class _Actor:
     """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
 
-    def __init__(self, handlers: dict[str, Handler]) -> None:
+    def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
         self.endpoint: Endpoint
-        self._handlers = handlers
-        self._dialogues: dict[bytes, Dialogue[Any]] = {}
+        self._handlers, self._at_most = handlers, at_most
+        self._memories: dict[bytes, dict[str, object]] = {}  # what handlers keep in a conversation's `data`
         self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
         self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
+        self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
         self._draining = False
 
     # -------------------------------------------------------------------------------- owning conversations
@@ -186,15 +236,21 @@ class _Actor:
         """Own a conversation that a peer opens."""
         if self._draining:
             raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
+        if self._at_most is not None and len(self.endpoint.engine.conversations) >= self._at_most:
+            reason = f"{conversation.role} takes at most {self._at_most} conversations at once; try again later"
+            raise Aborted(reason, by=conversation.role)
         return self
 
     def begin(self, conversation: Conversation) -> Dialogue[Any]:
         """Own a conversation that begins here."""
         conversation.owner = self
-        return self._dialogue(conversation)
+        return self._dialogue(conversation, None)
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible."""
+        if conversation.id in self._starting:
+            conversation.accept(envelope, now=now)
+            return
         received = conversation.receive(envelope, now=now)
         if type(received) is Received:
             self._handle(conversation, received)
@@ -202,7 +258,10 @@ class _Actor:
                 self._more(conversation)
 
     def _more(self, conversation: Conversation) -> None:
-        while (kept := self.endpoint.take(conversation)) is not None:
+        while conversation.id not in self._starting:
+            kept = self.endpoint.take(conversation)
+            if kept is None:
+                return
             self._handle(conversation, kept)
 
     def relieved(self, conversation: Conversation) -> None:
@@ -217,14 +276,14 @@ class _Actor:
 
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""
-        self._dialogues.pop(conversation.id, None)
+        self._memories.pop(conversation.id, None)
 
     def failed(self, conversation: Conversation) -> None:
         """Stop what is running for a conversation that has ended early."""
         _log.info("conversation %s ended early: %s", conversation.id.hex(), conversation.error)
         self._paused.pop(conversation.id, None)
         self._rooms.pop(conversation.id, None)
-        self._dialogues.pop(conversation.id, None)
+        self._memories.pop(conversation.id, None)
         for task in self._tasks.get(conversation, ()):
             task.cancel()
 
@@ -234,7 +293,7 @@ class _Actor:
         handler = self._handlers[received.label]
         sent = conversation.emitted
         try:
-            result = self._call(handler, conversation, received.payload)
+            result = self._call(handler, conversation, received)
             if result is None:
                 return
             messages = replies(result)
@@ -245,16 +304,15 @@ class _Actor:
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
             self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
 
-    def _call(self, handler: Handler, conversation: Conversation, message: object) -> object:
+    def _call(self, handler: Handler, conversation: Conversation, received: Received) -> object:
         if not handler.takes_conversation:
-            return handler.function(message)
-        return handler.function(message, self._dialogue(conversation))
+            return handler.function(received.payload)
+        return handler.function(received.payload, self._dialogue(conversation, Role(received.sender)))
 
-    def _dialogue(self, conversation: Conversation) -> Dialogue[Any]:
-        dialogue = self._dialogues.get(conversation.id)
-        if dialogue is None:
-            dialogue = self._dialogues[conversation.id] = Dialogue(self.endpoint, conversation)
-        return dialogue
+    def _dialogue(self, conversation: Conversation, sender: Role[Any, Any] | None) -> Dialogue[Any]:
+        """Return the conversation as one call of a handler holds it; what is in `data` is common to all of them."""
+        data = self._memories.setdefault(conversation.id, {})
+        return Dialogue(self.endpoint, conversation, data=data, sender=sender)
 
     def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
         """Send what a handler yields, until it ends or the peer's credit is spent."""
@@ -274,10 +332,17 @@ class _Actor:
             self._give_up(conversation, "a message", problem)
 
     def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
-        """Run an async handler as a task."""
+        """Run an async handler as a task.
+
+        A task begins in a later turn of the loop. What comes for its conversation until then waits, so that
+        handlers begin in the order of their messages.
+        """
         sent = conversation.emitted
+        loop = asyncio.get_running_loop()
 
         async def work() -> None:
+            self._starting.discard(conversation.id)
+            loop.call_soon(self._more, conversation)  # that is when this one awaits something, or has ended
             try:
                 if inspect.isasyncgen(result):
                     await self._follow(conversation, result)
@@ -287,15 +352,19 @@ class _Actor:
                 said = conversation.emitted != sent
                 self._failed(conversation, received, attempt, problem, said=said)
 
-        task = asyncio.get_running_loop().create_task(work())
+        self._starting.add(conversation.id)
+        task = loop.create_task(work())
         self._tasks.setdefault(conversation, set()).add(task)
-        task.add_done_callback(lambda task: self._returned(conversation, task))
+        task.add_done_callback(lambda task: self._returned(conversation, task, result))
 
-    def _returned(self, conversation: Conversation, task: asyncio.Task[None]) -> None:
+    def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
         tasks = self._tasks[conversation]
         tasks.discard(task)
         if not tasks:
             del self._tasks[conversation]
+        self._starting.discard(conversation.id)
+        if inspect.iscoroutine(result):
+            result.close()  # it has not begun when the task was cancelled before that
 
     async def _reply(self, conversation: Conversation, result: object) -> None:
         for message in replies(result) or ():

@@ -1,12 +1,12 @@
 """A service bus, without the waiting: who plays which role in which conversation, and where each frame's items go.
 
 Processes register by their Hello. The first message to a role that nobody plays yet in a conversation goes to the
-process with the fewest conversations among those that play the role (of eight of them, where there are more), and
-stays with it. Payloads are passed on as the bytes that they are. The bus holds no truth: what it forgets, by being
-killed, the players tell it again, and what it dropped they send again. Until they have had the time to (`GRACE`), a
-new bus gives out no role of what may be an earlier bus's conversation, because somebody may be playing it already. A
-player says in its Hello whether it is in the middle of any; from one that is not, every conversation is new, and is
-not kept waiting.
+process with the fewest conversations among those that play the role and take another one (of eight of them, where
+there are more), and stays with it. Payloads are passed on as the bytes that they are. The bus holds no truth: what it
+forgets, by being killed, the players tell it again, and what it dropped they send again. Until they have had the time
+to (`GRACE`), a new bus gives out no role of what may be an earlier bus's conversation, because somebody may be playing
+it already. A player says in its Hello whether it is in the middle of any; from one that is not, every conversation is
+new, and is not kept waiting.
 
 A player that is lost is reported to everybody it talked to. With `enforce`, the bus also runs the machines of the
 policies that it was given, and passes on nothing that they do not allow.
@@ -54,7 +54,8 @@ class _Cast:
 
     def __init__(self, plays: Plays) -> None:
         self.policy, self.roles = plays.policy, plays.roles
-        self.players: list[OrderedDict[Peer, None]] = [OrderedDict() for _ in plays.roles]
+        # Their values are how many conversations each takes at once, 0 any number.
+        self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
 
 
 class _Bound:
@@ -210,16 +211,22 @@ class Switch:
 
     def _least_loaded(self, cast: _Cast, role: int) -> Peer | None:
         players = cast.players[role]
-        able = (player for player in players if player not in self._draining and not player.gone)
+        able = (player for player, most in players.items() if self._takes_another(player, most))
         candidates = list(islice(able, CANDIDATES))
         for player in candidates:
             players.move_to_end(player)
         return min(candidates, key=lambda player: len(self._held[player]), default=None)
 
+    def _takes_another(self, player: Peer, most: int) -> bool:
+        full = 0 < most <= len(self._held[player])
+        return player not in self._draining and not player.gone and not full
+
     def _why(self, policy: bytes, role: int) -> str:
         """Return why nobody plays a role: the text that its user reads."""
         cast = self._casts[policy]
         name = cast.roles[role]
+        if any(player not in self._draining and not player.gone for player in cast.players[role]):
+            return f"every {name} of {cast.policy} at the service bus has as many conversations as it takes at once"
         others = any(
             other.policy == cast.policy and name in other.roles and other.players[other.roles.index(name)]
             for fingerprint, other in self._casts.items()
@@ -349,7 +356,7 @@ class Switch:
             if plays.role in plays.roles:
                 cast = self._casts.setdefault(plays.fingerprint, _Cast(plays))
                 if len(cast.players) == len(plays.roles):
-                    cast.players[plays.roles.index(plays.role)][peer] = None
+                    cast.players[plays.roles.index(plays.role)][peer] = plays.most
 
     def back(self, peer: Peer) -> None:
         """A player has reconnected: it goes on where it was."""

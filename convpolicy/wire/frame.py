@@ -49,7 +49,8 @@ class Malformed(ValueError):
 class Plays(msgspec.Struct, array_like=True, gc=False):
     """One policy that the other side plays a role in. `text` is its canonical form, to say what differs.
 
-    `roles` are all the roles of the policy, in the order of their numbers.
+    `roles` are all the roles of the policy, in the order of their numbers. `most` is how many conversations the process
+    takes at once, 0 any number.
     """
 
     policy: str
@@ -58,6 +59,7 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
     text: str
     labels: list[str]
     roles: list[str]
+    most: int = 0
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):

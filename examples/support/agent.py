@@ -30,15 +30,13 @@ ANSWERS = {"Where is my parcel?": "Lovelace Road 3.", "When are you open?": "Alw
 MAIL = "desk@shop.example"
 
 agent = support.service(Agent)
-hands = asyncio.Semaphore(3)  # questions that are worked on at once
 patience = 600.0  # seconds, after which the agent is late
 retiring = False  # whether this channel is being given up
 
 
 async def find_out(text: str) -> str:
     """Return the answer, which nobody may know yet."""
-    async with hands:
-        return ANSWERS[text] if text in ANSWERS else await asyncio.Future[str]()
+    return ANSWERS[text] if text in ANSWERS else await asyncio.Future[str]()
 
 
 @agent.on(Question)
@@ -97,6 +95,10 @@ if __name__ == "__main__":
     given = parser.parse_args()
     patience, retiring = given.patience, given.retire
     try:
-        agent.run(via=Bus(given.address, broker=True), started=lambda url: print(f"Agent is connected to {url}"))
+        agent.run(
+            via=Bus(given.address, broker=True),
+            at_most=3,  # conversations; the bus lets others wait, or gives them to other agents
+            started=lambda url: print(f"Agent is connected to {url}"),
+        )
     except ConvPolicyError as problem:
         sys.exit(str(problem))

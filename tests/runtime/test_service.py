@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipmen
 
 from convpolicy import (
     Aborted,
+    ConversationError,
     Dialogue,
     Memory,
+    Message,
     NotImplementable,
     Policy,
     Service,
     ServiceError,
+    Unfinished,
     again,
     choice,
     label,
@@ -317,3 +321,127 @@ async def test_serving_ends_when_its_task_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert addresses == ["memory"]
+
+
+# ---------------------------------------------------------------------------------------------------- order
+
+
+A, B = roles("A", "B")
+
+
+async def test_handlers_of_one_conversation_begin_in_the_order_of_their_messages() -> None:
+    said: list[str] = []
+    numbers = Policy("Numbers", seq(*(send(A, B, label(name)) for name in ("One", "Two", "Three"))))
+    counter, link = numbers.service(B), Memory()
+
+    async def slowly(message: Message) -> None:
+        said.append(message.label)
+        await asyncio.sleep(0)
+        said.append(f"{message.label} again")
+
+    counter.on(label("One"))(slowly)
+    counter.on(label("Two"))(lambda message: said.append(message.label))
+    counter.on(label("Three"))(slowly)
+    playing = await counter.start(link)
+    async with numbers.join(A, via=link) as conversation:
+        for name in ("One", "Two", "Three"):
+            await conversation.send(label(name)())
+    assert await playing.idle(5)
+    await playing.stop()
+    assert [word for word in said if " " not in word] == ["One", "Two", "Three"]
+
+
+async def test_a_handler_that_is_cancelled_before_it_has_begun_holds_nobody_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def never(_order: Order) -> None:
+        raise AssertionError
+
+    service, link = with_handlers(never), Memory()
+    playing = await service.start(link)
+    player = purchase.player(Buyer, via=link)
+    await player.start()
+    conversation = await player.script()
+    await conversation.send(CHAIR)
+    conversation.abort("never mind")
+    assert await playing.idle(5)
+    player.close()
+    await playing.stop()
+    assert caplog.records == []
+
+
+async def test_idle_waits_until_no_conversation_is_open() -> None:
+    service, link = with_handlers(yields), Memory()
+    playing = await service.start(link)
+    assert await playing.idle(0.1)
+    async with purchase.join(Buyer, via=link) as conversation:
+        await conversation.send(CHAIR)
+        invoice = await conversation.receive(Invoice)
+        assert not await playing.idle(0.05)
+        await conversation.send(Payment(invoice.amount))
+        await conversation.receive(Shipment)
+    assert await playing.idle()
+    await playing.stop()
+
+
+async def test_a_service_says_that_it_has_started_before_it_handles_anything() -> None:
+    said: list[str] = []
+    link = Memory()
+    service = with_handlers(lambda _order: said.append("handled"))
+
+    async def orders_at_once(first: asyncio.Event) -> None:
+        first.set()
+        with suppress(ConversationError, Unfinished):
+            async with purchase.join(Buyer, via=link) as conversation:
+                await conversation.send(CHAIR)
+                await conversation.receive()
+
+    ready = asyncio.Event()
+    buying = asyncio.create_task(orders_at_once(ready))
+    await ready.wait()
+    playing = await service.start(link, started=said.append)
+    while len(said) < 2:
+        await asyncio.sleep(0.001)
+    await playing.stop(drain=0)
+    await buying
+    assert said == [playing.url, "handled"]
+
+
+# ---------------------------------------------------------------------------------- so many at once, and who
+
+
+async def test_a_service_takes_so_many_conversations_at_once_and_turns_others_away() -> None:
+    service, link = with_handlers(lambda _order: None), Memory()
+    playing = await service.start(link, at_most=1)
+    async with purchase.player(Buyer, via=link) as buyer:
+        first, second = await buyer.script(), await buyer.script()
+        await first.send(CHAIR)
+        while playing.statistics()["open"] == 0:
+            await asyncio.sleep(0.001)
+        await second.send(CHAIR)
+        with pytest.raises(Aborted, match="Seller takes at most 1 conversations at once; try again later"):
+            await second.receive(timeout=10)
+        first.abort("enough")
+        assert await playing.idle(5)
+        third = await buyer.script()
+        await third.send(CHAIR)
+        while playing.statistics()["open"] == 0:
+            await asyncio.sleep(0.001)
+        third.abort("enough")
+    await playing.stop(drain=0)
+    with pytest.raises(ServiceError, match="Give `at_most` 1 or more"):
+        await service.start(Memory(), at_most=0)
+
+
+async def test_a_handler_is_told_who_has_sent_its_message() -> None:
+    senders: list[object] = []
+    service, link = with_handlers(lambda _order, conversation: senders.append(conversation.sender)), Memory()
+    playing = await service.start(link)
+    async with purchase.player(Buyer, via=link) as buyer:
+        script = await buyer.script()
+        await script.send(CHAIR)
+        while not senders:
+            await asyncio.sleep(0.001)
+        script.abort("enough")
+    await playing.stop(drain=0)
+    assert senders == [Buyer]

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
@@ -29,10 +30,12 @@ from convpolicy import (
     label,
     labels,
     loop,
+    par,
     roles,
     send,
     seq,
 )
+from convpolicy.runtime.service import Playing
 
 MARKET = Path(__file__).with_name("market.py")
 
@@ -230,6 +233,41 @@ async def test_a_message_to_two_roles_is_said_to_both_or_to_none(bus: ServiceBus
         assert [await at_c.receive(timeout=10) for _ in range(sent)] == [Tick(number=n) for n in range(sent)]
         with pytest.raises(TimeoutError):
             await at_b.receive(timeout=0.1)
+
+
+ASKED = Policy("Asked", seq(send(A, (B, C), Ask), par(send(B, A, Fine), send(C, A, Fine))))
+
+
+async def test_a_script_asks_for_what_one_role_says_and_is_told_who_said_it(bus: ServiceBus) -> None:
+    link = Bus(bus.url, broker=True)
+    playing: list[Playing[Any]] = []
+    for role in (B, C):
+        service = ASKED.service(role)
+        service.on(Ask)(lambda _ask: Fine())
+        playing.append(await service.start(link))
+    async with ASKED.join(A, via=link) as conversation:
+        assert conversation.sender is None
+        await conversation.send(Ask())
+        with pytest.raises(LocalViolation, match="A never receives Fine from A"):
+            await conversation.receive(Fine, by=A)
+        await conversation.receive(Fine, by=C, timeout=10)
+        assert conversation.sender == C
+        with pytest.raises(LocalViolation, match="A waits for Fine from C, but the policy allows no Fine from C"):
+            await conversation.receive(Fine, by=C, timeout=10)
+        await conversation.receive(by=B, timeout=10)
+        assert conversation.sender == B
+
+    def asks() -> list[object]:
+        with ASKED.join_blocking(A, via=link) as conversation:
+            conversation.send(Ask())
+            conversation.receive(Fine, by=C, timeout=10)
+            first = conversation.sender
+            conversation.receive(by=B, timeout=10)
+            return [first, conversation.sender]
+
+    assert await asyncio.to_thread(asks) == [C, B]
+    for one in playing:
+        await one.stop()
 
 
 async def test_without_a_bus_the_error_says_how_to_start_one() -> None:

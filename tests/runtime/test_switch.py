@@ -152,6 +152,34 @@ Ask, Check, Fine, Done = (label(name) for name in ("Ask", "Check", "Fine", "Done
 THREE = Policy("Three", seq(send(A, B, Ask), send(B, C, Check), send(C, A, Fine), send(A, C, Done), send(A, B, Done)))
 
 
+def test_a_player_that_has_as_many_as_it_takes_is_given_no_more_and_the_others_wait() -> None:
+    town = Town()
+    one, answering = town.player("Seller", silent, at_most=1)
+    _, buying = town.player("Buyer", buys)
+    for _ in range(3):
+        begins(buying)
+    town.run(3.0)
+    assert len(one.conversations) == 1
+    other, _ = town.player("Seller", sells, at_most=1)
+    town.run(5.0)
+    assert len(one.conversations) == 1
+    assert [error for error in buying.errors if error] == []
+    assert buying.finishes == 2, "the two others, one after the other"
+    (first,) = one.conversations.values()
+    other.drain()
+    town.run(0.1)
+    begins(buying)
+    town.run(11.5)
+    (error,) = buying.errors
+    assert str(error).startswith(
+        "nobody plays Seller: every Seller of Purchase at the service bus has as many conversations as it takes at once"
+    )
+    for message in sells(CHAIR):
+        answering.say(first, message)
+    town.run(3.0)
+    assert buying.finishes == 3
+
+
 def test_three_roles_talk_over_one_bus() -> None:
     town = Town()
     _, b = town.player("B", lambda m: [Check()] if m == Ask() else [], THREE)

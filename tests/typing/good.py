@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, Never, TypedDict, assert_type
+from typing import Any, NamedTuple, Never, TypedDict, assert_type
 
 import attrs
 import msgspec
@@ -120,6 +120,8 @@ async def buy() -> str:
         assert_type(invoice, Invoice)
         await conversation.send(Payment(invoice.amount))
         either = await conversation.receive(Invoice, Shipment)
+        assert_type(await conversation.receive(Invoice, by=Seller), Invoice)
+        assert_type(conversation.sender, Role[Any, Any] | None)
         assert_type(either, Invoice | Shipment)
         async for message in conversation:
             assert_type(message, Shipment | Invoice)

@@ -18,7 +18,7 @@ from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, PayloadError, RemoteViolation, Unfinished
 from convpolicy.machine import Direction
 from convpolicy.policy.model import Role
-from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.dialogue import Dialogue, Standing
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.items import Parcel, Said
@@ -194,7 +194,8 @@ class _TaskDialogue(Dialogue[Any]):
     __slots__ = ("_errand",)
 
     def __init__(self, errand: Errand) -> None:
-        self._conversation, self._data = errand.conversation, None
+        Standing.__init__(self, errand.conversation)
+        self._data = None
         self._errand = errand
 
     def tell(self, message: Any, *, to: Role[object, object] | None = None) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from convpolicy.errors import WiringError
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.stage import start_stage
-from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.service import Playing, Service, Started
 from convpolicy.runtime.tree.plan import Plan
 from convpolicy.runtime.tree.service import start_tree
 
@@ -31,17 +32,37 @@ class AnyLinkService(Service[Sends, Receives]):
         super().__init__(part, opens=opens)
         self._plan = plan
 
-    async def start(self, via: Link, *, timeout: float = 10.0, lost_after: float = LOST_AFTER) -> Playing[Sends]:
+    async def start(
+        self,
+        via: Link,
+        *,
+        timeout: float = 10.0,
+        lost_after: float = LOST_AFTER,
+        at_most: int | None = None,
+        started: Started | None = None,
+    ) -> Playing[Sends]:
         """Start playing; see `Service.start`. On a Pipeline or a Tree nobody has to be there yet.
 
         Raises:
             ServiceError: a message has no handler.
-            WiringError: the pipeline or the tree cannot carry the policy, or the role is a pipeline's first.
+            WiringError: the pipeline or the tree cannot carry the policy, the role is a pipeline's first, or `at_most`
+                is given.
             LinkError: the address cannot be used, or nobody answered.
         """
         if not isinstance(via, Pipeline | Tree):
-            return await super().start(via, timeout=timeout, lost_after=lost_after)
+            return await super().start(via, timeout=timeout, lost_after=lost_after, at_most=at_most, started=started)
+        if at_most is not None:
+            raise WiringError(
+                f"{via!r} carries no limit for the conversations of a service.\n  Leave out `at_most`; a worker of a "
+                f"pipeline has as many tasks at once as the `credit` of its link says."
+            )
         self.ensure_complete()
+        playing = self._begin(via, lost_after)
+        if started is not None:
+            started(playing.url)
+        return playing
+
+    def _begin(self, via: Pipeline | Tree, lost_after: float) -> Playing[Sends]:
         if isinstance(via, Tree):
             return start_tree(self.part, self._plan(via), via, self._handlers, self._gaps, lost_after=lost_after)
         return start_stage(self.part, self._handlers, via, lost_after=lost_after)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from convpolicy.conversation import Conversation
 from convpolicy.policy.model import Role
-from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.dialogue import Dialogue, Standing
 
 __all__ = ["TreeDialogue"]
 
@@ -27,7 +27,8 @@ class TreeDialogue(Dialogue[Sends]):
         abort: Callable[[str], None],
         data: dict[str, object] | None,
     ) -> None:
-        self._conversation, self._data = conversation, data
+        Standing.__init__(self, conversation)
+        self._data = data
         self._tell, self._abort = tell, abort
 
     def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:

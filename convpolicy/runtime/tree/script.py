@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConvPolicyError, LocalViolation
 from convpolicy.policy.model import Label, Role
+from convpolicy.runtime.dialogue import Standing
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.gap import Gap
 
@@ -24,13 +25,14 @@ M = TypeVar("M")
 N = TypeVar("N")
 
 
-class TreeScript(ABC, Generic[Sends, Receives]):
+class TreeScript(Standing, ABC, Generic[Sends, Receives]):
     """A conversation over a tree: the root sends, and a leaf receives messages, and `Gap`s in their place."""
 
     def __init__(self, check: Callable[[], None], topic: str) -> None:
         self._check, self.topic = check, topic
         self._changed = asyncio.Event()
         self._error: ConvPolicyError | None = None
+        self._by = None
         self._conversation: Conversation
 
     # ------------------------------------------------------------------------------------------- waiting
@@ -167,31 +169,6 @@ class TreeScript(ABC, Generic[Sends, Receives]):
         return TreeDialogue(conversation, tell=self._say, abort=self.abort, data=data)
 
     # --------------------------------------------------------------------------------------- what it is
-
-    @property
-    def id(self) -> str:
-        """The conversation's id, in hexadecimal: the same at the root and at every leaf."""
-        return self._conversation.id.hex()
-
-    @property
-    def role(self) -> str:
-        """The role that is played here."""
-        return self._conversation.role
-
-    @property
-    def owes(self) -> tuple[str, ...]:
-        """The labels one of which must be sent from here."""
-        return self._conversation.owes
-
-    @property
-    def awaits(self) -> tuple[str, ...]:
-        """The labels that may be received now."""
-        return self._conversation.awaits
-
-    @property
-    def history(self) -> tuple[str, ...]:
-        """The labels of what was said so far, since this role has entered."""
-        return self._conversation.history
 
     @property
     @abstractmethod
