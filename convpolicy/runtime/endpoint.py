@@ -189,6 +189,7 @@ class Endpoint:
 
     async def idle(self, timeout: float | None) -> bool:
         """Wait until no conversation is open, at most `timeout` seconds; return whether that came about."""
+        self.check()
         self._idle.clear()
         self.wake()
         with contextlib.suppress(TimeoutError):
@@ -197,7 +198,11 @@ class Endpoint:
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
-        return {"open": len(self.engine.conversations), **self.engine.statistics()}
+        return {
+            "open": len(self.engine.conversations),
+            **self.engine.statistics(),
+            "rescued": self._pulse.rescued,
+        }
 
     # --------------------------------------------------------------------------------------------- closing
 

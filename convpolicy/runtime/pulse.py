@@ -2,7 +2,8 @@
 
 Everything that works in turns (an engine, a service bus) lives in the event loop that started it, and is woken
 here. ZeroMQ's descriptor is edge-triggered, and a turn may swallow the edge by reading or by writing (libzmq
-issue 1434), so the port is asked once more before going to sleep.
+issue 1434), so the port is asked once more before going to sleep. An edge that is missed all the same costs a second
+at most: then the timer has a turn, and `rescued` counts what it found.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from typing import Protocol
 
 from convpolicy.link.port import Port
+from convpolicy.link.sockets import Owner
 
 __all__ = ["Pulse", "Turning"]
 
@@ -28,11 +30,16 @@ class Turning(Protocol):
 
 
 class Pulse:
-    """Gives `what` its turns while `port` is open. Belongs to the running event loop."""
+    """Gives `what` its turns while `port` is open. Belongs to the running event loop.
+
+    `rescued` is how often something had come and only the timer noticed.
+    """
 
     def __init__(self, what: Turning, port: Port) -> None:
         self._what, self._port = what, port
         self._loop = asyncio.get_running_loop()
+        self._owner = Owner(f"what runs at {port.url}")
+        self.rescued = 0
         self._descriptors: list[int] = []
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0  # uvloop's handles do not tell
@@ -74,10 +81,17 @@ class Pulse:
 
     def _on_timer(self) -> None:
         self._timer = None
+        if not self._scheduled and self._port.readable():
+            self.rescued += 1
         self._turn()
 
     def close(self) -> None:
-        """Give no more turns, and close the port."""
+        """Give no more turns, and close the port.
+
+        Raises:
+            ForeignThread: another thread, or a forked child, whose loop shares its descriptors with its parent's.
+        """
+        self._owner.check()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zmq
 
 from convpolicy import Bus, Faults, ForeignThread, LinkError, Memory
 from convpolicy.link import sockets
@@ -96,17 +95,6 @@ def test_a_socket_used_from_another_thread_is_a_typed_error() -> None:
         f"the link at {port.url} belongs to the thread and process that opened it.\n"
         f"  Open one here instead; after a fork use the `spawn` start method of multiprocessing."
     )
-
-
-@pytest.mark.parametrize("listen", [True, False])
-def test_every_socket_has_every_option_set(listen: bool) -> None:
-    port = Bus("tcp://127.0.0.1:0" if listen else "tcp://127.0.0.1:9").open(listen=listen)
-    socket: zmq.Socket[bytes] = port.socket if listen else port.sockets[LISTENER]  # type: ignore[attr-defined]
-    try:
-        for option, value in sockets._OPTIONS.items():
-            assert socket.getsockopt(option) == value, option
-    finally:
-        port.close()
 
 
 def test_clients_of_a_server_that_went_do_not_come_back_in_step() -> None:

@@ -1,0 +1,289 @@
+"""Every option of every kind of socket, read back from the open socket; and nothing of ZeroMQ is used elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import zmq
+from helpers import Buyer, Seller
+from test_architecture import MODULES, Module
+
+from convpolicy import Bus, Exposed, LinkError, Pipeline, Tree
+from convpolicy.link import sockets
+from convpolicy.link.bus import DealerPort, RouterPort
+from convpolicy.link.pipeline import Ends
+from convpolicy.link.port import LISTENER, Delivery, Port
+from convpolicy.link.sockets import Socket, open_socket
+from convpolicy.wire.frame import MAX_FRAME
+
+HERE = "tcp://127.0.0.1:0"
+NOBODY = "tcp://127.0.0.1:9"
+
+# What is asked of every socket, by the rows of docs/zeromq.md, in words of its own.
+EVERYWHERE = {
+    zmq.LINGER: 1_000,
+    zmq.SNDHWM: 512,
+    zmq.RCVHWM: 512,
+    zmq.MAXMSGSIZE: 65_536,
+    zmq.HEARTBEAT_IVL: 1_000,
+    zmq.HEARTBEAT_TIMEOUT: 3_000,
+    zmq.HEARTBEAT_TTL: 3_000,
+    zmq.HANDSHAKE_IVL: 2_000,
+    zmq.BACKLOG: 1_024,
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 60,
+    zmq.TCP_KEEPALIVE_INTVL: 10,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+}
+DRAWN = {zmq.RECONNECT_IVL: (50, 150), zmq.RECONNECT_IVL_MAX: (2_500, 5_000)}  # see test_links.py
+NEVER_WAITS = {zmq.SNDTIMEO: 0, zmq.RCVTIMEO: 0}
+WRITE_ONLY = {zmq.ROUTER_MANDATORY, zmq.ROUTER_HANDOVER, zmq.XPUB_VERBOSE, zmq.XPUB_NODROP}  # libzmq does not tell
+
+
+def of(port: Port) -> Iterator[Socket]:
+    match port:
+        case Ends():
+            for one in port.ports.values():
+                yield from of(one)
+        case DealerPort():
+            yield from port.sockets.values()
+        case RouterPort():
+            yield port.socket
+
+
+def differing(socket: Socket, wanted: dict[zmq.SocketOption, int]) -> dict[str, int]:
+    fixed = {option.name: got for option, value in wanted.items() if (got := socket.getsockopt(option)) != value}
+    drawn = {o.name: got for o, (least, most) in DRAWN.items() if not least <= (got := socket.getsockopt(o)) <= most}
+    return fixed | drawn
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        lambda: Bus(HERE).open(listen=True),
+        lambda: Bus(NOBODY).open(listen=False),
+        lambda: Bus(NOBODY, "tcp://127.0.0.1:11", broker=True).open(listen=False),
+        lambda: Pipeline({(Buyer, Seller): HERE}).ends("Seller"),
+        lambda: Pipeline({(Buyer, Seller): NOBODY}).ends("Buyer"),
+    ],
+    ids=["bus listens", "bus connects", "several buses", "pipeline collects", "pipeline delivers"],
+)
+def test_every_socket_of_a_port_has_every_option(opened) -> None:
+    port = opened()
+    try:
+        found = list(of(port))
+        assert found
+        for socket in found:
+            assert differing(socket, EVERYWHERE | NEVER_WAITS) == {}
+            if socket.getsockopt(zmq.TYPE) == zmq.DEALER:
+                assert socket.getsockopt(zmq.IMMEDIATE) == 1
+    finally:
+        port.close()
+
+
+@pytest.mark.parametrize("end", ["root", "leaf"])
+def test_every_socket_of_a_tree_has_every_option(end: str) -> None:
+    tree = Tree(HERE if end == "root" else NOBODY, root=Seller)
+    port = tree.open_root() if end == "root" else tree.open_leaf()
+    try:
+        for socket in (port.downwards, port.back):  # type: ignore[attr-defined]
+            assert differing(socket, EVERYWHERE | NEVER_WAITS) == {}
+    finally:
+        port.close()
+
+
+@pytest.mark.parametrize("kind", [zmq.XPUB, zmq.ROUTER, zmq.XSUB, zmq.DEALER])
+def test_sockets_of_a_relay_have_them_too_but_a_proxy_in_c_waits(kind: int) -> None:
+    context: zmq.Context[Socket] = zmq.Context()
+    socket = open_socket(kind, HERE, bind=True, relay=context)
+    try:
+        assert differing(socket, EVERYWHERE | {zmq.SNDTIMEO: -1, zmq.RCVTIMEO: -1}) == {}
+    finally:
+        socket.close()
+        context.term()
+
+
+@pytest.mark.parametrize(
+    ("kind", "relay", "wanted"),
+    [
+        (zmq.ROUTER, False, {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 0}),
+        (zmq.ROUTER, True, {zmq.ROUTER_MANDATORY: 0, zmq.ROUTER_HANDOVER: 0}),
+        (zmq.XPUB, False, {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 0}),
+        (zmq.DEALER, False, {zmq.IMMEDIATE: 1}),
+    ],
+)
+def test_options_of_one_kind(kind: int, relay: bool, wanted: dict[zmq.SocketOption, int]) -> None:
+    asked = sockets.settings(kind, relay=relay)
+    assert asked | wanted == asked
+    assert set(asked) - set(EVERYWHERE) - set(NEVER_WAITS) <= WRITE_ONLY | {zmq.IMMEDIATE}
+
+
+def test_an_option_that_is_not_as_asked_is_noticed() -> None:
+    context: zmq.Context[Socket] = zmq.Context()
+    with context.socket(zmq.DEALER) as bare:
+        assert set(differing(bare, EVERYWHERE)) == {option.name for option in (*EVERYWHERE, zmq.RECONNECT_IVL_MAX)}
+    context.term()
+
+
+def test_the_memory_of_peers_is_bounded_by_count_and_size() -> None:
+    assert sockets.most_bytes(1) == 2 * 512 * MAX_FRAME == 64 * 1024 * 1024
+
+
+# ---------------------------------------------------------------------------------------------------- addresses
+
+
+@pytest.mark.parametrize("url", ["tcp://*:0", "tcp://0.0.0.0:0"])
+def test_listening_where_others_can_connect_is_a_warning_that_says_what_to_do(url: str) -> None:
+    with pytest.warns(Exposed, match=r"nobody is authenticated[^$]*Listen on 127\.0\.0\.1") as caught:
+        Bus(url).open(listen=True).close()
+    assert caught[0].message.url == url  # type: ignore[union-attr]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Exposed)
+        Bus(url).open(listen=True).close()
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:0", "tcp://localhost:0", "inproc://nobody_else"])
+def test_listening_for_this_machine_is_not(url: str) -> None:
+    Bus(url).open(listen=True).close()
+
+
+def test_connecting_elsewhere_is_not() -> None:
+    Bus("tcp://192.0.2.1:5555").open(listen=False).close()
+
+
+def test_too_many_sockets_are_an_error_that_says_what_to_do() -> None:
+    program = """
+        import resource
+        from convpolicy import Bus, LinkError
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+        ports = []
+        try:
+            while True:
+                ports.append(Bus("tcp://127.0.0.1:9").open(listen=False))
+        except LinkError as error:
+            print(str(error).splitlines()[1].strip())
+        for port in ports:
+            port.close()
+    """
+    said = subprocess.check_output([sys.executable, "-c", textwrap.dedent(program)], text=True, timeout=60)
+    assert said.startswith("This process has too many sockets or files open: hold many conversations over one conn")
+
+
+def test_a_libzmq_with_known_holes_is_refused_when_convpolicy_is_imported() -> None:
+    program = "import zmq; zmq.zmq_version_info = lambda: (4, 3, 4); import convpolicy"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("libzmq 4.3.4 has known holes; install pyzmq >= 27, which brings 4.3.5 or newer.\n")
+
+
+# ------------------------------------------------------------------------------------------------ one that is stuck
+
+
+class Stuck:
+    """A port that is connected, and takes no more: the other side does not read. Time is what the test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.server = Bus(HERE).open(listen=True)
+        self.port = DealerPort({LISTENER: self.server.url}, clock=lambda: self.now)
+        self.says(b"hello")
+        self.address = self.hears(b"hello")
+        while self.port.transmit(LISTENER, b"x" * 60_000) is Delivery.SENT:
+            pass
+
+    def says(self, frame: bytes) -> None:
+        while self.port.transmit(LISTENER, frame) is not Delivery.SENT:
+            self.port.readable()
+
+    def hears(self, wanted: bytes) -> bytes:
+        while True:
+            for address, frame in self.server.drain(64):
+                if frame == wanted:
+                    return address
+
+    def tries(self, at: float) -> int:
+        """Try once more at that time, in vain; return how often the connection was made anew."""
+        self.now = at
+        assert self.port.transmit(LISTENER, b"x") is Delivery.BUSY
+        return self.port.renewed
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    stuck = Stuck()
+    yield stuck
+    stuck.port.close()
+    stuck.server.close()
+
+
+def test_a_connection_that_takes_nothing_is_made_anew(stuck: Stuck) -> None:
+    assert [stuck.tries(at) for at in (10.0, 19.9, 20.1)] == [0, 0, 1]
+    stuck.says(b"after")
+    assert stuck.hears(b"after") != stuck.address
+
+
+def test_a_connection_that_brings_something_is_not_stuck(stuck: Stuck) -> None:
+    assert stuck.tries(15.0) == 0
+    stuck.server.transmit(stuck.address, b"still here")
+    while not stuck.port.drain(1):
+        pass
+    assert [stuck.tries(at) for at in (36.0, 55.9, 56.1)] == [0, 0, 1]
+
+
+def test_when_one_of_several_buses_cannot_be_connected_to_the_others_are_closed() -> None:
+    before = len(sockets._open)
+    with pytest.raises(LinkError):
+        DealerPort({b"a": NOBODY, b"b": "ipc:///" + "x" * 200})
+    assert all(socket.closed for socket in list(sockets._open)[before:])
+
+
+# ------------------------------------------------------------------------------------------------ what nobody uses
+
+DRAFTS = {"DISCONNECT_MSG", "HELLO_MSG", "HICCUP_MSG", "ROUTER_NOTIFY", "SERVER", "CLIENT", "RADIO", "DISH"}
+MONITORS = {"get_monitor_socket", "monitor", "disable_monitor"}
+LOCKSTEP = {"REQ", "REP"}
+
+
+def uses(module: Module) -> set[str]:
+    """Return what a module uses of ZeroMQ that convpolicy does without; see docs/zeromq.md."""
+    nodes = [node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)]
+    of_zmq = {node.attr for node in nodes if isinstance(node.value, ast.Name) and node.value.id == "zmq"}
+    return (of_zmq & (DRAFTS | LOCKSTEP)) | ({node.attr for node in nodes} & MONITORS)
+
+
+def sets_options(module: Module) -> set[str]:
+    """Return the options that a module sets elsewhere than in the one place; subscribing is none."""
+    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr in {"setsockopt", "set"} and c.args]
+    options = {ast.unparse(call.args[0]) for call in named}
+    return {option for option in options if option.startswith("zmq.")} - {"zmq.SUBSCRIBE", "zmq.UNSUBSCRIBE"}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if "zmq" in m.text], ids=lambda module: module.name)
+def test_nobody_uses_drafts_monitors_or_lockstep_and_options_are_set_in_one_place(module: Module) -> None:
+    assert uses(module) == set()
+    if module.name != "link/sockets.py":
+        assert sets_options(module) == set()
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (uses, "zmq.ROUTER_NOTIFY"),
+        (uses, "context.socket(zmq.REQ)"),
+        (uses, "socket.get_monitor_socket()"),
+        (sets_options, "socket.setsockopt(zmq.LINGER, 0)"),
+    ],
+)
+def test_each_of_these_rules_can_be_broken(rule, text: str) -> None:
+    assert rule(Module("planted.py", "link", text))
+
+
+def test_the_wheels_of_pyzmq_have_no_drafts_so_nothing_here_was_tested_with_them() -> None:
+    assert not zmq.DRAFT_API
