@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ seller = purchase.service(Seller)
 
 @seller.on(Order)
 def fulfil(order: Order) -> Iterator[Shipment | Invoice]:
+    if order.sku == "block for 5 s":
+        time.sleep(5)
     if order.sku != "nothing":
         yield Invoice(NINE)
         yield Shipment(order.sku)

@@ -1,0 +1,174 @@
+"""Connections that break without a word, and processes that hang: noticed, told of, and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from faultproxy import FaultProxy
+from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Shipment, purchase
+
+from convpolicy import Bus, PeerLost
+from convpolicy.link.port import LISTENER, Delivery
+from convpolicy.testing.links import Collector
+
+PATIENCE = 40.0  # seconds; only what hangs takes so long
+
+
+async def test_a_firewall_that_drops_everything_is_noticed_and_the_conversation_told(market) -> None:
+    async with FaultProxy(market.url) as proxy, asyncio.timeout(PATIENCE):
+        with pytest.raises(PeerLost, match="nothing was heard from it for 2 s"):
+            async with purchase.join(Buyer, via=Bus(proxy.url), lost_after=2.0) as conversation:
+                await conversation.send(Order("nothing", 1))
+                await asyncio.sleep(0)
+                proxy.silence()
+                await conversation.receive()
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_silence_on_one_way_is_gone_through_when_it_ends(market, way: str) -> None:
+    """The connection is given up after three seconds by ZeroMQ, and what was lost with it is sent again."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        FaultProxy(market.url) as proxy,
+        purchase.join(Buyer, via=Bus(proxy.url)) as conversation,
+    ):
+        getattr(proxy, way).held = True
+        await conversation.send(CHAIR)
+        while proxy.accepted < 2:
+            await asyncio.sleep(0.05)
+        proxy.heal()
+        assert await conversation.receive(Invoice) == Invoice(NINE)
+        await conversation.send(Payment(NINE))
+        assert await conversation.receive(Shipment) == Shipment("chair")
+
+
+async def test_a_proxy_that_half_closes_is_gone_through(market) -> None:
+    async with FaultProxy(market.url) as proxy, asyncio.timeout(PATIENCE):
+        async with purchase.join(Buyer, via=Bus(proxy.url)) as conversation:
+            proxy.half_close()
+            await conversation.send(CHAIR)
+            assert await conversation.receive(Invoice) == Invoice(NINE)
+            await conversation.send(Payment(NINE))
+            assert await conversation.receive(Shipment) == Shipment("chair")
+        assert proxy.accepted >= 2
+
+
+async def test_a_slow_connection_is_only_slow(market) -> None:
+    async with FaultProxy(market.url) as proxy, asyncio.timeout(PATIENCE):
+        proxy.there.delay = proxy.back.delay = 0.05
+        async with purchase.join(Buyer, via=Bus(proxy.url), lost_after=3.0) as conversation:
+            await conversation.send(CHAIR)
+            assert await conversation.receive(Invoice) == Invoice(NINE)
+            await conversation.send(Payment(NINE))
+        assert proxy.accepted == 1
+
+
+async def test_a_handler_that_blocks_its_process_is_a_hanging_peer(market) -> None:
+    """ZeroMQ's own heartbeat goes on in such a process; the ping of the loop does not."""
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(PeerLost, match="nothing was heard from it for 2 s"):
+            async with purchase.join(Buyer, via=Bus(market.url), lost_after=2.0) as conversation:
+                await conversation.send(Order("block for 5 s", 1))
+                await conversation.receive()
+
+
+async def test_a_stopped_process_is_a_hanging_peer(market) -> None:
+    async with asyncio.timeout(PATIENCE):
+        try:
+            with pytest.raises(PeerLost, match="nothing was heard from it for 2 s"):
+                async with purchase.join(Buyer, via=Bus(market.url), lost_after=2.0) as conversation:
+                    os.kill(market.process.pid, signal.SIGSTOP)
+                    await conversation.send(CHAIR)
+                    await conversation.receive()
+        finally:
+            os.kill(market.process.pid, signal.SIGCONT)
+
+
+# ------------------------------------------------------------------------------------ what becomes of a frame
+
+
+@pytest.fixture
+def port() -> Iterator[object]:
+    port = Bus("tcp://127.0.0.1:0").open(listen=True)
+    yield port
+    port.close()
+
+
+def test_to_a_peer_that_nobody_knows_and_one_that_has_gone(port) -> None:
+    assert port.transmit(b"nobody", b"x") is Delivery.GONE
+    other = Bus(port.url).open(listen=False)
+    collector = Collector(port)
+    while other.transmit(LISTENER, b"hello") is not Delivery.SENT:
+        other.readable()
+    ((address, _),) = collector.wait(1)
+    assert port.transmit(address, b"x") is Delivery.SENT
+    other.close()
+    end = time.monotonic() + PATIENCE
+    while port.transmit(address, b"x") is not Delivery.GONE:
+        port.readable()
+        assert time.monotonic() < end
+
+
+def test_to_a_peer_that_is_full_and_to_one_that_is_not_there(port) -> None:
+    other = Bus(port.url).open(listen=False)
+    collector = Collector(port)
+    while other.transmit(LISTENER, b"hello") is not Delivery.SENT:
+        other.readable()
+    ((address, _),) = collector.wait(1)
+    taken = 0
+    while port.transmit(address, b"x" * 20_000) is Delivery.SENT:
+        taken += 1
+    assert port.transmit(address, b"x") is Delivery.BUSY
+    assert taken >= 512
+    assert len(Collector(other).wait(taken)) == taken, "what was taken arrives, and what was BUSY was not taken"
+    other.close()
+    nobody = Bus("tcp://127.0.0.1:9").open(listen=False)
+    assert nobody.transmit(LISTENER, b"x") is Delivery.BUSY
+    nobody.close()
+
+
+async def test_messages_to_a_seller_that_is_not_there_yet_stay_here_and_then_arrive(market) -> None:
+    """A proxy that refuses stands for a server that is down: what is said meanwhile waits in the outbox."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        FaultProxy(market.url) as proxy,
+        purchase.player(Buyer, via=Bus(proxy.url)) as buyer,
+    ):
+        proxy.refusing = True
+        proxy.cut()
+        async with buyer.join() as conversation:
+            await conversation.send(CHAIR)
+            with pytest.raises(TimeoutError):
+                await conversation.receive(Invoice, timeout=0.3)
+            proxy.heal()
+            assert await conversation.receive(Invoice) == Invoice(NINE)
+            await conversation.send(Payment(NINE))
+
+
+def test_a_frame_of_another_server_at_that_port_is_not_waiting_for_it() -> None:
+    """What is said to a server that is gone does not reach the one that comes instead before its Hello."""
+    first = Bus("tcp://127.0.0.1:0").open(listen=True)
+    url = first.url
+    other = Bus(url).open(listen=False)
+    collector = Collector(first)
+    while other.transmit(LISTENER, b"hello") is not Delivery.SENT:
+        other.readable()
+    collector.wait(1)
+    first.close()
+    end = time.monotonic() + PATIENCE
+    while other.transmit(LISTENER, b"into the dark") is Delivery.SENT:
+        other.readable()
+        assert time.monotonic() < end
+    second = Bus(url).open(listen=True)
+    collector = Collector(second)
+    while other.transmit(LISTENER, b"to the second") is not Delivery.SENT:
+        other.readable()
+        assert time.monotonic() < end
+    assert [frame for _, frame in collector.wait(1)] == [b"to the second"]
+    other.close()
+    second.close()
