@@ -311,6 +311,19 @@ class LinkError(ConvPolicyError):
     """The transport failed or is misused."""
 
 
+class TreeFull(LinkError):
+    """The root of a tree has as many readers, or connections to itself (`what`), as it has room for: `limit`."""
+
+    def __init__(self, url: str, what: str, limit: int) -> None:
+        self.url, self.what, self.limit = url, what, limit
+        room = "readers=" if what == "readers" else "fan_out="
+        relay = "" if what == "readers" else "connect to a relay (`convpolicy relay`), "
+        super().__init__(
+            f"the tree at {url} has no room: its root has {limit:,} {what} already.\n"
+            f"  Come back later, {relay}or give the root room for more (`{room}`)."
+        )
+
+
 class NotReachable(LinkError):
     """Nothing that speaks convpolicy answered at `url` within `waited` seconds: no `role`, or no service `bus`."""
 

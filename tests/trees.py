@@ -10,6 +10,7 @@ from convpolicy import Policy, Role, Tree, again, choice, loop, send, seq
 from convpolicy.link.port import Address, Delivery
 from convpolicy.link.treeport import LeafPort, RootPort
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.tree.census import Census
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.inbox import Enter, Heard, Inbox, Over
@@ -207,6 +208,7 @@ class Root:
             changed=lambda: None,
             keep=press.keep,
             keep_bytes=1_000_000,
+            census=Census(press.readers, press.fan_out),
         )
         self.epoch = press.random.randbytes(16)
         self.said: list[object] = []
@@ -282,7 +284,10 @@ class Press:
         seed: int = 0,
         keep: int = 1_000,
         lost_after: float = 30.0,
+        readers: int = 1_000,
+        fan_out: int = 1_000,
     ) -> None:
+        self.readers, self.fan_out = readers, fan_out
         self.policy, self.leaf_role, self.keep, self.lost_after = policy, leaf.name, keep, lost_after
         self.plan: Plan = plan(policy, Tree("inproc://memory", root=root))
         self.part = Part(policy, project(policy, root))

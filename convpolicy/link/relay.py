@@ -20,8 +20,9 @@ from typing import Self
 import zmq
 
 from convpolicy.errors import LinkError
+from convpolicy.link.budget import FAN_OUT, MEMORY, QUEUE, Budget
 from convpolicy.link.relaydesk import RelayDesk
-from convpolicy.link.sockets import LINGER_MS, Socket, open_socket
+from convpolicy.link.sockets import LINGER_MS, Socket, open_below, open_socket
 from convpolicy.link.treeport import back_of, bind_pair
 
 __all__ = ["KEEP", "KEEP_BYTES", "Relay"]
@@ -34,17 +35,29 @@ class Relay:
 
     `tcp://*:6000` listens on every interface, port 0 takes two free ports in a row; `url` then says which. It keeps the
     newest `keep` messages of all streams together, at most `keep_bytes`, and says them again to readers that have
-    missed them; with 0 it keeps nothing, and the root says everything again.
+    missed them; with 0 it keeps nothing, and the root says everything again. `fan_out` is for how many leaves and
+    relays it is meant, for each of which `queue` frames may wait; `memory` limits the bytes that this can be.
 
     Raises:
         LinkError: it is to keep less than nothing.
     """
 
-    def __init__(self, upstream: str, url: str, *, keep: int = KEEP, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        url: str,
+        *,
+        keep: int = KEEP,
+        keep_bytes: int = KEEP_BYTES,
+        fan_out: int = FAN_OUT,
+        queue: int = QUEUE,
+        memory: int = MEMORY,
+    ) -> None:
         if min(keep, keep_bytes) < 0:
             raise LinkError(f"a relay keeps 0 messages or more: keep={keep}, keep_bytes={keep_bytes}.")
         self._upstream, self._wanted = upstream, url
         self._keep, self._keep_bytes = keep, keep_bytes
+        self._budget = Budget(fan_out, queue, memory)
         self._context: zmq.Context[Socket] | None = None
         self._threads: list[threading.Thread] = []
 
@@ -52,15 +65,16 @@ class Relay:
         """Listen, connect, and begin to forward.
 
         Raises:
-            LinkError: one of the addresses cannot be used.
+            LinkError: one of the addresses cannot be used, or the budget is more than `memory`.
         """
+        self._budget.ensure(f"the relay at {self._wanted}")
         context: zmq.Context[Socket] = zmq.Context(io_threads=1)
         try:
             publishing, router = bind_pair(
                 zmq.XPUB,
                 zmq.ROUTER,
                 self._wanted,
-                open_one=lambda kind, at: open_socket(kind, at, bind=True, relay=context),
+                open_one=lambda kind, at: open_below(kind, at, queue=self._budget.queue, relay=context),
             )
             subscribing = open_socket(zmq.XSUB, self._upstream, bind=False, relay=context)
             dealer = open_socket(zmq.DEALER, back_of(self._upstream), bind=False, relay=context)
@@ -89,6 +103,11 @@ class Relay:
     def url(self) -> str:
         """The address for leaves and further relays, with the port that was taken where 0 was asked for."""
         return self._url
+
+    @property
+    def budget(self) -> int:
+        """How many bytes the relay may need for its connections, when all are slow."""
+        return self._budget.bytes
 
     def statistics(self) -> dict[str, int]:
         """Return what is kept, in messages and bytes, and how many requests were answered here, and passed on."""

@@ -22,7 +22,7 @@ import zmq
 from convpolicy.errors import Exposed, ForeignThread, LinkError
 from convpolicy.wire.frame import MAX_FRAME
 
-__all__ = ["LINGER_MS", "Owner", "Socket", "open_socket"]
+__all__ = ["ASKED", "LARGEST_REQUEST", "LINGER_MS", "Owner", "Socket", "open_below", "open_socket"]
 
 Socket: TypeAlias = "zmq.Socket[bytes]"
 
@@ -74,6 +74,16 @@ _XPUB_OPTIONS: dict[zmq.SocketOption, int] = {
 
 _RELAY_OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.ROUTER_MANDATORY: 0,  # a proxy in C ends at an error: an answer to a reader that has left is dropped
+}
+
+# What the root of a tree, or a relay, is asked by those who are connected to it, and what it answers.
+ASKED = 32  # frames of a connection that wait, each way
+LARGEST_REQUEST = 4 * 1024  # bytes; a subscription is one, too
+
+_BELOW_OPTIONS: dict[zmq.SocketOption, int] = {
+    zmq.SNDHWM: ASKED,
+    zmq.RCVHWM: ASKED,
+    zmq.MAXMSGSIZE: LARGEST_REQUEST,
 }
 
 _BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {
@@ -172,11 +182,18 @@ def _make_ids_unpredictable() -> None:
     ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4), "little")))
 
 
-def open_socket(kind: int, url: str, *, bind: bool, relay: zmq.Context[Socket] | None = None) -> Socket:
+def open_socket(
+    kind: int,
+    url: str,
+    *,
+    bind: bool,
+    relay: zmq.Context[Socket] | None = None,
+    others: dict[zmq.SocketOption, int] | None = None,
+) -> Socket:
     """Make a socket with every option set, and bind or connect it.
 
     A socket of a relay, which a proxy in C forwards for, belongs to the context that ends it. Listening where other
-    machines can connect is a warning, `Exposed`.
+    machines can connect is a warning, `Exposed`. `others` are options that this socket has instead.
 
     Raises:
         LinkError: the address cannot be used, or there are too many sockets; the text says why.
@@ -191,7 +208,7 @@ def open_socket(kind: int, url: str, *, bind: bool, relay: zmq.Context[Socket] |
         raise LinkError(_explain(problem, url, bind=bind)) from problem
     _open.add(socket)
     pauses = {option: random.randint(*drawn) for option, drawn in _RECONNECT.items()}  # noqa: S311 - no secret
-    for option, value in {**settings(kind, relay=relay is not None), **pauses}.items():
+    for option, value in {**settings(kind, relay=relay is not None), **pauses, **(others or {})}.items():
         socket.setsockopt(option, value)
     try:
         if bind:
@@ -216,6 +233,16 @@ _LOOPBACK = ("127.", "localhost:", "lo:", "[::1]:")
 def _warn_of_exposure(url: str) -> None:
     if url.startswith("tcp://") and not url.removeprefix("tcp://").startswith(_LOOPBACK):
         warnings.warn(Exposed(url), stacklevel=2)
+
+
+def open_below(kind: int, url: str, *, queue: int, relay: zmq.Context[Socket] | None = None) -> Socket:
+    """Bind a socket of a tree that readers and relays connect to: `queue` frames may wait for each on an XPUB.
+
+    Raises:
+        LinkError: the address cannot be used.
+    """
+    options = _BELOW_OPTIONS if kind == zmq.ROUTER else {**_BELOW_OPTIONS, zmq.SNDHWM: queue}
+    return open_socket(kind, url, bind=True, relay=relay, others=options)
 
 
 _ADDRESSES = "Use an address such as tcp://127.0.0.1:5555, ipc:///path or inproc://name."

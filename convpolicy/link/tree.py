@@ -11,6 +11,7 @@ import re
 from typing import Any, Literal, Self, TypeAlias
 
 from convpolicy.errors import LinkError, WiringError
+from convpolicy.link.budget import FAN_OUT, MEMORY, QUEUE, Budget
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.treeport import LeafPort, RootPort, open_leaf, open_root
 from convpolicy.policy.model import Role
@@ -39,6 +40,10 @@ class Tree(Link):
     gives them up and enters anew, "conflate" always keeps only the newest round that is whole, "cut off" ends the
     leaf's conversation. `at_most=(3, 7 * 86_400)` hears three rounds in a week and no more. Whatever a leaf does
     not hear is delivered to it as a `Gap`.
+
+    The root has room for `readers` leaves, and for `fan_out` leaves and relays that are connected to it itself;
+    whoever comes then gets `TreeFull`. For each connection `queue` frames may wait; what is more is dropped, and said
+    again. `budget` is how many bytes that can be; the root does not start when it is more than `memory`.
     """
 
     def __init__(
@@ -52,6 +57,10 @@ class Tree(Link):
         waiting: int = 1_000,
         slow: Slow = "resnapshot",
         at_most: tuple[int, float] | None = None,
+        readers: int = 10_000,
+        fan_out: int = FAN_OUT,
+        queue: int = QUEUE,
+        memory: int = MEMORY,
     ) -> None:
         if not _ADDRESS.match(url) or int(url.rpartition(":")[2] if url.startswith("tcp:") else 0) >= 65_535:
             raise LinkError(
@@ -59,16 +68,19 @@ class Tree(Link):
                 f"  Use one such as tcp://127.0.0.1:6000 (the next port is used too), ipc:///path/to/socket or "
                 f"inproc://name."
             )
-        if min(keep, keep_bytes, waiting) < 1 or (at_most is not None and (at_most[0] < 1 or at_most[1] <= 0)):
+        if min(keep, keep_bytes, waiting, readers) < 1 or (at_most is not None and (at_most[0] < 1 or at_most[1] <= 0)):
             raise LinkError(
                 f"a tree keeps at least one message, lets one wait, and hears one in a time: keep={keep}, "
-                f"keep_bytes={keep_bytes}, waiting={waiting}, at_most={at_most}.\n  Give counts of 1 or more."
+                f"keep_bytes={keep_bytes}, waiting={waiting}, readers={readers}, "
+                f"at_most={at_most}.\n  Give counts of 1 or more."
             )
         self._url, self.root = url, root
         self.keep, self.keep_bytes, self.waiting = keep, keep_bytes, waiting
         self.slow: Slow = slow
         self.at_most = at_most
         self.topic = _topic(topic)
+        self.readers = readers
+        self._budget = Budget(fan_out, queue, memory)
 
     def on(self, topic: str) -> Self:
         """Return the same tree with another topic.
@@ -103,9 +115,24 @@ class Tree(Link):
             f"  Take part with `policy.join(role, via=tree)`, `policy.player(role, via=tree)` or a service."
         )
 
+    @property
+    def fan_out(self) -> int:
+        """How many leaves and relays may be connected to the root itself."""
+        return self._budget.fan_out
+
+    @property
+    def budget(self) -> int:
+        """How many bytes the root may need for its connections, when all are slow: fan-out x queue x largest frame."""
+        return self._budget.bytes
+
     def open_root(self) -> RootPort:
-        """Open the root's end. Raises LinkError."""
-        return open_root(self._url)
+        """Open the root's end.
+
+        Raises:
+            LinkError: the address cannot be used, or the budget is more than `memory`.
+        """
+        self._budget.ensure(f"the root of {self}")
+        return open_root(self._url, self._budget.queue)
 
     def open_leaf(self) -> LeafPort:
         """Open a leaf's end. Raises LinkError."""

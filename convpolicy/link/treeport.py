@@ -19,7 +19,7 @@ import zmq
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import Address, Delivery
-from convpolicy.link.sockets import Owner, Socket, open_socket
+from convpolicy.link.sockets import Owner, Socket, open_below, open_socket
 from convpolicy.wire.tree import prefix
 
 __all__ = ["LeafPort", "RootPort", "TreePort", "back_of", "bind_pair", "open_leaf", "open_root"]
@@ -60,6 +60,10 @@ class RootPort(TreePort):
     @abstractmethod
     def requests(self, limit: int) -> list[tuple[Address, bytes]]:
         """Return up to `limit` requests, each with whom it came from."""
+
+    def connection(self, address: Address) -> bytes:
+        """Return by which connection a request came: a relay's is that of all readers below it."""
+        return address
 
     @abstractmethod
     def answer(self, address: Address, frame: bytes) -> Delivery:
@@ -166,6 +170,9 @@ class _ZeroRoot(_Ends, RootPort):
             pass
         return found
 
+    def connection(self, address: Address) -> bytes:
+        return msgspec.msgpack.decode(address, type=list[bytes])[0]
+
     def answer(self, address: Address, frame: bytes) -> Delivery:
         self._owner.check()
         route = msgspec.msgpack.decode(address, type=list[bytes])
@@ -218,9 +225,9 @@ def _received(socket: Socket, limit: int | None) -> list[bytes]:
     return frames
 
 
-def open_root(url: str) -> RootPort:
-    """Open the root's end. Raises LinkError."""
-    publishing, back = bind_pair(zmq.XPUB, zmq.ROUTER, url, open_one=lambda kind, at: open_socket(kind, at, bind=True))
+def open_root(url: str, queue: int) -> RootPort:
+    """Open the root's end; `queue` frames may wait for each connection. Raises LinkError."""
+    publishing, back = bind_pair(zmq.XPUB, zmq.ROUTER, url, open_one=lambda kind, at: open_below(kind, at, queue=queue))
     return _ZeroRoot(publishing, back, publishing.getsockopt_string(zmq.LAST_ENDPOINT))
 
 

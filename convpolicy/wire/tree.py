@@ -11,7 +11,7 @@ with; the rest is MessagePack, as everywhere.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "Downward",
     "Entry",
     "Evicted",
+    "Full",
     "Head",
     "Here",
     "Join",
@@ -161,8 +162,16 @@ class Mismatch(msgspec.Struct, array_like=True, tag=9, gc=False):
     text: str
 
 
+class Full(msgspec.Struct, array_like=True, tag=10, gc=False):
+    """There is no room: the root has `limit` of them already, which are "readers", or "connections" to itself."""
+
+    stream: str
+    what: Literal["readers", "connections"]
+    limit: int
+
+
 Upward = Join | Again | Here | Bye
-Downward = Entry | Later | Replay | Evicted | Mismatch
+Downward = Entry | Later | Replay | Evicted | Mismatch | Full
 
 _encoder = msgspec.msgpack.Encoder()
 _published = msgspec.msgpack.Decoder(Published)

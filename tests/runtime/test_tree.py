@@ -198,6 +198,62 @@ def test_the_root_sees_readers_come_and_go() -> None:
 # ------------------------------------------------------------------------------------------- slow and choosy
 
 
+def test_newcomers_beyond_the_room_are_told_and_the_others_stay() -> None:
+    press = Press(readers=2)
+    first, second = press.leaf(), press.leaf()
+    press.run(6)
+    third = press.leaf()
+    press.run(1)
+    assert str(third.errors[0]) == (
+        "the tree at memory has no room: its root has 2 readers already.\n"
+        "  Come back later, or give the root room for more (`readers=`)."
+    )
+    press.leaves.remove(first)  # it falls silent
+    press.run(16)
+    fourth = press.leaf()
+    press.run(1)
+    says(press, Edition(1))
+    press.turns()
+    for leaf in (second, fourth):
+        leaf.take()
+        assert leaf.messages == [Edition(1)]
+        assert not leaf.errors
+    assert sum(len(stream.listeners) for stream in press.root.publisher.streams("")) == 2
+
+
+def test_connections_beyond_the_room_are_told_to_take_a_relay() -> None:
+    press = Press(fan_out=1)
+    first, second = press.leaf(), press.leaf()
+    press.run(1)
+    assert not first.errors
+    assert str(second.errors[0]) == (
+        "the tree at memory has no room: its root has 1 connections already.\n"
+        "  Come back later, connect to a relay (`convpolicy relay`), or give the root room for more (`fan_out=`)."
+    )
+    press.leaves.remove(first)
+    press.run(16)
+    third = press.leaf()
+    press.run(1)
+    assert third.follower.entered
+
+
+def test_a_reader_that_was_forgotten_and_for_whom_there_is_no_room_still_hears_everything() -> None:
+    press = Press(readers=1)
+    sleeper = press.leaf()
+    press.run(1)
+    press.leaves.remove(sleeper)
+    press.run(16)
+    other = press.leaf()
+    press.run(1)
+    says(press, Edition(1), Edition(2))
+    press.leaves.append(sleeper)
+    press.run(6)
+    sleeper.take()
+    other.take()
+    assert sleeper.messages == other.messages == [Edition(1), Edition(2)]
+    assert len(press.root.publisher.streams("")[0].listeners) == 1
+
+
 def test_a_slow_reader_enters_anew() -> None:
     press = Press()
     leaf = press.leaf(waiting=5)

@@ -23,6 +23,7 @@ from convpolicy import (
     RemoteViolation,
     TooSlow,
     Tree,
+    TreeFull,
     TreePlayer,
     TreeScript,
     Unfinished,
@@ -368,6 +369,23 @@ class Anything:
 
     def after(self, state: int, label: int) -> int:
         return state
+
+
+async def test_a_root_that_is_full_says_so_and_a_relay_makes_room() -> None:
+    async with publishing(fan_out=2) as (root, url), newsletter.join(Reader, via=at(url)) as first:
+        await first.ready()
+        with Relay(url, "tcp://127.0.0.1:0") as relay:
+            async with (
+                newsletter.join(Reader, via=at(relay.url)) as one,
+                newsletter.join(Reader, via=at(relay.url)) as two,
+            ):
+                await one.ready()
+                await two.ready()
+                with pytest.raises(TreeFull, match=r"its root has 2 connections already.\n.* connect to a relay"):
+                    async with newsletter.join(Reader, via=at(url)) as leaf:
+                        await leaf.ready()
+                await root.ready(3)
+        await root.send(Farewell("bye"))
 
 
 # -------------------------------------------------------------------------------------------- refusals

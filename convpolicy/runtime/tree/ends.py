@@ -11,6 +11,7 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import PolicyMismatch, WiringError
 from convpolicy.link.tree import Tree
 from convpolicy.runtime.part import Part, difference
+from convpolicy.runtime.tree.census import Census
 from convpolicy.runtime.tree.leafscript import LeafScript
 from convpolicy.runtime.tree.plan import Plan
 from convpolicy.runtime.tree.publisher import Publisher
@@ -43,6 +44,7 @@ class RootEnd(Generic[Sends, Receives]):
             changed=self._changed,
             keep=tree.keep,
             keep_bytes=tree.keep_bytes,
+            census=Census(tree.readers, tree.fan_out),
         )
         self.shell = Shell(self._port, self._publisher)
 

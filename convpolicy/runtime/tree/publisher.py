@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from convpolicy.link.port import Address
 from convpolicy.link.treeport import RootPort
+from convpolicy.runtime.tree.census import Census
 from convpolicy.runtime.tree.plan import Leaf
 from convpolicy.runtime.tree.stream import Stream
 from convpolicy.wire.frame import Malformed
@@ -55,11 +56,12 @@ class Publisher:
         changed: Callable[[], None],
         keep: int,
         keep_bytes: int,
+        census: Census,
     ) -> None:
         self.counts = {"published": 0, "repairs": 0, "malformed": 0}
         self._port, self._leaves, self._policy = port, leaves, policy
         self._clock, self._changed = clock, changed
-        self._keep, self._keep_bytes = keep, keep_bytes
+        self._keep, self._keep_bytes, self._census = keep, keep_bytes, census
         self._streams: dict[str, Stream] = {}
         self._dirty: set[str] = set()
         self._beats: dict[str, float] = {}  # when each stream's next heartbeat is due
@@ -149,7 +151,8 @@ class Publisher:
             self.counts["malformed"] += 1
             _log.warning("a request is not in the format: %s", problem)
             return
-        for answer in self._answers(request, now):
+        full = self._census.connected(self._port.connection(address), request.stream, now)
+        for answer in self._answers(request, now) if full is None else [full]:
             # A reader that is gone, or takes nothing now, asks again if it is there.
             self._port.answer(address, write(answer))
 
@@ -162,8 +165,9 @@ class Publisher:
                 self.counts["repairs"] += 1
                 return stream.again(request)
             case Here() if stream is not None:
-                stream.here(request, now)
-                self._changed()
+                if self._census.admits(request.reader, stream, self._streams.values(), now) is None:
+                    stream.here(request, now)
+                    self._changed()
             case Bye() if stream is not None:
                 stream.listeners.pop(request.reader, None)
                 self._changed()
@@ -177,5 +181,8 @@ class Publisher:
             return Mismatch(request.stream, name, fingerprint, text)
         if stream is None:
             return Later(request.stream)
+        full = self._census.admits(request.reader, stream, self._streams.values(), now)
+        if full is not None:
+            return full
         stream.asked(request, now)
         return stream.entry(request)

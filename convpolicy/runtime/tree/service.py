@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, TypeVar, cast
 
 from convpolicy.conversation import Received
-from convpolicy.errors import ConvPolicyError, PolicyMismatch, ServiceError, Unfinished
+from convpolicy.errors import ConvPolicyError, PolicyMismatch, ServiceError, TreeFull, Unfinished
 from convpolicy.link.tree import Tree
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 Sends = TypeVar("Sends", contravariant=True)
 
-ASK_AGAIN = 5.0  # seconds until a root that runs another policy is asked again
+ASK_AGAIN = 5.0  # seconds until a root that has no room, or runs another policy, is asked again
 
 
 def start_tree(
@@ -172,7 +172,7 @@ class _Reading(Playing[Sends]):
         try:
             async for found in script.heard():
                 await self._handle(script, found)
-        except PolicyMismatch as problem:
+        except (PolicyMismatch, TreeFull) as problem:
             _log.error("%s hears nothing: %s", role, problem)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), ASK_AGAIN)

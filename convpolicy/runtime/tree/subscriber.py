@@ -6,11 +6,22 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from convpolicy.errors import ConvPolicyError, PeerLost, PolicyMismatch
+from convpolicy.errors import ConvPolicyError, PeerLost, PolicyMismatch, TreeFull
 from convpolicy.link.treeport import LeafPort
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.wire.frame import Malformed
-from convpolicy.wire.tree import Bye, Downward, Entry, Evicted, Mismatch, Replay, read_answer, read_published, write
+from convpolicy.wire.tree import (
+    Bye,
+    Downward,
+    Entry,
+    Evicted,
+    Full,
+    Mismatch,
+    Replay,
+    read_answer,
+    read_published,
+    write,
+)
 
 __all__ = ["Reader", "Subscriber"]
 
@@ -116,6 +127,8 @@ class Subscriber:
                 follower.replayed(answer.published, self.now)
             case Evicted():
                 follower.evicted(answer, self.now)
+            case Full():
+                self._fail(follower.stream, reader, TreeFull(self._port.url, answer.what, answer.limit))
             case Mismatch():
                 self._fail(follower.stream, reader, self._mismatch(answer))
             case _:
