@@ -1,4 +1,4 @@
-"""A role of the pipeline with convpolicy: `source`, `worker` or `sink`, and the two addresses."""
+"""A role of the pipeline with convpolicy: `source`, `worker` or `sink`, two addresses, and perhaps `volatile`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import NamedTuple, Never
 
 from benchmarks.programs import end_with_parent, tell
-from convpolicy import Pipeline, Policy, Role, send, seq
+from convpolicy import Batch, Pipeline, Policy, Role, send, seq
 
 __all__: list[str] = []
 
@@ -50,16 +50,25 @@ def add(result: Result) -> None:
     heard["sum"] += result.number
 
 
+async def until_somebody_pulls(batch: Batch[Task]) -> int:
+    """Put the first task in, and wait until it is on its way: workers of a volatile pipeline do not ask."""
+    await batch.put(Task(0, "x" * 40))
+    while not batch.so_far.done:  # noqa: ASYNC110 - nobody else waits for it
+        await asyncio.sleep(0.001)
+    return 1
+
+
 async def source(via: Pipeline) -> None:
     """Put in as many tasks as each line of the input asks for; tell how long they took."""
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         question = json.loads(line)
         async with work.batch(Source, via=via) as batch:
-            while batch.statistics()["workers"] < question["workers"]:  # noqa: ASYNC110 - nobody else waits for it
+            while not via.volatile and batch.statistics()["workers"] < question["workers"]:  # noqa: ASYNC110 - nobody else waits for it
                 await asyncio.sleep(0.001)  # a worker that starts late would not be measured
+            first = await until_somebody_pulls(batch) if via.volatile else 0
             started = time.perf_counter()
-            await batch.put_all(Task(number, "x" * 40) for number in range(question["tasks"]))
+            await batch.put_all(Task(number, "x" * 40) for number in range(first, question["tasks"]))
             report = await batch.done()
             took = time.perf_counter() - started
         if report.done != question["tasks"]:
@@ -69,8 +78,8 @@ async def source(via: Pipeline) -> None:
 
 def main() -> None:
     """Play the role."""
-    role, *urls = sys.argv[1:]
-    via = Pipeline({(Source, Worker): urls[0], (Worker, Sink): urls[1]})
+    role, tasks, results, *kind = sys.argv[1:]
+    via = Pipeline({(Source, Worker): tasks, (Worker, Sink): results}, volatile=bool(kind))
     if role == "source":
         asyncio.run(source(via))
         return

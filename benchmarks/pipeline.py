@@ -7,7 +7,7 @@ the sum of it, is compared with what was put in.
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from benchmarks.programs import Program
@@ -17,7 +17,7 @@ __all__ = ["TITLE", "run"]
 
 TITLE = "tasks through a pipeline over tcp, a process for each role; x: times bare PUSH/PULL + msgpack"
 
-BARE, OURS = "bare PUSH/PULL + msgpack", "pipeline"
+BARE, OURS, VOLATILE = "bare PUSH/PULL + msgpack", "pipeline", "pipeline, volatile"
 TASKS = 20_000  # in one round
 
 
@@ -29,7 +29,8 @@ class Plant:
         self._put_in: list[int] = []
 
     def __enter__(self) -> Self:
-        module, urls = ("pipe_bare", _free(3)) if self.way == BARE else ("pipe_ours", _free(2))
+        module = "pipe_bare" if self.way == BARE else "pipe_ours"
+        urls = [*_free(3 if self.way == BARE else 2), *(["volatile"] if self.way == VOLATILE else [])]
         with ExitStack() as stack:
             roles = ["sink", *["worker"] * self.workers, "source"]
             programs = [stack.enter_context(Program(module, role, *urls)) for role in roles]
@@ -55,18 +56,24 @@ class Plant:
 
 
 def _free(count: int) -> list[str]:
+    """Return free addresses; the port above each is free too, which is where a volatile pipeline has its manifest."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            first, above = (stack.enter_context(socket.socket()) for _ in range(2))
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                above.bind(("127.0.0.1", port + 1))
+                ports.append(port)
+        return [f"tcp://127.0.0.1:{port}" for port in ports]
 
 
 def run(size: Size) -> list[Row]:
     """Measure both ways in turn, round by round; the first round warms up and is not counted."""
     rows: list[Row] = []
     for workers in (1, 2):
-        rates: dict[str, list[float]] = {BARE: [], OURS: []}
+        rates: dict[str, list[float]] = {BARE: [], OURS: [], VOLATILE: []}
         with ExitStack() as stack:
             plants = [stack.enter_context(Plant(way, workers)) for way in rates]
             for number in range(size.rounds + 1):

@@ -45,7 +45,9 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     pipes = found["benchmarks"]["pipeline"]
     assert [(row["case"], row["what"]) for row in pipes if "ratio" in row] == [
         ("1 worker", "pipeline"),
+        ("1 worker", "pipeline, volatile"),
         ("2 workers", "pipeline"),
+        ("2 workers", "pipeline, volatile"),
     ]
 
     trees = [(row["case"], row["what"]) for row in found["benchmarks"]["tree"] if "ratio" in row]

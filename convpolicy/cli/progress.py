@@ -24,6 +24,7 @@ async def watch(batch: Batch[Any], *, console: Console | None = None) -> BatchRe
     columns = TextColumn("{task.fields[role]}"), BarColumn(), TextColumn("{task.fields[state]}")
     with Progress(*columns, console=console, transient=True) as bar:
         shown = bar.add_task("", role=batch.role, state="")
+        batch.close()  # what a volatile pipeline has lost is known only then
         async for state in batch.progress():
             bar.update(shown, total=state.total, completed=state.done + state.quarantined, state=str(state))
         return await batch.done()

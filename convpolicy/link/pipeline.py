@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Protocol
+from functools import partial
+from typing import Protocol, cast
 
 from convpolicy.errors import WiringError, one_of
 from convpolicy.link.bus import Bus
 from convpolicy.link.port import Address, Delivery, Guarantees, Link, Port
+from convpolicy.link.pushpull import PullPort, PushPort
+from convpolicy.link.treeport import back_of
 from convpolicy.verify.carrier import Carrier, Players
 
-__all__ = ["Named", "Pipeline"]
+__all__ = ["MANIFEST", "Named", "Pipeline"]
 
 
 class Named(Protocol):
@@ -40,6 +43,10 @@ class Pipeline(Link):
     works on it; then another one gets it. A task that has failed `attempts` times is set aside. The first role
     keeps at most `window` tasks that are not done.
 
+    With `volatile` tasks and results go over bare PUSH and PULL: several times as fast, without loans, attempts and
+    leases. What a dead worker had is lost; the last role knows by the manifest what is missing, and the report says
+    it, once nothing has come for `lease` seconds. For the manifest it also listens one port above its address.
+
     Raises:
         WiringError: the pairs are not a chain, or a setting is out of range.
     """
@@ -52,6 +59,7 @@ class Pipeline(Link):
         lease: float = 30.0,
         attempts: int = 5,
         window: int = 1000,
+        volatile: bool = False,
     ) -> None:
         if min(1 if credit is None else credit, attempts, window) < 1 or lease < SHORTEST_LEASE:
             raise WiringError(
@@ -62,6 +70,12 @@ class Pipeline(Link):
         self.roles = _chain(list(pairs))
         self.links = tuple(pairs[pair] for pair in zip(self.roles, self.roles[1:], strict=False))
         self.credit, self.lease, self.attempts, self.window = credit, lease, attempts, window
+        self.volatile = volatile
+        if volatile and (len(self.links) != 2 or not all(map(_has_address, self.links))):
+            raise WiringError(
+                "a volatile pipeline has one stage of workers, and addresses, with their ports, at both sides of it.\n"
+                "  Leave `volatile` out, or give it two addresses."
+            )
 
     def taking(self, credit: int) -> Pipeline:
         """Return the pipeline for a player that works on so many tasks at a time: `worker.run(via=studio.taking(8))`.
@@ -119,21 +133,51 @@ class Pipeline(Link):
             edges = {last: True}
         else:
             edges = {place - 1: False, place: False}
-        opened: dict[int, Port] = {}
-        try:
-            for edge, listen in edges.items():
-                opened[edge] = self.links[edge].open(listen=listen)
-        except BaseException:
-            for port in opened.values():
-                port.close()
-            raise
-        return Ends(opened)
+        return Ends(_opened({edge: partial(self.links[edge].open, listen=on) for edge, on in edges.items()}))
+
+    def lanes(self, role: str) -> Lanes:
+        """Open what a role of a volatile pipeline needs.
+
+        Raises:
+            LinkError: an address cannot be used.
+        """
+        tasks, results = (link.url for link in self.links)
+        manifest = Bus(back_of(results))
+        if role == self.roles[0]:
+            ways: dict[int, Callable[[], Port]] = {
+                PUSH: partial(PushPort, tasks, bind=True),
+                MANIFEST: partial(manifest.open, listen=False),
+            }
+        elif role == self.roles[1]:
+            ways = {PULL: partial(PullPort, tasks, bind=False), PUSH: partial(PushPort, results, bind=False)}
+        else:
+            ways = {PULL: partial(PullPort, results, bind=True), MANIFEST: partial(manifest.open, listen=True)}
+        return Lanes(_opened(ways))
 
     def __repr__(self) -> str:
         return f"<Pipeline {' → '.join(self.roles)}>"
 
 
+PUSH, PULL, MANIFEST = 0, 1, 2  # the ends of a volatile pipeline
+
 SHORTEST_LEASE = 0.2  # seconds; a worker says four times in a lease that it is still there
+
+
+def _opened(ways: Mapping[int, Callable[[], Port]]) -> dict[int, Port]:
+    """Open ports; when one cannot be, close the others."""
+    opened: dict[int, Port] = {}
+    try:
+        for edge, way in ways.items():
+            opened[edge] = way()
+    except BaseException:
+        for port in opened.values():
+            port.close()
+        raise
+    return opened
+
+
+def _has_address(link: Link) -> bool:
+    return isinstance(link, Bus) and not link.url.endswith(":0")
 
 
 def _link(at: str | Link) -> Link:
@@ -196,6 +240,25 @@ class Ends(Port):
     def close(self) -> None:
         for port in self.ports.values():
             port.close()
+
+
+class Lanes(Ends):
+    """The open ends of a role of a volatile pipeline: what it has of a lane out, a lane in, and the manifest's."""
+
+    @property
+    def push(self) -> PushPort:
+        """The lane out."""
+        return cast("PushPort", self.ports[PUSH])
+
+    @property
+    def pull(self) -> PullPort:
+        """The lane in."""
+        return cast("PullPort", self.ports[PULL])
+
+    @property
+    def manifest(self) -> Ends:
+        """The channel between the first role and the last."""
+        return Ends({MANIFEST: self.ports[MANIFEST]})
 
 
 def _at(edge: int, address: Address) -> Address:

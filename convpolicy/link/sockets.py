@@ -86,10 +86,25 @@ _BELOW_OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.MAXMSGSIZE: LARGEST_REQUEST,
 }
 
+_PULL_OPTIONS: dict[zmq.SocketOption, int] = {
+    # A connection whose pipe is full is not read. With heartbeats it then counts as dead, is made anew, and libzmq
+    # 4.3.5 aborts the process: "Assertion failed: _input_stopped" (L3937, L4767, L4830).
+    zmq.HEARTBEAT_IVL: 0,
+    zmq.SNDHWM: 64,  # whatever waits in a pipe is lost with it
+    zmq.RCVHWM: 64,
+}
+
+_PUSH_OPTIONS: dict[zmq.SocketOption, int] = {
+    **_PULL_OPTIONS,
+    zmq.IMMEDIATE: 1,  # the default queues for a peer that was never there, and loses what it queued
+}
+
 _BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {
     zmq.DEALER: _DEALER_OPTIONS,
     zmq.ROUTER: _ROUTER_OPTIONS,
     zmq.XPUB: _XPUB_OPTIONS,
+    zmq.PUSH: _PUSH_OPTIONS,
+    zmq.PULL: _PULL_OPTIONS,
 }
 
 

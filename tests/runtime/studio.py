@@ -1,6 +1,7 @@
 """A worker or a sink as a program of its own: `python studio.py Worker URL URL` says that it plays, and plays on.
 
-A worker that is told `hold` says when it has a task, and holds it until its standard input has a line.
+A worker that is told `hold` says when it has a task, and holds it until its standard input has a line; one that is
+told `pause` does so with its first task only.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from runtime.rendering import Frame, Image, Sink, Source, Worker, render
 from convpolicy import Pipeline
 
 worker, sink = render.service(Worker), render.service(Sink)
-HOLDS = "hold" in sys.argv
+HOLDS, PAUSES = "hold" in sys.argv, "pause" in sys.argv
 
 
 @worker.on(Frame)
 def paint(frame: Frame) -> Image:
-    if HOLDS:
+    if HOLDS or (PAUSES and frame.number == 0):
         print("has a task", flush=True)
         sys.stdin.readline()
     sum(range(20_000))  # some work, so that there is something to interrupt
@@ -38,4 +39,5 @@ def pipeline(tasks: str, results: str, **settings: float) -> Pipeline:
 if __name__ == "__main__":
     role, tasks, results = sys.argv[1:4]
     service = worker if role == "Worker" else sink
-    service.run(via=pipeline(tasks, results), started=lambda url: print(f"{role} plays at {url}", flush=True))
+    via = pipeline(tasks, results, volatile="volatile" in sys.argv)
+    service.run(via=via, started=lambda url: print(f"{role} plays at {url}", flush=True))

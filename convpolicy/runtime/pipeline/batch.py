@@ -22,6 +22,7 @@ from convpolicy.runtime.pipeline.errand import Errand
 from convpolicy.runtime.pipeline.items import Closed, Parcel
 from convpolicy.runtime.pipeline.route import ensure_carried, ensure_first
 from convpolicy.runtime.pipeline.source import SourceEngine
+from convpolicy.runtime.pipeline.volatile import VolatileSource
 from convpolicy.runtime.pulse import Pulse
 
 __all__ = ["Batch", "BatchReport", "Progress"]
@@ -47,19 +48,28 @@ class BatchReport:
     """What came of a batch: true when every task is done, and every repeated result was the same.
 
     `quarantined` has the tasks that were set aside, with the reason of their last failure; `differing` the numbers
-    of tasks that were worked on twice with different results, of which the first was counted.
+    of tasks that were worked on twice with different results, of which the first was counted. `missing` are the
+    tasks, the first thousand of them, that a volatile pipeline has lost, and `lost` is how many it has.
     """
 
     total: int
     done: int
     quarantined: tuple[Poisoned, ...]
     differing: tuple[int, ...]
+    missing: tuple[int, ...] = ()
+
+    @property
+    def lost(self) -> int:
+        """How many tasks are neither done nor set aside."""
+        return self.total - self.done - len(self.quarantined)
 
     def __bool__(self) -> bool:
-        return not self.quarantined and not self.differing
+        return self.done == self.total and not self.differing
 
     def __str__(self) -> str:
         progress = str(Progress(self.total, self.done, len(self.quarantined)))
+        if self.lost:
+            progress += f", {self.lost} lost"
         lines = [f"task {task.task}: {task.attempts} attempts; {task.reason}" for task in self.quarantined[:10]]
         if len(self.quarantined) > 10:
             lines.append(f"and {len(self.quarantined) - 10} more")
@@ -80,7 +90,7 @@ class Batch(Generic[Sends]):
         self._report: BatchReport | None = None
         self._changed = asyncio.Event()
         self._entered = False
-        self._last = Progress(0, 0, 0)
+        self._last = 0, Progress(0, 0, 0)
 
     async def __aenter__(self) -> Self:
         ensure_carried(self._part, self._via)
@@ -90,10 +100,7 @@ class Batch(Generic[Sends]):
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._owner = Owner(f"the batch of {self._part.role}")
-        ends = await self._ends()
-        self._engine = SourceEngine(
-            self._part, self._via, ends, clock=self._loop.time, new_id=os.urandom, lost_after=self._lost_after
-        )
+        self._engine, ends = await self._open()
         self._pulse = Pulse(self, ends)
         try:
             await self._meet_the_last_role()
@@ -111,14 +118,22 @@ class Batch(Generic[Sends]):
         finally:
             self._close()
 
-    async def _ends(self) -> Ends:
+    async def _open(self) -> tuple[SourceEngine | VolatileSource, Ends]:
         """Open the ends; a batch that has just been left lets go of its addresses a moment later."""
         for pause in (0.05, 0.1, 0.2, 0.4):
             try:
-                return self._via.ends(self._part.role)
+                return self._opened()
             except LinkError:
                 await asyncio.sleep(pause)
-        return self._via.ends(self._part.role)
+        return self._opened()
+
+    def _opened(self) -> tuple[SourceEngine | VolatileSource, Ends]:
+        part, via, clock, lost_after = self._part, self._via, self._loop.time, self._lost_after
+        if via.volatile:
+            lanes = via.lanes(part.role)
+            return VolatileSource(part, via, lanes, clock=clock, new_id=os.urandom, lost_after=lost_after), lanes
+        ends = via.ends(part.role)
+        return SourceEngine(part, via, ends, clock=clock, new_id=os.urandom, lost_after=lost_after), ends
 
     async def _meet_the_last_role(self) -> None:
         role = self._via.roles[-1]
@@ -167,7 +182,7 @@ class Batch(Generic[Sends]):
 
     def _parcel(self, *messages: Sends) -> Parcel:
         if self._engine.closing:
-            raise WiringError("this batch is closed: `done()` was called.\n  Put all tasks in before.")
+            raise WiringError("this batch is closed: `close()` or `done()` was called.\n  Put all tasks in before.")
         errand = Errand(self._part, self._engine.batch, self._engine.tasks.total + 1)
         for message in messages:
             errand.say(message)
@@ -185,30 +200,37 @@ class Batch(Generic[Sends]):
         self._pulse.wake()
         return number
 
+    def close(self) -> None:
+        """Say that no more tasks will be put in; `done` says it too, and waits."""
+        self._owner.check()
+        self._engine.closing = True
+        self._pulse.wake()
+
     async def done(self) -> BatchReport:
         """Wait until every task is done or set aside, and return the report.
 
         Raises:
             PeerLost: the last role is gone, and what it had counted with it.
         """
-        self._owner.check()
+        self.close()
         if self._report is None:
-            self._engine.closing = True
-            self._pulse.wake()
             while self._engine.closed is None:
                 await self._change()
             self._report = self._made(self._engine.closed)
         return self._report
 
     async def progress(self) -> AsyncIterator[Progress]:
-        """Yield how far the batch is, now and whenever that changes, until every task put in so far is over."""
+        """Yield how far the batch is, now and whenever that changes, until every task put in so far is over.
+
+        What a volatile pipeline has lost is known only after `close`.
+        """
         said: Progress | None = None
         while True:
             now = self.so_far
             if now != said:
                 said = now
                 yield now
-            if now.done + now.quarantined >= now.total:
+            if now.done + now.quarantined >= now.total or self._engine.closed is not None:
                 return
             await self._change()
 
@@ -245,7 +267,9 @@ class Batch(Generic[Sends]):
 
     def _made(self, closed: Closed) -> BatchReport:
         tasks = self._engine.tasks
-        return BatchReport(tasks.total, closed.done, tuple(tasks.quarantined), tuple(closed.differing))
+        return BatchReport(
+            tasks.total, closed.done, tuple(tasks.quarantined), tuple(closed.differing), tuple(closed.missing)
+        )
 
     # ---------------------------------------------------------------------------------------------- turns
 
@@ -255,8 +279,9 @@ class Batch(Generic[Sends]):
         self._engine.turn()
         engine = self._engine
         moved = engine.begun != begun or engine.error or engine.closed or engine.post.problem
-        if moved or self.so_far != self._last:
-            self._last = self.so_far
+        now = engine.tasks.open, self.so_far
+        if moved or now != self._last:
+            self._last = now
             self._changed.set()
 
     @property

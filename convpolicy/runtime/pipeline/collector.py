@@ -46,6 +46,10 @@ class Collector:
         self._begun[task] = attempt
         return None
 
+    def has(self, task: int) -> bool:
+        """Return whether the task is counted."""
+        return self._digest(task) is not None
+
     def busy(self, task: int) -> bool:
         """Return whether a result of the task is being handled."""
         return task in self._begun

@@ -19,7 +19,7 @@ import msgspec
 
 from convpolicy.runtime.pipeline.items import SET_ASIDE, Parcel, Token, Verdict
 
-__all__ = ["Dispatcher", "Job", "Poisoned"]
+__all__ = ["Counts", "Dispatcher", "Job", "Poisoned"]
 
 GRACE = 3.0  # seconds after which a worker that has a task must have said so
 
@@ -63,7 +63,9 @@ class Poisoned:
 
 
 @dataclass(slots=True)
-class _Counts:
+class Counts:
+    """What happened to loans since the start of a batch."""
+
     lent: int = 0
     expired: int = 0
     refused: int = 0
@@ -83,7 +85,7 @@ class Dispatcher:
     total: int = 0
     done: int = 0
     quarantined: list[Poisoned] = field(default_factory=list["Poisoned"])
-    counts: _Counts = field(default_factory=_Counts)
+    counts: Counts = field(default_factory=Counts)
     _jobs: dict[int, Job] = field(default_factory=dict[int, Job])
     _waiting: list[deque[int]] = field(default_factory=list["deque[int]"])
     _lent: dict[Hashable, dict[int, Job]] = field(default_factory=dict[Hashable, dict[int, Job]])

@@ -138,9 +138,10 @@ class Begin(msgspec.Struct, array_like=True, tag=28, gc=False):
 
 
 class Begun(msgspec.Struct, array_like=True, tag=29, gc=False):
-    """The last role counts it."""
+    """The last role counts it, and has counted so many results."""
 
     batch: bytes
+    done: int = 0
 
 
 class Fence(msgspec.Struct, array_like=True, tag=30, gc=False):
@@ -169,11 +170,15 @@ class Close(msgspec.Struct, array_like=True, tag=32, gc=False):
 
 
 class Closed(msgspec.Struct, array_like=True, tag=33, gc=False):
-    """The answer: how many were counted, and for which tasks (the first thousand) different results came."""
+    """The answer: how many were counted, for which tasks different results came, and which are lost.
+
+    Of both the first thousand are named. Only a volatile pipeline loses tasks.
+    """
 
     batch: bytes
     done: int
     differing: list[int]
+    missing: list[int]
 
 
 Item = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from convpolicy.link.pipeline import Ends, Pipeline
@@ -24,7 +24,7 @@ from convpolicy.runtime.pipeline.items import (
 from convpolicy.runtime.pipeline.post import FORGET_AFTER, Peer, Post
 from convpolicy.wire.frame import Goodbye
 
-__all__ = ["SinkEngine"]
+__all__ = ["NAMED", "SinkEngine"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +54,11 @@ class SinkEngine:
         new_id: Callable[[int], bytes],
         handle: Callable[[Deliver], None],
         lost_after: float = 30.0,
+        expects: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
         self._source = via.roles[0]
-        self.post = Post(part, port, {len(via.links) - 1: (via.roles[-2], via.roles[0])}, new_id)
+        last = {len(via.links) - 1: (via.roles[-2], via.roles[0])}
+        self.post = Post(part, port, dict(expects or last), new_id)
         self._clock, self._handle, self._lost_after = clock, handle, lost_after
         self._batches: dict[bytes, _Batch] = {}
         self._next_look = 0.0
@@ -153,7 +155,7 @@ class SinkEngine:
 
     def _close(self, peer: Peer, item: Close) -> None:
         results = self._batches[item.batch].results
-        peer.say(Closed(item.batch, results.done, sorted(results.differing)[:NAMED]))
+        peer.say(Closed(item.batch, results.done, sorted(results.differing)[:NAMED], []))
         _log.info("a batch ends: %d of %d done, %d quarantined", results.done, item.total, item.quarantined)
 
     def _look(self, now: float) -> None:

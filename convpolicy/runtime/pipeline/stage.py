@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from convpolicy.errors import ServiceError, WiringError
-from convpolicy.link.pipeline import Pipeline
+from convpolicy.link.pipeline import Ends, Pipeline
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler
 from convpolicy.runtime.part import Part
@@ -27,6 +27,7 @@ from convpolicy.runtime.pipeline.errand import Errand, awaits, carry_out, carry_
 from convpolicy.runtime.pipeline.items import Deliver, Parcel
 from convpolicy.runtime.pipeline.route import ensure_carried
 from convpolicy.runtime.pipeline.sink import SinkEngine
+from convpolicy.runtime.pipeline.volatile import VolatileSink, VolatileWorker
 from convpolicy.runtime.pipeline.worker import WorkerEngine
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.service import Playing
@@ -63,7 +64,8 @@ def start_stage(part: Part, handlers: Handlers, via: Pipeline, *, lost_after: fl
 class Stage(Playing[Sends]):
     """A running service of a pipeline. It opens no conversations: tasks do."""
 
-    _engine: WorkerEngine | SinkEngine
+    _engine: WorkerEngine | SinkEngine | VolatileWorker
+    _ends: Ends
     _pulse: Pulse
 
     def __init__(self, part: Part, handlers: Handlers) -> None:
@@ -76,7 +78,7 @@ class Stage(Playing[Sends]):
     @property
     def url(self) -> str:
         """The addresses, with the ports that were taken where 0 was asked for."""
-        return self._engine.post.port.url
+        return self._ends.url
 
     async def open(self, message: Sends) -> Dialogue[Sends]:
         """Refuse: on a pipeline a conversation begins when the first role puts a task in.
@@ -156,16 +158,20 @@ class _Working(Stage[Any]):
 
     def __init__(self, part: Part, handlers: Handlers, via: Pipeline) -> None:
         super().__init__(part, handlers)
-        ends = via.ends(part.role)
-        self._worker = WorkerEngine(
-            part, via, ends, clock=self._loop.time, new_id=os.urandom, work=self._work, drop=self._drop
-        )
-        self._engine = self._worker
+        self._engine = self._worker = self._opened(part, via)
         self._desk = None if self._async else Desk()
         self._gone = False  # read at the desk
         self._handed: SimpleQueue[tuple[list[tuple[Piece, Parcel | Exception]], float]] = SimpleQueue()
-        self._pulse = Pulse(self._worker, ends)
+        self._pulse = Pulse(self._worker, self._ends)
         self._pulse.wake()
+
+    def _opened(self, part: Part, via: Pipeline) -> WorkerEngine | VolatileWorker:
+        clock = self._loop.time
+        if via.volatile:
+            lanes = self._ends = via.lanes(part.role)
+            return VolatileWorker(lanes, clock=clock, work=self._work)
+        ends = self._ends = via.ends(part.role)
+        return WorkerEngine(part, via, ends, clock=clock, new_id=os.urandom, work=self._work, drop=self._drop)
 
     def _work(self, pieces: list[Piece]) -> None:
         if self._desk is not None:
@@ -177,7 +183,7 @@ class _Working(Stage[Any]):
             self._start(piece.key, piece.parcel, functools.partial(self._ended_here, piece, begun))
 
     def _ended_here(self, piece: Piece, begun: float, result: Parcel | Exception) -> None:
-        self._worker.bench.worked(1, self._loop.time() - begun)
+        self._worker.worked(1, self._loop.time() - begun)
         self._ended(piece, result)
 
     def _at_the_desk(self, pieces: list[Piece]) -> None:
@@ -199,7 +205,7 @@ class _Working(Stage[Any]):
 
     def _await_briefly(self, tasks: int) -> None:
         """Wait for tasks that are short: two threads that both want to run would wait for each other much longer."""
-        if self._worker.bench.expects(tasks) < BRIEF:
+        if self._worker.expects(tasks) < BRIEF:
             with contextlib.suppress(Empty):
                 self._ended_elsewhere(*self._handed.get(timeout=BRIEF))
 
@@ -209,7 +215,7 @@ class _Working(Stage[Any]):
             self._pulse.wake()
 
     def _ended_elsewhere(self, results: list[tuple[Piece, Parcel | Exception]], took: float) -> None:
-        self._worker.bench.worked(len(results), took)
+        self._worker.worked(len(results), took)
         for piece, result in results:
             self._ended(piece, result)
 
@@ -226,7 +232,7 @@ class _Working(Stage[Any]):
 
     async def stop(self, *, drain: float = 5.0) -> None:
         """Ask for no more tasks, finish what is in hand for `drain` seconds, leave the rest to others, and close."""
-        self._worker.bench.draining = True
+        self._worker.drain()
         await self._drained(drain)
         if self._desk is not None:
             self._gone = True
@@ -239,12 +245,18 @@ class _Collecting(Stage[Any]):
 
     def __init__(self, part: Part, handlers: Handlers, via: Pipeline, lost_after: float) -> None:
         super().__init__(part, handlers)
-        ends = via.ends(part.role)
-        self._sink = SinkEngine(
-            part, via, ends, clock=self._loop.time, new_id=os.urandom, handle=self._handle, lost_after=lost_after
-        )
-        self._engine = self._sink
-        self._pulse = Pulse(self._sink, ends)
+        self._engine = self._sink = self._opened(part, via, lost_after)
+        self._pulse = Pulse(self._sink, self._ends)
+
+    def _opened(self, part: Part, via: Pipeline, lost_after: float) -> SinkEngine:
+        clock, handle = self._loop.time, self._handle
+        if via.volatile:
+            lanes = self._ends = via.lanes(part.role)
+            return VolatileSink(
+                part, via, lanes, clock=clock, new_id=os.urandom, handle=handle, lost_after=lost_after
+            )  # fmt: skip
+        ends = self._ends = via.ends(part.role)
+        return SinkEngine(part, via, ends, clock=clock, new_id=os.urandom, handle=handle, lost_after=lost_after)
 
     def _handle(self, item: Deliver) -> None:
         key = (item.batch, item.task, item.attempt)

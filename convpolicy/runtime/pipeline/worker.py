@@ -88,6 +88,18 @@ class WorkerEngine:
         """A task cannot be done."""
         self.bench.fail(piece, reason)
 
+    def worked(self, tasks: int, seconds: float) -> None:
+        """Note how long some tasks took."""
+        self.bench.worked(tasks, seconds)
+
+    def expects(self, tasks: int) -> float:
+        """Return how many seconds so many tasks will take, if they are like the last ones."""
+        return self.bench.expects(tasks)
+
+    def drain(self) -> None:
+        """Ask for no more tasks."""
+        self.bench.draining = True
+
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
         bench = self.bench
