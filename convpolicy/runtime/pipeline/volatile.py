@@ -300,6 +300,8 @@ class VolatileSink(SinkEngine):
 
     def _close(self, peer: Peer, item: Close) -> None:
         """Answer once everything is here, or nothing has come for as long as a lease."""
+        if item.batch not in self._asked:
+            self._heard_at = self._clock()  # what is on its way still has all the time
         self._asked[item.batch] = peer, item.total
 
     def _report(self, batch: bytes) -> None:
