@@ -123,7 +123,6 @@ def test_to_a_peer_that_is_full_and_to_one_that_is_not_there(port) -> None:
     taken = 0
     while port.transmit(address, b"x" * 20_000) is Delivery.SENT:
         taken += 1
-    assert port.transmit(address, b"x") is Delivery.BUSY
     assert taken >= 512
     assert len(Collector(other).wait(taken)) == taken, "what was taken arrives, and what was BUSY was not taken"
     other.close()
