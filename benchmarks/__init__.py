@@ -8,6 +8,9 @@ both; ratios are taken round by round. Every benchmark checks that all it asked 
     machine.py    what was measured on     pairs.py      a seller and a buyer as processes
     purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
     throughput.py, latency.py, steps.py, memory.py       the benchmarks; held.py: conversations that stay open
+    hops.py       what a message costs each process of a tree and of a pipeline
+    footprint.py  what one more player, client, reader and conversation takes
+    processes.py  what the operating system knows of a process
     bus.py        players and buses; bus_process.py, bare_proxy.py: brokers
     storm.py      a restart with hundreds of clients; storm_end.py, storm_clients.py: both sides
     scale.py      what costs more among many than among few; crowd.py: peers in any number without a transport

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, hops, latency, memory, pipeline, scale, steps, storm, throughput, tree
+from benchmarks import bus, footprint, hops, latency, memory, pipeline, scale, steps, storm, throughput, tree
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "latency": (latency.TITLE, latency.run),
     "step": (steps.TITLE, steps.run),
     "memory": (memory.TITLE, memory.run),
+    "footprint": (footprint.TITLE, footprint.run),
     "scale": (scale.TITLE, scale.run),
     "storm": (storm.TITLE, storm.run),
 }

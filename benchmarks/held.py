@@ -1,7 +1,7 @@
 """Programs that hold many purchases open, for `memory.py` to look at from outside.
 
 `objects` holds `Conversation` values and no transport; `seller` and `buyer` are services in which every Order has
-arrived, is acknowledged and stays without an answer.
+arrived, is acknowledged and stays without an answer. Given the address of a `bus`, both connect to it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _ordered(table: Table, *, acknowledged: bool) -> Conversation:
     return conversation
 
 
-def seller(count: int) -> None:
+def seller(count: int, bus: str = "") -> None:
     """Take orders, and tell when so many have come."""
     service = purchase.service(Seller)
     orders = 0
@@ -65,10 +65,10 @@ def seller(count: int) -> None:
         raise RuntimeError(f"{payment} was not owed")
 
     end_with_parent()
-    service.run(via=Bus("tcp://127.0.0.1:0"), drain=0.0, started=tell)
+    service.run(via=Bus(bus, broker=True) if bus else Bus("tcp://127.0.0.1:0"), drain=0.0, started=tell)
 
 
-async def buyer(url: str, count: int) -> None:
+async def buyer(count: int, url: str = "", bus: str = "") -> None:
     """Send orders when asked to, and tell when all are sent."""
     service = purchase.service(Buyer)
 
@@ -80,7 +80,7 @@ async def buyer(url: str, count: int) -> None:
     def nor(shipment: Shipment) -> None:
         raise RuntimeError(f"{shipment} was not expected")
 
-    playing = await service.start(Bus(url))
+    playing = await service.start(Bus(bus, broker=True) if bus else Bus(url))
     tell("ready")
     await asyncio.to_thread(sys.stdin.readline)
     for number in range(count):

@@ -8,14 +8,13 @@ transport there is also what Python's own accounting (`tracemalloc`) says was al
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from pathlib import Path
 
+from benchmarks.processes import resident
 from benchmarks.programs import Program
 from benchmarks.rounds import Row, Size
 
-__all__ = ["TITLE", "run"]
+__all__ = ["TITLE", "ensure_open", "held", "run", "when_quiet"]
 
 TITLE = "bytes of an open conversation"
 
@@ -43,53 +42,47 @@ def _objects(count: int) -> dict[str, float]:
 
 
 def _resident_objects(count: int, *, acknowledged: bool) -> float:
-    with _held("objects", count=count, acknowledged=acknowledged, traced=False) as program:
-        before = _resident_when_quiet(program)
-        _ensure_open(program.ask(), count)
-        return _resident(program.pid) - before
+    with held("objects", count=count, acknowledged=acknowledged, traced=False) as program:
+        before = when_quiet(program)
+        ensure_open(program.ask(), count)
+        return resident(program.pid) - before
 
 
 def _traced_objects(count: int, *, acknowledged: bool) -> float:
-    with _held("objects", count=count, acknowledged=acknowledged, traced=True) as program:
+    with held("objects", count=count, acknowledged=acknowledged, traced=True) as program:
         answer = program.ask()
-        _ensure_open(answer, count)
+        ensure_open(answer, count)
         return float(answer["allocated"])
 
 
 def _services(count: int) -> dict[str, float]:
-    with _held("seller", count=count) as seller, _held("buyer", url=seller.hear(), count=count) as buyer:
+    with held("seller", count=count) as seller, held("buyer", url=seller.hear(), count=count) as buyer:
         buyer.hear()
         programs = {"service, the Buyer's process: resident": buyer, "service, the Seller's process: resident": seller}
-        before = {what: _resident_when_quiet(program) for what, program in programs.items()}
-        _ensure_open(buyer.ask(), count)
-        _ensure_open(seller.hear(), count)
+        before = {what: when_quiet(program) for what, program in programs.items()}
+        ensure_open(buyer.ask(), count)
+        ensure_open(seller.hear(), count)
         time.sleep(SETTLE)
-        held: dict[str, float] = {what: _resident(program.pid) - before[what] for what, program in programs.items()}
+        sizes: dict[str, float] = {what: resident(program.pid) - before[what] for what, program in programs.items()}
         for program in programs.values():
             program.kill()  # saying goodbye in every conversation is not what is measured
-        return held
+        return sizes
 
 
-def _held(part: str, **settings: object) -> Program:
+def held(part: str, **settings: object) -> Program:
+    """Return a program that will hold conversations open."""
     return Program("held", json.dumps({"part": part, **settings}))
 
 
-def _ensure_open(answer: dict[str, int], count: int) -> None:
+def ensure_open(answer: dict[str, int], count: int) -> None:
+    """Raise RuntimeError when other than so many conversations are open."""
     if answer["open"] != count:
         raise RuntimeError(f"{count} conversations were to be open, and {answer['open']} are")
 
 
-def _resident_when_quiet(program: Program) -> int:
+def when_quiet(program: Program) -> int:
     """Return what is resident once it no longer changes: the program has started."""
     last = -1
-    while last != (last := _resident(program.pid)):
+    while last != (last := resident(program.pid)):
         time.sleep(0.3)
     return last
-
-
-def _resident(pid: int) -> int:
-    """Return the resident bytes of a process."""
-    pages = Path(f"/proc/{pid}/statm")
-    if pages.exists():
-        return int(pages.read_text().split()[1]) * 4096
-    return 1024 * int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)]))
