@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,3 +53,28 @@ def run(*arguments: str | Path, folder: Path | None = None) -> tuple[int, str, s
     """Run a program to its end."""
     with program(*arguments, folder=folder) as process:
         return ended(process)
+
+
+def on_a_terminal(*arguments: str | Path) -> tuple[int, str, str]:
+    """Run a program whose standard error is a terminal; return the exit code, what it printed, and what it drew."""
+    reading, writing = pty.openpty()
+    drawn: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+            while piece := os.read(reading, 4096):
+                drawn.append(piece)
+
+    watching = threading.Thread(target=read)
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    command = [sys.executable, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writing, text=True, env=environment) as process:
+        os.close(writing)
+        watching.start()
+        try:
+            out, _ = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+            watching.join(PATIENCE)
+            os.close(reading)
+    return process.returncode, out, b"".join(drawn).decode()

@@ -1,9 +1,9 @@
 """`convpolicy demo`: a policy is checked, and processes hold its conversation over tcp.
 
 The processes are the programs of `examples/`, as they are: a buyer and a seller, and a buyer that breaks the policy;
-or the roles of another policy of the gallery around a service bus. All write what they receive into one pipe, line
-by line; a program prints a message before it acts on it, so the order of the lines is the order of cause and
-effect, and each line can be drawn as an arrow when it comes.
+or the roles of another policy of the gallery around a service bus, or along a pipeline. All write what they receive
+into one pipe, line by line; a program prints a message before it acts on it, so the order of the lines is the order
+of cause and effect, and each line can be drawn as an arrow when it comes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ _CASTS = {  # a file, and what it is told beside the address
     "purchase": _Cast(("seller.py",), ("buyer.py",)),
     "purchase-cancel": _Cast(("seller.py",), ("buyer.py --cancel",)),
     "reminder": _Cast(("buyer.py",), ("seller.py",)),
+    "render": _Cast(("screen.py", "painter.py", "painter.py"), ("source.py",)),
     "shipping": _Cast(("seller.py", "bank.py", "shipper.py"), ("buyer.py",)),
     "support": _Cast(("agent.py", "desk.py"), ("customer.py",)),
     "two-buyers": _Cast(("seller.py",), ("second_buyer.py", "first_buyer.py")),
@@ -110,6 +112,8 @@ async def _play(folder: Path, policy: Policy) -> int:
 
         if folder.name == "purchase":
             return await _two(folder, policy, said, start, writing)
+        if folder.name == "render":
+            return await _through_a_pipeline(folder, said, start, writing)
         return await _around_a_bus(folder, policy, said, start, writing)
 
 
@@ -148,6 +152,25 @@ async def _around_a_bus(folder: Path, policy: Policy, said: asyncio.StreamReader
     codes += [await service.wait() for service in services]
     bus.terminate()
     await drawing
+    return Exit.REFUSED if any(codes) else Exit.GOOD
+
+
+async def _through_a_pipeline(folder: Path, said: asyncio.StreamReader, start: _Start, writing: int) -> int:
+    """A source, workers and a last role; what that one shows comes at the end, as the source may draw a bar before."""
+    cast = _CASTS[folder.name]
+    with tempfile.TemporaryDirectory(prefix="cp") as place:
+        urls = [f"ipc://{place}/todo", f"ipc://{place}/done"]
+        services = [await start(folder / service, *urls) for service in cast.services]
+        typer.echo(f"A screen, process {services[0].pid}, and two painters wait; a source has a picture painted.\n")
+        scripts = [await start(folder / script, *urls) for script in cast.scripts]
+        os.close(writing)
+        codes = [await script.wait() for script in scripts]
+        for service in services:
+            service.terminate()
+        codes += [await service.wait() for service in services]
+    async for line in said:
+        if not line.endswith(b" waits\n"):
+            typer.echo(line.decode().rstrip())
     return Exit.REFUSED if any(codes) else Exit.GOOD
 
 

@@ -7,7 +7,7 @@ import re
 import signal
 
 import pytest
-from processes import PATIENCE, ended, program, run
+from processes import PATIENCE, ended, on_a_terminal, program, run
 
 
 def test_the_demo_draws_the_purchase_and_a_refusal():
@@ -26,7 +26,9 @@ def test_the_demo_draws_the_purchase_and_a_refusal():
 def test_an_unknown_demo_lists_those_there_are(convpolicy):
     code, _, err = convpolicy("demo", "auction")
     assert code == 2
-    assert "There is contract-net, purchase, purchase-cancel, reminder, shipping, support and two-buyers." in err
+    assert (
+        "There is contract-net, purchase, purchase-cancel, reminder, render, shipping, support and two-buyers." in err
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,18 @@ def test_a_demo_of_the_gallery_draws_its_roles_around_a_bus(name, roles, labels)
     assert header.split() == roles
     heard = [re.sub(r"[^A-Za-z]", " ", line.partition("=")[0]).split()[0] for line in lines]
     assert set(labels) <= set(heard)
+
+
+def test_the_demo_of_a_pipeline_draws_a_bar_on_a_terminal_and_the_picture_after_it():
+    code, out, drawn = on_a_terminal("-m", "convpolicy.cli", "demo", "render")
+    assert code == 0, drawn
+    assert re.search(r"A screen, process \d+, and two painters wait", out)
+    *picture, last = out.splitlines()[-25:]
+    assert last == "24 of 24 done"
+    assert picture == picture[::-1], "the set is the same above and below"
+    assert "@@@" in picture[12]
+    assert "Source" in drawn
+    assert "24 of 24 done" in drawn
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
