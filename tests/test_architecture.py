@@ -182,6 +182,11 @@ def test_a_public_name_is_documented_and_shows_nothing_of_zeromq(name):
     assert naming_zeromq(value, name) == []
 
 
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_says_where_users_import_it_from(name):
+    assert getattr(convpolicy, name).__module__ == "convpolicy"
+
+
 def test_a_bad_public_name_is_noticed():
     class Bad:
         def open(self, socket: zmq.Socket[bytes]) -> None: ...

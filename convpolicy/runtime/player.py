@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, WiringError
+from convpolicy.errors import Aborted
 from convpolicy.link.port import Link
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.script import Script
 
@@ -86,32 +87,18 @@ class Player(Generic[Sends, Receives]):
         return Script(self._endpoint, await self._endpoint.begin())
 
 
-class Joining(Generic[Sends, Receives]):
+class Joining(OneConversation[Script[Sends, Receives]], Generic[Sends, Receives]):
     """What `join` returns: `async with` it to take part in one conversation."""
 
     def __init__(self, player: Player[Sends, Receives], *, close: bool) -> None:
-        self._player, self._close = player, close
-        self._script: Script[Sends, Receives] | None = None
+        super().__init__(close=close)
+        self._player = player
 
-    async def __aenter__(self) -> Script[Sends, Receives]:
-        if self._script is not None:
-            raise WiringError("this conversation was joined already.\n  Call join() again for another one.")
-        if self._close:
-            await self._player.start()
-        try:
-            self._script = await self._player.script()
-        except BaseException:
-            if self._close:
-                self._player.close()
-            raise
-        return self._script
+    async def _open_link(self) -> None:
+        await self._player.start()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._script is not None:
-                await self._script.leave(error)
-        finally:
-            if self._close:
-                self._player.close()
+    async def _begin(self) -> Script[Sends, Receives]:
+        return await self._player.script()
+
+    def _close_link(self) -> None:
+        self._player.close()

@@ -7,6 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from convpolicy.errors import WiringError
 from convpolicy.link.tree import Tree
+from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.plan import Plan
@@ -81,32 +82,18 @@ class TreePlayer(Generic[Sends, Receives]):
         return self._end
 
 
-class TreeJoining(Generic[Sends, Receives]):
+class TreeJoining(OneConversation[TreeScript[Sends, Receives]], Generic[Sends, Receives]):
     """What `join` over a tree returns: `async with` it to take part in one conversation."""
 
     def __init__(self, player: TreePlayer[Sends, Receives], tree: Tree, *, close: bool) -> None:
-        self._player, self._tree, self._close = player, tree, close
-        self._script: TreeScript[Sends, Receives] | None = None
+        super().__init__(close=close)
+        self._player, self._tree = player, tree
 
-    async def __aenter__(self) -> TreeScript[Sends, Receives]:
-        if self._script is not None:
-            raise WiringError("this conversation was joined already.\n  Call join() again for another one.")
-        if self._close:
-            self._player.start()
-        try:
-            self._script = self._player.script(self._tree)
-        except BaseException:
-            if self._close:
-                self._player.close()
-            raise
-        return self._script
+    async def _open_link(self) -> None:
+        self._player.start()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._script is not None:
-                await self._script.leave(error)
-        finally:
-            if self._close:
-                self._player.close()
+    async def _begin(self) -> TreeScript[Sends, Receives]:
+        return self._player.script(self._tree)
+
+    def _close_link(self) -> None:
+        self._player.close()
