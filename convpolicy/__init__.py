@@ -121,4 +121,3 @@ __all__ = [
 # Error texts and `help` say `convpolicy.Policy`, which is what users import, and not where it is defined.
 for _name in __all__:
     globals()[_name].__module__ = __name__
-del _name
