@@ -296,13 +296,12 @@ class Conversation:
     def _refuse_unless_early(self, envelope: Envelope) -> None:
         table = self._table
         sender, label = table.roles[envelope.sender], table.labels[envelope.label]
-        lane = table.lanes[envelope.label]
-        if label in table.machine.may_receive_next(self._node.state, sender, lane):
+        if label in table.machine.may_receive_next(self._node.state, sender, table.lanes[envelope.label]):
             return
         self._drop(envelope)
-        raise self.refusal(sender, label)
+        raise self.refusal(sender, label, envelope.seq)
 
-    def refusal(self, sender: str, label: str) -> RemoteViolation:
+    def refusal(self, sender: str, label: str, seq: int = 0) -> RemoteViolation:
         """Return, and count, the violation that `label` from `sender` is in this state."""
         self.violations += 1
         return RemoteViolation(
@@ -310,6 +309,7 @@ class Conversation:
             role=self.role,
             peer=sender,
             label=label,
+            seq=seq,
             state=self.describe(),
             allowed=tuple(f"{m.label} from {m.peer}" for m in self._moves(Direction.RECEIVE)),
             history=self.history,

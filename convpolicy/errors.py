@@ -179,7 +179,8 @@ def _advice(allowed: tuple[str, ...]) -> str:
 class RemoteViolation(ConversationError):
     """A peer sent what the policy does not allow. The application never sees the message.
 
-    Attributes: `role` (ours), `peer`, `label`, `state`, `allowed` (the labels that were), `history`.
+    Attributes: `role` (ours), `peer`, `label`, `seq` (its number, 0 where that is not known), `state`, `allowed` (the
+    labels that were), `history`.
     """
 
     def __init__(
@@ -192,8 +193,9 @@ class RemoteViolation(ConversationError):
         state: str,
         allowed: tuple[str, ...],
         history: tuple[str, ...] = (),
+        seq: int = 0,
     ) -> None:
-        self.role, self.peer, self.label, self.state = role, peer, label, state
+        self.role, self.peer, self.label, self.seq, self.state = role, peer, label, seq, state
         self.allowed, self.history = allowed, history
         super().__init__(
             f"{problem}\n  state: {state}\n  {role} may receive: {one_of(allowed)}\n"

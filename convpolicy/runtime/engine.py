@@ -287,7 +287,8 @@ class Engine:
             conversation.skip(envelope)
         reason = str(problem).partition("\n")[0]
         _log.warning("%s refused a message in conversation %s: %s", self.part.role, conversation.id.hex(), reason)
-        seq = 0 if envelope is None else envelope.seq
+        kept = problem.seq if isinstance(problem, RemoteViolation) else 0
+        seq = kept if envelope is None else envelope.seq
         item = Refused(conversation.id, self._role, sender, seq, problem.label, reason)
         self.peers.say(conversation.peers[sender].route, item)
         if conversation.violations >= VIOLATIONS:
