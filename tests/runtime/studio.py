@@ -1,4 +1,4 @@
-"""A worker or a sink as a program of its own: `python studio.py Worker URL URL` says that it plays, and plays on.
+"""A worker, a sink or a source as a program: `python studio.py Worker URL URL` says that it plays, and plays on.
 
 A worker that is told `hold` says when it has a task, and holds it until its standard input has a line; one that is
 told `pause` does so with its first task only.
@@ -6,6 +6,7 @@ told `pause` does so with its first task only.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -36,8 +37,18 @@ def pipeline(tasks: str, results: str, **settings: float) -> Pipeline:
     return Pipeline({(Source, Worker): tasks, (Worker, Sink): results}, **settings)  # type: ignore[arg-type]
 
 
+async def put_in(via: Pipeline) -> None:
+    """Put tasks in without end."""
+    async with render.batch(Source, via=via) as batch:
+        print(f"Source plays at {batch.url}", flush=True)
+        while True:
+            await batch.put_all(Frame(number) for number in range(100))
+
+
 if __name__ == "__main__":
     role, tasks, results = sys.argv[1:4]
+    if role == "Source":
+        asyncio.run(put_in(pipeline(tasks, results)))
     service = worker if role == "Worker" else sink
     via = pipeline(tasks, results, volatile="volatile" in sys.argv)
     service.run(via=via, started=lambda url: print(f"{role} plays at {url}", flush=True))

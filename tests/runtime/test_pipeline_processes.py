@@ -188,3 +188,34 @@ async def test_workers_outlive_their_source(company: Company) -> None:
             await batch.put(Frame(number))
     await playing.stop()
     assert seen == [0, 1]
+
+
+async def test_a_source_that_is_killed_leaves_its_workers_and_its_sink_to_the_next(company: Company) -> None:
+    via = company.via(lease=1.0)
+    seen, playing = await keeps(via)
+    company.begin()
+    source = await asyncio.to_thread(company.hire, "Source")
+    await until(lambda: len(seen) > 200)
+    source.kill()
+    await asyncio.to_thread(source.wait)
+    async with asyncio.timeout(PATIENCE), render.batch(Source, via=via) as batch:
+        await batch.put_all(Frame(1_000_000 + number) for number in range(100))
+        assert str(await batch.done()) == "100 of 100 done"
+    await playing.stop()
+    assert sorted(number for number in seen if number >= 1_000_000) == list(range(1_000_000, 1_000_100))
+
+
+async def test_a_sink_that_is_stopped_for_a_while_counts_everything_once(company: Company) -> None:
+    sink = company.hire("Sink")
+    company.begin()
+    async with asyncio.timeout(PATIENCE), render.batch(Source, via=company.via(window=300)) as batch:
+        loading = asyncio.create_task(batch.put_all(Frame(number) for number in range(1_000)))
+        await until(lambda: batch.so_far.done > 100)
+        os.kill(sink.pid, signal.SIGSTOP)
+        await asyncio.sleep(1.5)  # long enough for everything to be said again
+        assert not loading.done()
+        os.kill(sink.pid, signal.SIGCONT)
+        await loading
+        report = await batch.done()
+    assert str(report) == "1000 of 1000 done"
+    assert report
