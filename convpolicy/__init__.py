@@ -24,6 +24,7 @@ from convpolicy.errors import (
     PolicySyntaxError,
     Quarantined,
     RemoteViolation,
+    RoundOver,
     ServiceError,
     TooSlow,
     TreeFull,
@@ -50,6 +51,8 @@ from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.player import TreePlayer
 from convpolicy.runtime.tree.script import TreeScript
+from convpolicy.runtime.wired.player import WiredPlayer
+from convpolicy.runtime.wired.script import WiredScript
 from convpolicy.verbs import Policy
 from convpolicy.verify.report import Report
 
@@ -92,6 +95,7 @@ __all__ = [
     "RemoteViolation",
     "Report",
     "Role",
+    "RoundOver",
     "Script",
     "Service",
     "ServiceBus",
@@ -104,6 +108,8 @@ __all__ = [
     "Unfinished",
     "Unplayable",
     "Unsupported",
+    "WiredPlayer",
+    "WiredScript",
     "Wiring",
     "WiringError",
     "again",

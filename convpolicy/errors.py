@@ -286,6 +286,14 @@ class Unplayable(PeerLost):
         )
 
 
+class RoundOver(ConversationError):
+    """A player of many answered when `by`, whom it answered, had gone on; it enters again with the next round."""
+
+    def __init__(self, by: str) -> None:
+        self.by = by
+        super().__init__(f"the round is over: {by} has gone on.\n  Answer the next one, in a new conversation.")
+
+
 class TooSlow(ConversationError):
     """A leaf of a tree did not take its messages in time and was cut off, as its tree says; `waiting` were left."""
 

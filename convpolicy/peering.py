@@ -28,6 +28,8 @@ class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
     ordered pair of roles, `ack` is the highest number received from the receiver without a gap.
     `payload` is the encoded message in a frame, and may be any value where no bytes are made.
     `policy` is the fingerprint, and there only while the receiver may not know the conversation yet.
+    `thread` is there only over a wiring: of which conversation with one of many players this is (`wire.thread`).
+    Empty, it says that nobody but who holds the conversation may be given the message.
     """
 
     conversation: bytes
@@ -38,6 +40,7 @@ class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
     label: int
     payload: msgspec.Raw
     policy: bytes | None = None
+    thread: bytes | None = None
 
 
 class Received(msgspec.Struct, gc=False):

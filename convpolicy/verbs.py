@@ -19,7 +19,7 @@ from convpolicy.errors import one_of
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
-from convpolicy.link.wiring import carriers
+from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.machine import Direction, Machine
 from convpolicy.policy import model, scribble
 from convpolicy.policy.model import Role
@@ -33,6 +33,7 @@ from convpolicy.runtime.service import Service
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.plan import plan
 from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
+from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
 from convpolicy.verify.carrying import carried
@@ -101,7 +102,7 @@ class Policy(model.Policy):
         Raises as `project` does.
         """
         part = self._part(role)
-        return AnyLinkService(part, opens=_opens(part), plan=functools.partial(plan, self))
+        return AnyLinkService(part, self, opens=_opens(part))
 
     def batch(
         self, role: Role[S, R], /, *, via: Pipeline, timeout: float = 10.0, lost_after: float = LOST_AFTER
@@ -122,6 +123,10 @@ class Policy(model.Policy):
     ) -> TreePlayer[S, R]: ...
     @overload
     def player(
+        self, role: Role[S, R], /, *, via: Wiring, timeout: float = ..., lost_after: float = ...
+    ) -> WiredPlayer[S, R]: ...
+    @overload
+    def player(
         self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
     ) -> Player[S, R]: ...
 
@@ -138,12 +143,19 @@ class Policy(model.Policy):
         part = self._part(role)
         if isinstance(via, Tree):
             return TreePlayer(part, plan(self, via), via, lost_after=lost_after)
+        if isinstance(via, Wiring):
+            opens = _opens(part)
+            return WiredPlayer(self, role.name, via, opens=opens, timeout=timeout, lost_after=lost_after)
         return Player(part, via, opens=_opens(part), timeout=timeout, lost_after=lost_after)
 
     @overload
     def join(  # type: ignore[overload-overlap]
         self, role: Role[S, R], /, *, via: Tree, lost_after: float = ...
     ) -> TreeJoining[S, R]: ...
+    @overload
+    def join(
+        self, role: Role[S, R], /, *, via: Wiring, timeout: float = ..., lost_after: float = ...
+    ) -> WiredJoining[S, R]: ...
     @overload
     def join(
         self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
@@ -160,6 +172,8 @@ class Policy(model.Policy):
         """
         if isinstance(via, Tree):
             return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
+        if isinstance(via, Wiring):
+            return WiredJoining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
         return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
 
     @overload

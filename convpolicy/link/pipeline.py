@@ -20,7 +20,7 @@ from convpolicy.link.pushpull import PullPort, PushPort
 from convpolicy.link.treeport import back_of
 from convpolicy.verify.carrier import Carrier, Players
 
-__all__ = ["MANIFEST", "Named", "Pipeline"]
+__all__ = ["MANIFEST", "Ends", "Named", "Pipeline"]
 
 
 class Named(Protocol):
@@ -223,21 +223,26 @@ class Ends(Port):
         )
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
+        """See `Port.attach`."""
         for port in self.ports.values():
             port.attach(wake, descriptor)
 
     def drain(self, limit: int) -> list[tuple[Address, bytes]]:
+        """See `Port.drain`."""
         return [
             (_at(edge, address), frame) for edge, port in self.ports.items() for address, frame in port.drain(limit)
         ]
 
     def transmit(self, address: Address, frame: bytes) -> Delivery:
+        """See `Port.transmit`."""
         return self.ports[address[0]].transmit(address[1:], frame)
 
     def readable(self) -> bool:
+        """See `Port.readable`."""
         return any(port.readable() for port in self.ports.values())
 
     def close(self) -> None:
+        """See `Port.close`."""
         for port in self.ports.values():
             port.close()
 

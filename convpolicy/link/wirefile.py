@@ -34,6 +34,7 @@ Pair: TypeAlias = tuple[AnyRole, AnyRole]
 
 _KINDS = ("bus", "tree", "pipeline", "memory")
 _KEYS = ("from", "to", *_KINDS)
+_BROKER = "broker"  # the one key that is not a text
 _TABLE = re.compile(r"\s*\[\[\s*link\s*\]\]")
 _PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)\Z", re.DOTALL)
 
@@ -102,6 +103,7 @@ class _Entry:
     kind: str
     address: str
     source: _Source
+    broker: bool = False
 
     def made(self, make: Callable[[], Link]) -> Link:
         """Make the link; what is wrong with it is wrong in this line."""
@@ -133,23 +135,38 @@ def _entries(whole: Mapping[str, object], source: _Source) -> Iterator[_Entry]:
 def _entry(number: int, table: object, source: _Source) -> _Entry:
     if not isinstance(table, dict):
         raise source.error("a link is a table", 'Write [[link]], and below it  from = "A"  to = "B"  bus = "tcp://…"')
-    texts = dict(_texts(number, cast("dict[str, object]", table), source))
+    given = cast("dict[str, object]", table)
+    texts = dict(_texts(number, given, source))
     kinds = [kind for kind in _KINDS if kind in texts]
     if len(kinds) != 1:
-        given = one_of(kinds, word="and") if kinds else "no link"
+        named = one_of(kinds, word="and") if kinds else "no link"
         raise source.error(
-            f"this pair has {given}", f"Give it one of {one_of(_KINDS)}.", number, kinds[-1] if kinds else ""
+            f"this pair has {named}", f"Give it one of {one_of(_KINDS)}.", number, kinds[-1] if kinds else ""
         )
     roles = [_role(number, key, texts, source) for key in ("from", "to")]
     if roles[0] == roles[1]:
         raise source.error(f"{roles[0]} is wired to itself", "Name two different roles.", number, "to")
-    return _Entry(number, (roles[0], roles[1]), kinds[0], texts[kinds[0]], source)
+    broker = _brokered(number, given, kinds[0], source)
+    return _Entry(number, (roles[0], roles[1]), kinds[0], texts[kinds[0]], source, broker)
+
+
+def _brokered(number: int, table: Mapping[str, object], kind: str, source: _Source) -> bool:
+    broker = table.get(_BROKER, False)
+    if not isinstance(broker, bool):
+        raise source.error(
+            f"`{_BROKER}` is true or false", f"Write it without quotes:  {_BROKER} = true", number, _BROKER
+        )
+    if broker and kind not in ("bus", "pipeline"):
+        raise source.error(f"no service bus stands behind a {kind}", "Leave it out, or use a bus.", number, _BROKER)
+    return broker
 
 
 def _texts(number: int, table: Mapping[str, object], source: _Source) -> Iterator[tuple[str, str]]:
     for key, value in table.items():
+        if key == _BROKER:
+            continue
         if key not in _KEYS:
-            hint = f"{did_you_mean(key, _KEYS)}A link has `from`, `to`, and one of {one_of(_KINDS)}."
+            hint = f"{did_you_mean(key, (*_KEYS, _BROKER))}A link has `from`, `to`, and one of {one_of(_KINDS)}."
             raise source.error(f"a link has no `{key}`", hint, number, key)
         if not isinstance(value, str):
             raise source.error(f"`{key}` is a text", f'Write it in quotes:  {key} = "…"', number, key)
@@ -187,11 +204,13 @@ def _link(group: Sequence[_Entry]) -> Link:
     first = group[0]
     match first.kind:
         case "bus":
-            return Bus(first.address)
+            return Bus(first.address, broker=any(entry.broker for entry in group))
         case "tree":
             return Tree(first.address, root=first.pair[0])
         case "pipeline":
-            stages: dict[tuple[Named, Named], str | Link] = {entry.pair: entry.address for entry in group}
+            stages: dict[tuple[Named, Named], str | Link] = {
+                entry.pair: Bus(entry.address, broker=True) if entry.broker else entry.address for entry in group
+            }
             return Pipeline(stages)
         case _:
             return Memory()

@@ -49,7 +49,8 @@ class Wiring(Link):
         """Read a wiring from a TOML file: a `[[link]]` for each pair, with `from`, `to`, and what carries it.
 
         That is one of `bus = "tcp://…"`, `tree = "tcp://…"` (its root is `from`), `pipeline = "tcp://…"` and
-        `memory = "name"`. Equal addresses are one link, and the pipelines that follow one another are one chain.
+        `memory = "name"`; `broker = true` says of a bus, or of a pipeline's address, that a service bus listens there.
+        Equal addresses are one link, and the pipelines that follow one another are one chain.
 
         Raises:
             WiringError: the file is not a wiring; the error shows the line.

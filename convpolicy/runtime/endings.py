@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined, Unplayable
+from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined, RoundOver, Unplayable
 from convpolicy.wire.frame import Ended
 
 __all__ = ["ended", "error_of"]
@@ -27,6 +27,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "unplayed", (error.peer, error.why, error.waited)
         case PeerLost():
             return "lost", (error.peer, error.why)
+        case RoundOver():
+            return "over", (error.by,)
         case _:
             return "aborted", (str(error).partition("\n")[0],)
 
@@ -40,6 +42,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
             return Unplayable(role, why, waited)
         case "lost", [str(role), str(why)]:
             return PeerLost(role, why)
+        case "over", [str(role)]:
+            return RoundOver(role)
         case "quarantined", [str(peer), int(count), str(last)]:
             return Quarantined(peer, count, last)
         case _, [str(reason), *_]:

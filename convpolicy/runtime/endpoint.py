@@ -21,7 +21,7 @@ from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.table import Step
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "random_bytes"]
 
 _HELLO_AGAIN = 0.5  # seconds between attempts to reach whoever listens
 
@@ -69,7 +69,7 @@ class Endpoint:
             self.part,
             self._port,
             clock=self._loop.time,
-            new_id=_random_bytes(),
+            new_id=random_bytes(),
             welcome=self._welcome,
             met=self._on_met,
             lost_after=self._lost_after,
@@ -216,7 +216,7 @@ class Endpoint:
             self._pulse.close()
 
 
-def _random_bytes() -> Callable[[int], bytes]:
+def random_bytes() -> Callable[[int], bytes]:
     """Return a function that gives random bytes like `os.urandom`, which it asks only now and then."""
     pool = memoryview(b"")
 

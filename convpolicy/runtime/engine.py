@@ -184,12 +184,15 @@ class Engine:
         Raises:
             LinkError: nobody is connected.
         """
-        conversation = Conversation(self._table, self._new_id(16), now=self.now)
+        conversation = self._new(self._new_id(16))
         known = [peer for peer in self.peers.servers or self.peers if peer.hello is not None]
         if not known:
             raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
         self._adopt(conversation, rendezvous(conversation.id, known))
         return conversation
+
+    def _new(self, id: bytes) -> Conversation:  # noqa: A002
+        return Conversation(self._table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         for role, peering in enumerate(conversation.peers):
@@ -261,7 +264,7 @@ class Engine:
         if answer is None and envelope.policy != self.part.fingerprint:
             answer = Ended(id, self._role, "aborted", [f"it plays another version of {self.part.policy}"])
         if answer is None:
-            conversation = Conversation(self._table, id, now=self.now)
+            conversation = self._new(id)
             try:
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
@@ -483,12 +486,14 @@ def _routes(conversation: Conversation) -> dict[Peer, None]:
     return {p.route: None for p in conversation.peers if p.route is not None}
 
 
-def rendezvous(id: bytes, peers: Sequence[Peer]) -> Peer:  # noqa: A002
+def rendezvous(id: bytes, peers: Sequence[Peer], *, skip: int = 0) -> Peer:  # noqa: A002
     """Return the peer that a conversation belongs to: the same for everybody who knows the same peers.
+
+    The first `skip` bytes of addresses are not looked at: they mean something only here.
 
     Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998): the highest hash of the id
     together with the peer's address wins, so when a peer goes only its own conversations move.
     """
     if len(peers) == 1:
         return peers[0]
-    return max(peers, key=lambda peer: hashlib.blake2b(id + peer.address, digest_size=8).digest())
+    return max(peers, key=lambda peer: hashlib.blake2b(id + peer.address[skip:], digest_size=8).digest())

@@ -46,8 +46,11 @@ class Part:
         plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles), most)
         return Hello(VERSION, nonce, [plays], answer, holds=holds)
 
-    def mismatch(self, hello: Hello, where: str) -> ConvPolicyError | None:
-        """Return why the process that said `hello` cannot be talked to, or None when it can, or passes on."""
+    def mismatch(self, hello: Hello, where: str, *, wired: bool = False) -> ConvPolicyError | None:
+        """Return why the process that said `hello` cannot be talked to, or None when it can, or passes on.
+
+        When `wired`, other roles are reached over other links.
+        """
         if hello.version != VERSION:
             return WiringError(
                 f"the process at {where} speaks version {hello.version} of the wire format, this one {VERSION}.\n"
@@ -70,7 +73,7 @@ class Part:
                 f"the process at {where} plays {self.role} of {self.policy} too: there is nobody to talk to.\n"
                 "  Connect to a process that plays another role."
             )
-        if len(self.machine.roles) > 2:
+        if len(self.machine.roles) > 2 and not wired:
             return WiringError(
                 f"{self.policy} has the roles {one_of(self.machine.roles, word='and')}, and over one connection only "
                 f"two can talk.\n  Put a service bus between them: run `convpolicy bus`, and connect every role with "

@@ -236,7 +236,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     async def _acknowledged(self) -> None:
         """Wait until the peers have everything. The engine notices when they are gone, and sets the error."""
         conversation = self._conversation
-        while conversation.error is None and any(peer.unacked for peer in conversation.peers):
+        while conversation.error is None and conversation.emitted != conversation.confirmed:
             await self._change()
         if conversation.error is not None:
             raise conversation.error

@@ -20,7 +20,7 @@ from convpolicy.link.port import Link
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.engine import LOST_AFTER, Owner
 from convpolicy.runtime.handlers import Declares, Handler, Register, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
@@ -136,17 +136,15 @@ class Service(Generic[Sends, Receives]):
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = _Actor(self._handlers, at_most)
-        endpoint = Endpoint(
-            self.part,
-            via,
-            listen=not self._opens,
-            welcome=actor.welcome,
-            lost_after=lost_after,
-            at_most=at_most or 0,
-        )
-        actor.endpoint = endpoint
+        endpoint = actor.endpoint = self._endpoint(via, actor.welcome, lost_after, at_most or 0)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
+
+    def _endpoint(
+        self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
+    ) -> Endpoint:
+        listen = not self._opens
+        return Endpoint(self.part, via, listen=listen, welcome=welcome, lost_after=lost_after, at_most=at_most)
 
     async def serve(
         self,

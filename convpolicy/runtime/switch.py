@@ -38,6 +38,7 @@ from convpolicy.wire.frame import (
     Unknown,
     Unplayed,
 )
+from convpolicy.wire.thread import HELD
 
 __all__ = ["GRACE", "LOST_AFTER", "Switch"]
 
@@ -201,6 +202,8 @@ class Switch:
                 self.dropped += 1  # there was one, and it may be slow to come back
             else:
                 self.peers.say(peer, Unknown(id, receiver, sender))
+        elif envelope.thread == HELD:  # for one player of many, who has not said yet that it is here
+            self.peers.say(peer, Unplayed(id, receiver, f"no {self._casts[bound.policy].roles[receiver]} holds it"))
         else:
             player = self._least_loaded(self._casts[bound.policy], receiver)
             if player is None:

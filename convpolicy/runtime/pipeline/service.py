@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from convpolicy.conversation import Conversation
 from convpolicy.errors import WiringError
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
-from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.link.wiring import Wiring
+from convpolicy.policy.model import Policy
+from convpolicy.runtime.endpoint import Endpoint
+from convpolicy.runtime.engine import LOST_AFTER, Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.stage import start_stage
 from convpolicy.runtime.service import Playing, Service, Started
-from convpolicy.runtime.tree.plan import Plan
+from convpolicy.runtime.tree.plan import plan
 from convpolicy.runtime.tree.service import start_tree
+from convpolicy.runtime.wired.endpoint import WiredEndpoint
+from convpolicy.runtime.wired.seat import seat
 
 __all__ = ["AnyLinkService"]
 
@@ -23,14 +29,19 @@ Receives = TypeVar("Receives", contravariant=True)
 
 
 class AnyLinkService(Service[Sends, Receives]):
-    """A service that plays a stage when its link is a Pipeline, and conversations on every other link.
+    """A service that plays a stage when its link is a Pipeline, and conversations on every other link."""
 
-    `plan` lays the policy over a tree.
-    """
-
-    def __init__(self, part: Part, *, opens: bool, plan: Callable[[Tree], Plan]) -> None:
+    def __init__(self, part: Part, policy: Policy, *, opens: bool) -> None:
         super().__init__(part, opens=opens)
-        self._plan = plan
+        self._policy = policy
+
+    def _endpoint(
+        self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
+    ) -> Endpoint:
+        if not isinstance(via, Wiring):
+            return super()._endpoint(via, welcome, lost_after, at_most)
+        place = seat(self._policy, via, self.role)
+        return WiredEndpoint(self._policy, via, place, welcome=welcome, lost_after=lost_after, at_most=at_most)
 
     async def start(
         self,
@@ -64,5 +75,7 @@ class AnyLinkService(Service[Sends, Receives]):
 
     def _begin(self, via: Pipeline | Tree, lost_after: float) -> Playing[Sends]:
         if isinstance(via, Tree):
-            return start_tree(self.part, self._plan(via), via, self._handlers, self._gaps, lost_after=lost_after)
+            return start_tree(
+                self.part, plan(self._policy, via), via, self._handlers, self._gaps, lost_after=lost_after
+            )
         return start_stage(self.part, self._handlers, via, lost_after=lost_after)

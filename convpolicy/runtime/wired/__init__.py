@@ -1,0 +1,1 @@
+"""A policy over a wiring: one role's conversations over several links at once."""

@@ -1,0 +1,397 @@
+"""An engine whose conversations go over several links: who is reached over which, and what goes to many players.
+
+Everything that is true of one conversation over one link is the engine's. Here is what a wiring adds. Each role has
+a line of its own. Some messages do not go to a peer at all: what a root says goes into its tree, and what is for a
+stage becomes a leg of its own. And a conversation may be one of many threads, of which messages carry a header.
+
+Whom a message goes to may not be known yet. Then its route is `nowhere`: it stays in the outbox and is repeated,
+as anything is that was not acknowledged, until there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from convpolicy.conversation import Conversation, Envelope, Received
+from convpolicy.errors import ConversationError, PayloadError, RoundOver
+from convpolicy.link.port import Port
+from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.engine import Engine, rendezvous
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.wired.legs import Legs, Receipts
+from convpolicy.runtime.wired.machines import carriage
+from convpolicy.runtime.wired.seat import Seat
+from convpolicy.runtime.wired.trunk import Thread, Trunk
+from convpolicy.table import Step, Table
+from convpolicy.wire.frame import MAX_PAYLOAD, Holds, Item, Malformed
+from convpolicy.wire.thread import HELD, published, read_thread, trunk_of
+from convpolicy.wire.thread import Thread as Header
+from convpolicy.wire.tree import LARGEST_SAID
+
+__all__ = ["Says", "Way", "WiredEngine"]
+
+HEADER = 128  # bytes that are said of a message besides its payload, at most
+
+
+class Way(Enum):
+    """How a message gets to a role."""
+
+    LINE = "line"
+    TREE = "tree"
+    LEG = "leg"
+
+
+class Says(Protocol):
+    """A tree, as its root's engine uses it."""
+
+    def open(self, epoch: bytes) -> None:
+        """Begin a conversation with all leaves."""
+
+    def say(self, role: str, label: int, payload: bytes) -> None:
+        """Say a message to every leaf."""
+
+    def end(self, epoch: bytes, reason: str) -> None:
+        """Say that nothing follows; with a `reason` it was broken off."""
+
+
+class WiredEngine(Engine):
+    """Plays `part` at `seat` on `port`, whose addresses begin with the number of their line. The rest is as for
+    `Engine`. `tree` is set at the root of one.
+    """
+
+    def __init__(self, part: Part, seat: Seat, port: Port, **settings: Any) -> None:
+        super().__init__(part, port, **settings)
+        self.seat = seat
+        self.tree: Says | None = None
+        self.emptied: Callable[[], None] = lambda: None  # called when there may be room for what waits outside
+        self.nowhere = Peer(b"", self.now)
+        self.nowhere.gone = True
+        self.trunks: dict[bytes, Trunk] = {}
+        self.headers: dict[bytes, Header] = {}  # what is said of the messages of a conversation
+        self.legs, self.receipts = Legs(self), Receipts(self)
+        self.carriage = Table(carriage(part.machine))
+        self._holders: dict[tuple[bytes, int], Peer] = {}
+        self._spine = None if seat.spine is None else Table(seat.spine)
+        names = self._table.roles
+        self._lines = [seat.line(name) for name in names]
+        self._ways = [_way(seat, name) for name in names]
+        self._forks = [names.index(name) for name in seat.cast.forks]
+        self._many = [name in seat.cast.leaves for name in names]
+
+    # ------------------------------------------------------------------------------------------ conversations
+
+    def open(self) -> Conversation:
+        """Begin a conversation. See `Engine.open`."""
+        conversation = self._new(self._new_id(16))
+        self._adopt(conversation, self.nowhere)
+        return conversation
+
+    def missing(self) -> str | None:
+        """Return a role that must be reachable before a conversation begins here, and is not."""
+        for role, line in enumerate(self._lines):
+            name = self._table.roles[role]
+            far = name in self.seat.cast.leaves | self.seat.cast.stages
+            if line is not None and not far and self.way(bytes(16), role) is self.nowhere:
+                return name
+        return None
+
+    def enter(self, conversation: Conversation, heard: list[int]) -> None:
+        """Begin a thread, as a leaf, and tell those that may speak to it who holds it."""
+        self.headers[conversation.id] = Header(conversation.id, b"", heard)
+        self._adopt(conversation, self.nowhere)
+        self._hold(conversation)
+
+    def _hold(self, conversation: Conversation) -> None:
+        """Say that the conversation is held here: whoever loses another player of it tells this one too."""
+        for peer in dict.fromkeys(p.route for p in conversation.peers if p.route is not None):
+            self.peers.say(peer, Holds(self.part.fingerprint, self._role, [conversation.id]))
+
+    def _new(self, id: bytes) -> Conversation:  # noqa: A002
+        if self._spine is None:
+            return Conversation(self._table, id, now=self.now)
+        cast = self.seat.cast
+        to = cast.leaves if self.seat.is_root else frozenset([cast.root])
+        return Trunk(self._spine, id, whole=self._table, to=to, followed=self._followed, late=self._late, now=self.now)
+
+    def _followed(self, thread: Thread) -> None:
+        thread.owner.relieved(thread)
+        self._settle(thread)
+
+    def _late(self, thread: Thread) -> None:
+        self.fail(thread, RoundOver(thread.role), tell=True)
+
+    def _adopt(self, conversation: Conversation, peer: Peer) -> None:
+        for role in self._numbers:
+            if role != self._role:
+                serves = self._ways[role] is Way.LINE and self._serves(peer, role)
+                self.direct(conversation, role, peer if serves else self._route(conversation, role))
+        self.conversations[conversation.id] = conversation
+        if isinstance(conversation, Trunk):
+            self.trunks[trunk_of(conversation.id)] = conversation
+        if self.tree is not None and not isinstance(conversation, Thread):
+            self.tree.open(conversation.id)
+        if self._timed:
+            self._delivery.moved(conversation)
+
+    def direct(self, conversation: Conversation, role: int, peer: Peer) -> None:
+        """Have a conversation's messages to a role go to a peer, and take those that come from there."""
+        conversation.peers[role].route = peer
+        peer.conversations[conversation] = None
+
+    def carry(self, conversation: Conversation, role: int, peer: Peer) -> None:
+        """Open a conversation that only carries what a role says, or is said to it, in another one."""
+        for other in self._numbers:
+            if other != self._role:
+                self.direct(conversation, other, peer if other == role else self.nowhere)
+        self.conversations[conversation.id] = conversation
+
+    def _route(self, conversation: Conversation, role: int) -> Peer:
+        """Return whom a conversation's messages to a role go to."""
+        if self._ways[role] is not Way.LINE:
+            return self.nowhere
+        held = self._holders.get((conversation.id, role))
+        if held is not None:
+            return held
+        peer = self.way(conversation.id, role)
+        alone = self._many[role] and not (peer.hello is not None and peer.hello.bus)
+        return self.nowhere if alone else peer  # one of many: it will say which
+
+    def way(self, id: bytes, role: int) -> Peer:  # noqa: A002
+        """Return a peer through which a role is reached, always the same for a conversation."""
+        known = [peer for peer in self.peers if self._serves(peer, role)]
+        return rendezvous(id, known, skip=1) if known else self.nowhere
+
+    def reached(self, role: int) -> list[Peer]:
+        """Return every peer through which a role is reached."""
+        return [peer for peer in self.peers if self._serves(peer, role)]
+
+    def _serves(self, peer: Peer, role: int) -> bool:
+        hello = peer.hello
+        if hello is None or self._lines[role] != peer.address[0]:
+            return False
+        name = self._table.roles[role]
+        return hello.bus or any(plays.role == name and plays.policy == self.part.policy for plays in hello.plays)
+
+    def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
+        if super()._heard_from(conversation, sender, peer):
+            return True
+        unknown = sender in self._numbers and sender != self._role and conversation.peers[sender].route is self.nowhere
+        if not unknown or not self._serves(peer, sender):
+            return False
+        self.direct(conversation, sender, peer)
+        return True
+
+    def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
+        header = None
+        if envelope.thread:
+            try:
+                header = read_thread(envelope.thread)
+            except Malformed:
+                self.peers.malformed += 1
+                return None
+        if header is not None and header.leg and not self.seat.is_stage:
+            return self.receipts.admit(peer, envelope, header)
+        thread = self.thread(header or Header(envelope.conversation, b"", []))
+        if thread is not None:
+            return thread
+        conversation = super()._admit(peer, envelope)
+        if conversation is not None and header is not None:
+            self.headers[conversation.id] = header
+        return conversation
+
+    # ------------------------------------------------------------------------------------------------ threads
+
+    def thread(self, header: Header) -> Conversation | None:
+        """Return the thread that a header names, new where it is first heard of; None where it cannot be one.
+
+        Raises:
+            ConversationError: the service takes no new ones.
+        """
+        known = self.conversations.get(header.id)
+        trunk = self.trunks.get(trunk_of(header.id))
+        if known is not None or trunk is None or self.end_of(header.id) is not None:
+            return known
+        thread = trunk.fork(header.id, self._heard(header), self.now)
+        if thread is not None:
+            try:
+                thread.owner = self._welcome(thread)
+            except ConversationError:
+                del trunk.threads[header.id]
+                raise
+            self._adopt(thread, self.nowhere)
+            self._hold(thread)
+        return thread
+
+    def _heard(self, header: Header) -> int:
+        place = self._forks.index(self._role)
+        return header.heard[place] if place < len(header.heard) else 0
+
+    def end_of(self, id: bytes) -> Item | None:  # noqa: A002
+        """Return what is to be said of a conversation that was here and is over; None when there was none."""
+        return self._tombs.answer(id, self._role, 0)
+
+    def settle(self, conversation: Conversation) -> None:
+        """Finish a conversation in which nothing is left to do."""
+        self._settle(conversation)
+
+    def repeat(self, conversation: Conversation, role: int) -> None:
+        """Have what goes to a role repeated until it is acknowledged."""
+        self._delivery.sent(conversation, role, self.now)
+
+    def deliver(self, conversation: Conversation, sender: int, label: int, message: object) -> None:
+        """Give a conversation a message that came otherwise than from a peer. Raises RemoteViolation."""
+        peering = conversation.peers[sender]
+        seq = peering.received + 1
+        envelope = Envelope(conversation.id, sender, self._role, seq, 0, label, message)  # type: ignore[arg-type]
+        conversation.owner.arrived(conversation, envelope, self.now)
+        peering.owes_ack = False
+        if self._timed:
+            self._delivery.moved(conversation)
+        self._settle(conversation)
+
+    def take(
+        self, conversation: Conversation, wanted: Collection[str] | None = None, by: str | None = None
+    ) -> Received | None:
+        """Take a kept message. See `Engine.take`."""
+        received = super().take(conversation, wanted, by)
+        if received is not None:
+            self.emptied()
+        return received
+
+    # ------------------------------------------------------------------------------------------------ sending
+
+    def send(self, conversation: Conversation, step: Step, message: object) -> None:
+        """Send a message. See `Engine.send`."""
+        super().send(conversation, step, message)
+        self.emptied()
+
+    def _pack(self, step: Step, message: object) -> msgspec.Raw:
+        packed = super()._pack(step, message)
+        most = LARGEST_SAID if self._ways[step.peer] is Way.TREE else MAX_PAYLOAD
+        size = len(bytes(packed)) + HEADER
+        if size > most:
+            raise PayloadError(step.move.label, f"{size} bytes are more than the {most} of a message over a wiring")
+        return packed
+
+    def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
+        way = self._ways[step.peer]
+        header = self._header(conversation, step.peer) if way is Way.LINE else None
+        if way is Way.LINE and header is None:
+            super()._emit(conversation, step, payload)
+            return
+        envelope = conversation.emit(step, payload, now=self.now)
+        if way is Way.LINE:
+            envelope.thread = header
+            self._delivery.sent(conversation, step.peer, self.now)
+            self.peers.say(conversation.peers[step.peer].route, envelope)
+        elif way is Way.LEG:
+            self.legs.open(conversation, envelope)
+        else:
+            self._publish(conversation, step, envelope)
+        if self._timed:
+            self._delivery.moved(conversation)
+
+    def _header(self, conversation: Conversation, role: int) -> bytes | None:
+        """Return what is said of a message to a role, besides the message."""
+        if self._many[role] and not self.seat.is_leaf:
+            return HELD
+        header = self.headers.get(conversation.id)
+        if header is None or (self.seat.is_leaf and role not in self._forks):
+            return None
+        return header.packed()
+
+    def _publish(self, conversation: Conversation, step: Step, envelope: Envelope) -> None:
+        """Say to all leaves. Which of them have it is the tree's affair."""
+        conversation.acknowledge(step.peer, envelope.seq)
+        heard = [self._told(conversation, role) for role in self._forks]
+        if self.tree is not None:
+            self.tree.say(step.move.peer, step.index, published(heard, envelope.payload))
+        self._settle(conversation)
+
+    def _told(self, conversation: Conversation, role: int) -> int:
+        """Return how many messages of a role of the trunk this conversation knows of."""
+        if role == self._role:
+            return sum(p.sent for number, p in enumerate(conversation.peers) if self._ways[number] is Way.TREE)
+        return conversation.peers[role].received - conversation.waiting(role)
+
+    # ------------------------------------------------------------------------------------------------- endings
+
+    def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
+        """End a conversation early. Whoever told it here knows only its own link: the others are told in any case."""
+        del tell
+        super().fail(conversation, error, tell=True)
+        self._end(conversation, error)
+
+    def finish(self, conversation: Conversation) -> None:
+        """Put away a conversation. See `Engine.finish`. Who has sent a leg waits for it: it is told at once."""
+        if self.seat.is_stage:
+            for peering in conversation.peers:
+                peering.owes_ack = peering.owes_ack or peering.received > 0
+        super().finish(conversation)
+        self._end(conversation, None)
+
+    def _end(self, conversation: Conversation, error: ConversationError | None) -> None:
+        self.headers.pop(conversation.id, None)
+        self.legs.drop(conversation, error)
+        self.receipts.drop(conversation)
+        self.emptied()
+        if isinstance(conversation, Thread):
+            trunk = self.trunks.get(trunk_of(conversation.id))
+            if trunk is not None:
+                trunk.threads.pop(conversation.id, None)
+            return
+        if isinstance(conversation, Trunk) and self.trunks.pop(trunk_of(conversation.id), None) is not None and error:
+            for thread in tuple(conversation.threads.values()):
+                self.fail(thread, error_of(ended(conversation, error), conversation.role), tell=True)
+        if self.tree is not None:
+            self.tree.end(conversation.id, "" if error is None else str(error).partition("\n")[0])
+
+    # --------------------------------------------------------------------------------------------------- peers
+
+    def _control(self, peer: Peer, item: Item, now: float) -> None:
+        if isinstance(item, Holds):
+            self._held(peer, item)
+        else:
+            super()._control(peer, item, now)
+
+    def _held(self, peer: Peer, item: Holds) -> None:
+        """A leaf says which threads it holds: what waits for it can go there."""
+        if item.sender not in self._numbers or not self._many[item.sender] or not self._serves(peer, item.sender):
+            return
+        for id in item.conversations:  # noqa: A001
+            self._holders[id, item.sender] = peer
+            conversation = self.conversations.get(id)
+            if conversation is not None and conversation.peers[item.sender].route is self.nowhere:
+                self.direct(conversation, item.sender, peer)
+                self._delivery.hasten(conversation, item.sender)
+
+    def met(self, peer: Peer) -> None:
+        """Somebody is there: what waited for one of its role goes on."""
+        super().met(peer)
+        for conversation in tuple(self.nowhere.conversations):
+            for role, peering in enumerate(conversation.peers):
+                if peering.route is self.nowhere and self._serves(peer, role):
+                    self.direct(conversation, role, self._route(conversation, role))
+                    self._delivery.hasten(conversation, role)
+        self.legs.retry()
+
+    def lost(self, peer: Peer, why: str) -> None:
+        """A process is gone."""
+        self._holders = {held: by for held, by in self._holders.items() if by is not peer}
+        super().lost(peer, why)
+
+    def _look(self, now: float) -> None:
+        super()._look(now)
+        self.peers.connect(now)  # those that were not there yet
+        self.legs.retry()
+
+
+def _way(seat: Seat, role: str) -> Way:
+    if role in seat.cast.leaves and seat.is_root:
+        return Way.TREE if seat.line(role) is None else Way.LINE
+    return Way.LEG if role in seat.cast.stages else Way.LINE

@@ -1,0 +1,254 @@
+"""How one role takes part in a policy over a wiring: over which links, as what, and whom it reaches how.
+
+Where there is a tree, the roles that talk before it forks are its *trunk*: the root, and those who talk with it or
+with each other. Each player of the *leaf* role that enters is a *thread* of the trunk's conversation. Of a *stage*
+any player takes the next message (a pipeline). All other roles are *plain*: they see a thread as a conversation
+like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from convpolicy.errors import WiringError
+from convpolicy.link.bus import Bus
+from convpolicy.link.pipeline import Pipeline
+from convpolicy.link.port import Link
+from convpolicy.link.tree import Tree
+from convpolicy.link.wiring import Wiring, carriers
+from convpolicy.machine import Direction, Machine, Move, State
+from convpolicy.policy.model import Policy
+from convpolicy.runtime.tree.plan import Leaf, Plan
+from convpolicy.runtime.wired.machines import closure, leg, origin, spine
+from convpolicy.verify.carrier import Players
+from convpolicy.verify.carrying import carried
+from convpolicy.verify.check import check
+from convpolicy.verify.graph import Graph, graph_of
+from convpolicy.verify.joining import join_points
+from convpolicy.verify.projection import project
+
+__all__ = ["Cast", "Line", "Seat", "seat"]
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Which roles are what. `root` is empty where the wiring has no tree; `forks` are those of the trunk that talk
+    with single leaves, or hear of them.
+    """
+
+    root: str
+    trunk: frozenset[str]
+    leaves: frozenset[str]
+    stages: frozenset[str]
+    forks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A link that a role opens: which end of it, and which roles it reaches there."""
+
+    link: Link
+    listens: bool
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place of `role`. `machine` is what one conversation of it follows, `spine` what a trunk does that forks.
+
+    `tree` and `plan` are there for the root and the leaves; `enters` are the machine's states at the leaf's entries.
+    """
+
+    role: str
+    cast: Cast
+    machine: Machine
+    lines: tuple[Line, ...]
+    spine: Machine | None = None
+    tree: Tree | None = None
+    plan: Plan | None = None
+    enters: tuple[State, ...] = ()
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the tree begins here."""
+        return self.role == self.cast.root
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is one of many that hear the tree."""
+        return self.role in self.cast.leaves
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether any player of it may take the next message."""
+        return self.role in self.cast.stages
+
+    def line(self, role: str) -> int | None:
+        """Return the number of the line that reaches a role; None where only the tree does, or nothing."""
+        return next((number for number, line in enumerate(self.lines) if role in line.roles), None)
+
+
+def seat(policy: Policy, wiring: Wiring, role: str) -> Seat:
+    """Find the place of a role.
+
+    Raises:
+        WiringError: the links cannot carry the policy, or cannot be opened as they are.
+    """
+    report = carried(check(policy), carriers(wiring, policy.roles))
+    if not report:
+        raise WiringError(f"the wiring cannot carry {policy.name}.\n{report}")
+    graph = graph_of(policy)
+    cast = _cast(graph, wiring)
+    machine = project(graph, role)
+    lines = tuple(_lines(graph, wiring, cast, role))
+    tree = _tree(wiring, cast)
+    if role == cast.root or role in cast.leaves:
+        plan, enters = _plan(policy, graph, cast, role)
+        return Seat(role, cast, machine, lines, _spine(cast, machine), tree, plan, enters)
+    if role in cast.stages:
+        return Seat(role, cast, leg(machine), lines)
+    return Seat(role, cast, machine, lines, _spine(cast, machine))
+
+
+# --------------------------------------------------------------------------------------------------- who is what
+
+
+def _cast(graph: Graph, wiring: Wiring) -> Cast:
+    reached = {pair: carrier.players for pair, carrier in carriers(wiring, graph.policy.roles).items()}
+    spoken = {(symbol.sender, symbol.receiver) for symbol in graph.symbols}
+    roots = {sender for (sender, receiver) in spoken if reached[sender, receiver] is Players.EACH}
+    if len(roots) > 1:
+        raise WiringError(
+            f"{graph.policy.name} is wired to the trees of {' and '.join(sorted(roots))}, and takes one.\n"
+            f"  Carry what the others say over a Bus."
+        )
+    leaves = frozenset(receiver for pair in spoken if reached[pair] is Players.EACH for receiver in pair[1:])
+    stages = frozenset(receiver for pair in spoken if reached[pair] is Players.ANY for receiver in pair[1:])
+    root = next(iter(roots), "")
+    trunk = _trunk(root, spoken, leaves | stages)
+    far = leaves | stages
+    forks = tuple(
+        role
+        for role in graph.roles
+        if role in trunk
+        and any(role in pair and far & set(pair) and reached[pair] is not Players.EACH for pair in spoken)
+    )
+    return Cast(root, trunk, leaves, stages, forks)
+
+
+def _trunk(root: str, spoken: Iterable[tuple[str, str]], far: frozenset[str]) -> frozenset[str]:
+    """Return the root and whoever is in talk with it without a leaf or a stage between."""
+    found = {root} if root else set[str]()
+    pairs = [set(pair) for pair in spoken if not far & set(pair)]
+    while more := [pair for pair in pairs if found & pair and not pair <= found]:
+        found.update(*more)
+    return frozenset(found)
+
+
+def _spine(cast: Cast, machine: Machine) -> Machine | None:
+    return spine(machine, _shared(cast, machine.role)) if machine.role in cast.forks else None
+
+
+def _shared(cast: Cast, role: str) -> Callable[[Move], bool]:
+    """Return which moves of a trunk's role, or of a leaf, are the same for all leaves."""
+    if role in cast.leaves:
+        return lambda move: move.direction is Direction.RECEIVE and move.peer == cast.root
+    return lambda move: (
+        move.peer in cast.trunk or (role == cast.root and move.peer in cast.leaves and move.direction is Direction.SEND)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ the tree
+
+
+def _tree(wiring: Wiring, cast: Cast) -> Tree | None:
+    return next(
+        (link for (sender, _), link in wiring.links.items() if isinstance(link, Tree) and sender == cast.root), None
+    )
+
+
+def _plan(policy: Policy, graph: Graph, cast: Cast, role: str) -> tuple[Plan, tuple[State, ...]]:
+    found = {name: _leaf(cast, project(graph, name)) for name in sorted(cast.leaves)}
+    plan = Plan(cast.root, policy.canonical, {name: leaf for name, (leaf, _) in found.items()})
+    return plan, found[role][1] if role in found else ()
+
+
+def _leaf(cast: Cast, machine: Machine) -> tuple[Leaf, tuple[State, ...]]:
+    """Return where a leaf may enter, in its spine, which the root steps too, and in its machine.
+
+    It enters at a join point that it can come to by itself, and from which it understands whatever may follow.
+    """
+    shared = _shared(cast, machine.role)
+    hears = spine(machine, shared)
+    heads = [*join_points(machine)]
+    found = {hears.start: machine.start}
+    for state in hears.states():
+        reached = closure(machine, origin(hears, state), shared)
+        place = next((head for head in heads if head in reached and _understands(machine, head, reached, shared)), None)
+        if place is not None:
+            found[state] = place
+    points = {state: number for number, state in enumerate(found) if state != hears.start or machine.start in heads}
+    if not points:
+        raise WiringError(
+            f"{machine.role} has nowhere to enter when it comes late.\n  Put what {cast.root} says to it into a loop "
+            f"whose rounds stand for themselves."
+        )
+    return Leaf(hears, tuple(found), points), tuple(found.values())
+
+
+def _understands(machine: Machine, head: State, reached: tuple[State, ...], shared: Callable[[Move], bool]) -> bool:
+    """Return whether what may be heard from any of these states may be heard from `head`, and leads to the same."""
+    behind = set(closure(machine, head, shared))
+    heard = {(m, target) for here in reached for m, target in machine.row(here).moves.items() if shared(m)}
+    known = {(m, target) for here in behind for m, target in machine.row(here).moves.items() if shared(m)}
+    return heard == known
+
+
+# ----------------------------------------------------------------------------------------------------- the links
+
+
+def _lines(graph: Graph, wiring: Wiring, cast: Cast, role: str) -> Iterator[Line]:
+    """Yield what the role opens: every link that reaches somebody it talks with, once."""
+    ends: dict[object, tuple[Link, set[str], set[bool]]] = {}
+    for one, other in dict.fromkeys((symbol.sender, symbol.receiver) for symbol in graph.symbols):
+        if role not in (one, other):
+            continue
+        link = _between(wiring, one, other)
+        if isinstance(link, Tree):
+            continue
+        peer = other if role == one else one
+        same = (link.url,) if isinstance(link, Bus) else id(link)  # a Bus at one address is one connection
+        _, roles, listens = ends.setdefault(same, (link, set(), set()))
+        roles.add(peer)
+        listens.add(_listens(graph, cast, role, peer))
+    for link, roles, listens in ends.values():
+        if len(listens) > 1 and not _brokered(link):
+            raise WiringError(
+                f"{role} would both listen at {link} and connect to it, for {' and '.join(sorted(roles))}.\n"
+                f"  Give each of them a link of its own, or put a service bus there: Bus(url, broker=True)."
+            )
+        yield Line(link, True in listens and not _brokered(link), frozenset(roles))
+
+
+def _between(wiring: Wiring, sender: str, receiver: str) -> Link:
+    """Return what carries the frames from one role to another: of a pipeline, its stage."""
+    link: Link | None = wiring.links.get((sender, receiver))
+    if link is None:
+        link = wiring.links[receiver, sender]  # it carries answers, or the check had refused it
+    if not isinstance(link, Pipeline):
+        return link
+    return link.links[link.roles.index(sender)]
+
+
+def _brokered(link: Link) -> bool:
+    return isinstance(link, Bus) and link.broker
+
+
+def _listens(graph: Graph, cast: Cast, role: str, peer: str) -> bool:
+    """Return whether a role listens for another one: whoever has one player, and else whoever is spoken to first."""
+    many = cast.leaves | cast.stages
+    if (role in many) != (peer in many):
+        return peer in many
+    first = next(symbol for symbol in graph.symbols if {symbol.sender, symbol.receiver} == {role, peer})
+    return first.receiver == role
