@@ -20,9 +20,9 @@ __all__ = ["TITLE", "run"]
 
 TITLE = "what one more takes: bytes, open files, and microseconds of processor, to come and for each second of silence"
 
-CONNECTED, OPEN = 500, 50_000
+CONNECTED, READERS, OPEN = 500, 150, 50_000  # a root turns more readers than 200 away
 SETTLE = 1.0  # seconds until every acknowledgement has gone out
-IDLE = 2.0  # seconds for which a process that has nothing to do is watched
+IDLE = 5.0  # seconds for which processes that have nothing to do are watched: a reader says so often that it is there
 
 Costs = dict[tuple[str, str, str], float]  # by where it is taken, for what, and the unit
 
@@ -38,13 +38,10 @@ def run(size: Size) -> list[Row]:
 
 
 class Watched:
-    """What a process has, and uses in a second."""
+    """What a process has, and, once `watch` has looked, what it uses in a second."""
 
     def __init__(self, pid: int) -> None:
-        self.bytes, self.files = resident(pid), files(pid)
-        before = processor(pid)
-        time.sleep(IDLE)
-        self.used = 1e6 * (processor(pid) - before) / IDLE
+        self.pid, self.bytes, self.files, self.used = pid, resident(pid), files(pid), 0.0
 
     def each(self, where: str, what: str, before: Watched, count: int) -> Costs:
         """Return what has come since `before`, for each of so many."""
@@ -53,13 +50,24 @@ class Watched:
         return {(where, what, unit): difference / count for unit, difference in differences.items()}
 
 
+def watch(*pids: int) -> list[Watched]:
+    """Look at processes for a while, all at once."""
+    before = [processor(pid) for pid in pids]
+    time.sleep(IDLE)
+    watched = [Watched(pid) for pid in pids]
+    for each, began in zip(watched, before, strict=True):
+        each.used = 1e6 * (processor(each.pid) - began) / IDLE
+    return watched
+
+
 def _clients(kind: str, name: str, size: Size) -> Costs:
     count = size.of(CONNECTED) + 1
     with _connected(kind, 1) as (_, _, alone, _):
-        one = Watched(alone.pid)
+        (one,) = watch(alone.pid)
     with _connected(kind, count) as (end, before, clients, coming):
-        costs = Watched(end.pid).each(f"the {kind}", name, before, count)
-        costs |= Watched(clients.pid).each(f"clients of the {kind}, in one process", name, one, count - 1)
+        at_end, at_clients = watch(end.pid, clients.pid)
+        costs = at_end.each(f"the {kind}", name, before, count)
+        costs |= at_clients.each(f"clients of the {kind}, in one process", name, one, count - 1)
         return costs | {(f"the {kind}", f"{name} that comes", "µs"): coming}
 
 
@@ -83,7 +91,7 @@ def _connected(kind: str, count: int) -> Iterator[tuple[Program, Watched, Progra
 
 
 def _readers(size: Size) -> Costs:
-    count = size.of(CONNECTED) + 1
+    count = size.of(READERS) + 1
     one, many = _tree(1, 0), _tree(count, 0)
     costs = many["root"].each("the root of a tree", "a reader", one["root"], count - 1)
     costs |= many["leaves"].each("readers of a tree, in one process", "a reader", one["leaves"], count - 1)
@@ -98,7 +106,8 @@ def _tree(readers: int, relays: int) -> dict[str, Watched]:
     with tree.Grown(tree.OURS, readers, relays) as grown:
         grown.rate(1)
         time.sleep(SETTLE)
-        return {role[0]: Watched(pid) for pid, role in children().items() if pid not in before}
+        roles = {pid: role[0] for pid, role in children().items() if pid not in before}
+        return dict(zip(roles.values(), watch(*roles), strict=True))
 
 
 def _conversations(size: Size) -> Costs:

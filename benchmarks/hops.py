@@ -20,7 +20,7 @@ __all__ = ["TITLE", "run"]
 TITLE = "microseconds of processor that a message takes; x: times the same process over bare pyzmq + msgpack"
 
 READERS, WORKERS = (1, 8, 64), (1, 2, 4)
-DELIVERIES, TASKS = 40_000, 10_000  # in one round
+DELIVERIES, TASKS, FRAMES = 40_000, 10_000, 100  # in one round
 
 
 class Way(Protocol):
@@ -45,6 +45,8 @@ def run(size: Size) -> list[Row]:
             "tree, a relay between": lambda: tree.Grown(tree.OURS, readers, 1),  # noqa: B023
         }
         rows += _compared(f"{readers} readers", ways, size.of(DELIVERIES // readers), size.rounds)
+        if readers == max(READERS):
+            rows += _compared(f"{readers} readers, a frame at a time", ways, 1, size.rounds, times=size.of(FRAMES))
     for workers in WORKERS:
         plants = {
             "bare": lambda: pipeline.Plant(pipeline.BARE, workers),  # noqa: B023
@@ -54,8 +56,8 @@ def run(size: Size) -> list[Row]:
     return rows
 
 
-def _compared(case: str, ways: Mapping[str, Callable[[], Way]], count: int, rounds: int) -> list[Row]:
-    """Measure what each kind of process takes for a message; the first way is what the others are compared with."""
+def _compared(case: str, ways: Mapping[str, Callable[[], Way]], count: int, rounds: int, times: int = 1) -> list[Row]:
+    """Measure what each kind of process takes for a message, when so many go out together, so many times."""
     costs: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         running: dict[str, tuple[Way, dict[int, str]]] = {}
@@ -65,7 +67,7 @@ def _compared(case: str, ways: Mapping[str, Callable[[], Way]], count: int, roun
             running[name] = way, {pid: role[0] for pid, role in children().items() if pid not in before}
         for number in range(rounds + 1):
             for name, (way, roles) in running.items():
-                for role, cost in _cost(way, roles, count).items() if number > 0 else ():
+                for role, cost in _cost(way, roles, count, times).items() if number > 0 else ():
                     costs.setdefault((name, role), []).append(cost)
     return [Row(f"{way}, {case}", role, "µs", found, _base(costs, way, role)) for (way, role), found in costs.items()]
 
@@ -74,11 +76,12 @@ def _base(costs: Mapping[tuple[str, str], list[float]], name: str, role: str) ->
     return [] if name == "bare" else costs.get(("bare", role), [])
 
 
-def _cost(way: Way, roles: Mapping[int, str], count: int) -> dict[str, float]:
+def _cost(way: Way, roles: Mapping[int, str], count: int, times: int) -> dict[str, float]:
     """Return the microseconds of processor that all processes of a role took for one message."""
     before = {pid: processor(pid) for pid in roles}
-    way.rate(count)
+    for _ in range(times):
+        way.rate(count)
     costs: dict[str, float] = {}
     for pid, role in roles.items():
-        costs[role] = costs.get(role, 0.0) + 1e6 * (processor(pid) - before[pid]) / count
+        costs[role] = costs.get(role, 0.0) + 1e6 * (processor(pid) - before[pid]) / (count * times)
     return costs
