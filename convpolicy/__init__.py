@@ -54,10 +54,12 @@ from convpolicy.runtime.tree.script import TreeScript
 from convpolicy.runtime.wired.player import WiredPlayer
 from convpolicy.runtime.wired.script import WiredScript
 from convpolicy.verbs import Policy
+from convpolicy.verify.acceptance import Acceptance
 from convpolicy.verify.report import Report
 
 __all__ = [
     "Aborted",
+    "Acceptance",
     "Batch",
     "BatchReport",
     "Bus",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from convpolicy.errors import one_of
 from convpolicy.link.pipeline import Pipeline
@@ -36,9 +36,14 @@ from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
 from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
+from convpolicy.verify.acceptance import Acceptance
+from convpolicy.verify.acceptance import accepts as accepting
 from convpolicy.verify.carrying import carried
 from convpolicy.verify.projection import project
 from convpolicy.verify.report import Report
+
+if TYPE_CHECKING:
+    from transitions import Machine as TransitionsMachine
 
 __all__ = ["Policy"]
 
@@ -95,6 +100,21 @@ class Policy(model.Policy):
             PolicyError: the policy has no such role.
         """
         return self._part(role).machine
+
+    def accepts(self, machine: Machine | TransitionsMachine, role: Role[Any, Any] | str) -> Acceptance:
+        """Decide whether code that is this machine may play the role; the answer is true when it may; print it.
+
+        It may do less than the policy allows: send less, always in one order, take one parallel branch after the
+        other. `machine` is a `Machine` or one written with `transitions`, whose triggers are then named as
+        `project(role).to_transitions()` names them. Moves need no lanes where the policy has only one for them.
+
+        Source: Li, Stutz, Wies, "Deciding Subtyping for Asynchronous Multiparty Sessions", ESOP 2024.
+
+        Raises:
+            NotImplementable: the policy itself cannot be followed.
+            PolicyError: there is no such role, the machine is another role's, or a move is not understood.
+        """
+        return accepting(self, machine, role)
 
     def service(self, role: Role[S, R], /) -> Service[S, R]:
         """Return a service that plays `role` in many conversations, once its handlers are registered.

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convpolicy import interop
-from convpolicy.errors import MissingExtra
-from convpolicy.interop import triggers
+from convpolicy.errors import MissingExtra, PolicyError
+from convpolicy.interop import machine_from, triggers
 from convpolicy.machine import Direction, Machine, Move
 from convpolicy.policy.builder import labels, par, roles, send, seq
 from convpolicy.policy.model import Policy
@@ -127,3 +127,50 @@ def test_names_that_transitions_uses_itself_do_not_clash() -> None:
     machine.send_trigger_to_trigger()
     machine.receive_state_from_model()
     assert machine.state == "done"
+
+
+# ------------------------------------------------------------------------------------------- from transitions
+
+
+@given(policies(roles=(2, 3)))
+def test_what_goes_to_transitions_comes_back(policy: Policy) -> None:
+    for role in policy.roles:
+        machine = project(policy, role)
+        if machine.finals:  # without one, those without moves would count
+            assert by_name(machine_from(machine.to_transitions(), machine), machine) == by_name(machine, machine)
+
+
+def by_name(machine: Machine, named: Machine) -> dict[str, tuple[bool, dict[Move, str]]]:
+    """The table, by names; what comes from `transitions` has them as its keys, and its states in another order."""
+    names = {s: str(machine.key(s)) if machine is not named else machine.name(s) for s in machine.states()}
+    return {names[s]: (machine.is_final(s), {m: names[t] for m, t in machine.moves[s].items()}) for s in names}
+
+
+def buyer_of(steps: list[list[str]], **settings: object) -> transitions.Machine:
+    states = list(dict.fromkeys(name for step in steps for name in step[1:]))
+    return transitions.Machine(None, states, transitions=steps, initial=states[0], **settings)
+
+
+def test_states_that_nothing_leaves_are_final_where_none_is_marked() -> None:
+    written = buyer_of([["send_order_to_seller", "new", "ordered"]])
+    machine = machine_from(written, project(PURCHASE, Buyer))
+    assert [machine.key(state) for state in machine.finals] == ["ordered"]
+    assert machine.moves[machine.start] == {Move(Direction.SEND, "Seller", "Order"): 1}
+
+
+def test_an_unknown_trigger_is_named() -> None:
+    with pytest.raises(PolicyError, match="the trigger send_odrer_to_seller is no move of Buyer in Purchase") as told:
+        machine_from(buyer_of([["send_odrer_to_seller", "new", "ordered"]]), project(PURCHASE, Buyer))
+    assert "did you mean `send_order_to_seller`?" in str(told.value)
+
+
+def test_a_trigger_with_two_ends_is_named() -> None:
+    order = "send_order_to_seller"
+    written = buyer_of([[order, "new", "ordered"], [order, "new", "lost"], [order, "ordered", "ordered"]])
+    with pytest.raises(PolicyError, match="send_order_to_seller leads from new to several states"):
+        machine_from(written, project(PURCHASE, Buyer))
+
+
+def test_a_machine_without_a_beginning_is_refused() -> None:
+    with pytest.raises(PolicyError, match="no first state"):
+        machine_from(transitions.Machine(None, ["new"], initial=None), project(PURCHASE, Buyer))

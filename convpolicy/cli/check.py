@@ -1,5 +1,7 @@
 """`convpolicy check`: can every role follow the policy? For people, and with `--json` for programs.
 
+With `--role` and `--machine` it asks instead whether a given machine follows it (`cli.machine`).
+
 A file that cannot be read or makes no sense is one more answer, not the end: the other files are checked too.
 """
 
@@ -18,6 +20,7 @@ from rich.text import Text
 
 from convpolicy.cli.exits import Exit
 from convpolicy.cli.files import STDIN, expand, module_of, wiring_of
+from convpolicy.cli.machine import check_machine
 from convpolicy.errors import ConvPolicyError
 from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy.module import Module
@@ -34,10 +37,17 @@ def check(
     over: Annotated[
         str | None, typer.Option(metavar="FILE", help="Check it over the links of this wiring, too.")
     ] = None,
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="With --machine: the role that it plays.")] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:MACHINE", help="Check that this machine, which a module defines, follows it."),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each protocol.")] = False,
 ) -> None:
     """Prove that every role can follow a policy, or show a run that gets stuck."""
+    if role is not None or machine is not None:
+        raise typer.Exit(check_machine(files, protocol, role, machine, as_json=as_json))
     wiring = None if over is None else wiring_of(over)
     answers = list(_answers(list(expand(files)), protocol, wiring, named=set(files)))
     if as_json:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, TypeGuard
 
 import typer
 
-from convpolicy.cli.exits import UsageError
-from convpolicy.errors import one_of
+from convpolicy.cli.modules import defined
 from convpolicy.link.bus import Bus
 from convpolicy.runtime.service import Service
 
@@ -32,33 +28,13 @@ def run(
     ] = None,
 ) -> None:
     """Run a service; Ctrl-C ends it cleanly."""
-    service = _service(target)
+    service = defined(target, "service", "shop.seller:seller", _is_service)
     where = "is connected to" if bus else "listens at"
     service.run(
         via=Bus(*via, broker=bus),
         at_most=at_most,
         started=lambda url: typer.echo(f"{service.role} {where} {url}"),
     )
-
-
-def _service(target: str) -> AnyService:
-    module_name, _, name = target.partition(":")
-    if not module_name or not name:
-        raise UsageError(f"{target!r} does not name a service\n  Write MODULE:SERVICE, for example shop.seller:seller.")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as problem:
-        if problem.name is None or not f"{module_name}.".startswith(f"{problem.name}."):
-            raise  # the module is there, and imports something that is not
-        raise UsageError(f"there is no module {module_name} in {Path.cwd()} or among what is installed") from problem
-    found: object = getattr(module, name, None)
-    if not _is_service(found):
-        services = [name for name, value in vars(module).items() if _is_service(value)]
-        raise UsageError(
-            f"{name} is not a service of {module_name}\n  Its services are {one_of(services, empty='none')}."
-        )
-    return found
 
 
 def _is_service(value: object) -> TypeGuard[AnyService]:

@@ -152,13 +152,14 @@ class View:
         rights: list[tuple[Symbol, ...]] = []
         link = self._links[pair]
         while link is not None:
-            lefts.append(self._step(link.pair[0], link.symbol, pair[0]))
-            rights.append(self._step(link.pair[1], link.symbol, pair[1]))
+            lefts.append(self.step(link.pair[0], link.symbol, pair[0]))
+            rights.append(self.step(link.pair[1], link.symbol, pair[1]))
             pair = link.pair
             link = self._links[pair]
         return tuple(chain(*reversed(lefts))), tuple(chain(*reversed(rights)))
 
-    def _step(self, entry: int, symbol: Symbol, target: int) -> tuple[Symbol, ...]:
+    def step(self, entry: int, symbol: Symbol, target: int) -> tuple[Symbol, ...]:
+        """Return the shortest run from an entry that ends in this move of the role and leads to `target`."""
         moves = self.automaton.moves
         sources = [state for state in self.closure(entry) if moves[state].get(symbol) == target]
         return (*self.automaton.path(entry, sources, without=self.role), symbol)

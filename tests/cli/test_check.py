@@ -198,3 +198,59 @@ def test_a_wiring_that_cannot_be_read_exits_with_2(convpolicy, policies):
     assert code == 2
     assert err.startswith("wiring.toml:4:1: a link has no `buss`\n")
     assert convpolicy("check", "good.scr", "--over", "nowhere.toml").code == 2
+
+
+# ------------------------------------------------------------------------------------------------- a machine
+
+BUYER = """
+import transitions
+from convpolicy import Policy, Machine
+
+STEPS = ["send_order_to_seller", "receive_shipment_from_seller"]
+STEPS += ["receive_invoice_from_seller", "send_payment_to_seller"]
+
+def straight(steps):
+    names = [f"step_{number}" for number in range(len(steps) + 1)]
+    arrows = [list(arrow) for arrow in zip(steps, names, names[1:])]
+    return transitions.Machine(None, names, transitions=arrows, initial=names[0])
+
+patient, hasty = straight(STEPS), straight([STEPS[0], STEPS[3]])
+"""
+
+
+@pytest.fixture
+def buyers(policies: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (policies / "buyers.py").write_text(BUYER, encoding="utf-8")
+    monkeypatch.setattr("sys.path", [str(policies), *sys.path])
+    sys.modules.pop("buyers", None)
+    return "buyers"
+
+
+def test_a_machine_that_follows_the_policy(convpolicy, buyers: str) -> None:
+    code, out, err = convpolicy("check", "good.scr", "--role", "Buyer", "--machine", f"{buyers}:patient")
+    assert (code, err) == (0, "")
+    assert out.startswith("Buyer's machine follows Purchase: whatever the other roles do, nobody gets stuck\n")
+
+
+def test_a_machine_that_does_not(convpolicy, buyers: str) -> None:
+    code, out, err = convpolicy("check", "good.scr", "--role", "Buyer", "--machine", f"{buyers}:hasty")
+    assert (code, err) == (1, "")
+    assert "  in state step_1: it sends Payment to Seller, which the policy does not allow there\n" in out
+    code, out, _ = convpolicy("check", "good.scr", "--role", "Buyer", "--machine", f"{buyers}:hasty", "--json")
+    (found,) = json.loads(out)
+    assert (code, found["file"], found["answer"], found["departs"]) == (1, "good.scr", "rejected", "sends")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--role", "Buyer"), "--role and --machine belong together"),
+        (("--role", "Buyer", "--machine", "buyers:nobody"), "Its machines are patient or hasty"),
+        (("--role", "Buyer", "--machine", "buyers"), "Write MODULE:MACHINE, for example shop.buyer:machine."),
+        (("--role", "Byer", "--machine", "buyers:patient"), "Purchase has no role Byer"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_machine(convpolicy, buyers: str, arguments: tuple[str, ...], said: str) -> None:
+    code, out, err = convpolicy("check", "good.scr", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
