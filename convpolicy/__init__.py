@@ -55,6 +55,7 @@ from convpolicy.runtime.wired.player import WiredPlayer
 from convpolicy.runtime.wired.script import WiredScript
 from convpolicy.verbs import Policy
 from convpolicy.verify.acceptance import Acceptance
+from convpolicy.verify.compatibility import Compatibility
 from convpolicy.verify.report import Report
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Bus",
+    "Compatibility",
     "ConvPolicyError",
     "ConversationError",
     "Dialogue",

@@ -39,6 +39,7 @@ from convpolicy.verify import check as checking
 from convpolicy.verify.acceptance import Acceptance
 from convpolicy.verify.acceptance import accepts as accepting
 from convpolicy.verify.carrying import carried
+from convpolicy.verify.compatibility import Compatibility, compatible
 from convpolicy.verify.projection import project
 from convpolicy.verify.report import Report
 
@@ -115,6 +116,17 @@ class Policy(model.Policy):
             PolicyError: there is no such role, the machine is another role's, or a move is not understood.
         """
         return accepting(self, machine, role)
+
+    def compatible_with(self, old: model.Policy) -> Compatibility:
+        """Decide whether `old` can change into this policy while conversations run; true when it can; print it.
+
+        The answer has an order in which the roles can be upgraded, and what goes wrong when another one is first.
+        Whether an upgraded process also talks to old ones is said where it plays: `service(role, also=[old])`.
+
+        Raises:
+            NotImplementable: one of the two policies cannot be followed by itself.
+        """
+        return compatible(old, self)
 
     def service(self, role: Role[S, R], /) -> Service[S, R]:
         """Return a service that plays `role` in many conversations, once its handlers are registered.

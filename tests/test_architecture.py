@@ -147,12 +147,12 @@ def test_every_rule_can_be_broken(rule, part, text):
 # ----------------------------------------------------------------------------------------------- public names
 
 NAMES = """
-Aborted Acceptance Batch BatchReport Bus ConvPolicyError ConversationError Dialogue Expired Exposed Faults Field
-ForeignThread Gap IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotImplementable
-NotReachable PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress
-Protocol Quarantined RemoteViolation Report Role RoundOver Script Service ServiceBus ServiceError TooSlow Tree
-TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer WiredScript Wiring WiringError again call
-choice label labels loop par roles send seq
+Aborted Acceptance Batch BatchReport Bus Compatibility ConvPolicyError ConversationError Dialogue Expired Exposed
+Faults Field ForeignThread Gap IllFormed Label Link LinkError LocalViolation Machine Memory Message MissingExtra
+NotImplementable NotReachable PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
+PolicySyntaxError Progress Protocol Quarantined RemoteViolation Report Role RoundOver Script Service ServiceBus
+ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer WiredScript
+Wiring WiringError again call choice label labels loop par roles send seq
 """
 PUBLIC = NAMES.split()
 

@@ -11,6 +11,7 @@ import typer
 
 from convpolicy.cli.bus import bus
 from convpolicy.cli.check import check
+from convpolicy.cli.compat import compat
 from convpolicy.cli.demo import demo
 from convpolicy.cli.exits import Exit, code_of
 from convpolicy.cli.fmt import fmt
@@ -29,7 +30,7 @@ _commands = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (check, show, fmt, run, bus, relay, demo):
+for _command in (check, compat, show, fmt, run, bus, relay, demo):
     _commands.command()(_command)
 
 

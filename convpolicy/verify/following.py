@@ -163,10 +163,12 @@ class _Walk:
         return all(place in going for place in places)
 
     def _takes(self, state: State, entry: int) -> Iterator[Departure]:
-        possible = self._view.after(entry)
+        possible, known = self._view.after(entry), self._views.automaton.terms.graph.symbols
         for move in self._leaving(state, Direction.RECEIVE):
             symbol = symbol_of(self._machine.role, move)
-            early = {} if symbol in possible else self._views.overtaking.early(entry, channel_of(symbol))
+            if symbol in possible or symbol not in known:
+                continue
+            early = self._views.overtaking.early(entry, channel_of(symbol))
             if symbol.label in early:
                 found = self._departure(Departs.TAKES, (state, entry), entry, move)
                 yield found._replace(run=(*found.run, *early[symbol.label]))

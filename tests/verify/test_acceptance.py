@@ -130,6 +130,7 @@ def test_a_buyer_may_choose_less_than_the_policy_offers() -> None:
 
 def test_a_message_that_never_comes_may_be_awaited_beside_others() -> None:
     assert judged(orders, Machine.of("Buyer", {0: {says("Cancel"): 1, hears("Note"): 0}}, {1}))
+    assert judged(orders, Machine.of("Buyer", {0: {says("Cancel"): 1, hears("Note", "Nobody"): 0}}, {1}))
 
 
 # ------------------------------------------------------------------------------------------------ what may not
