@@ -42,6 +42,22 @@ __all__ = ["LeafEnd"]
 _ID = 16  # random bytes that name a reader
 
 
+class _Following(Follower):
+    """A follower that says whether the root knows of it: what is said from then on is not missed."""
+
+    awaited = False  # whether the root has said that there is nothing to hear yet
+
+    def later(self, now: float) -> None:
+        """See `Follower.later`."""
+        super().later(now)
+        self.awaited = True
+
+    @property
+    def known(self) -> bool:
+        """Whether the root has answered: with an entry, or that there will be one."""
+        return self.awaited or bool(self.epoch)
+
+
 class LeafEnd:
     """Follows the tree of `seat` for `engine`. `welcome` gives the owner of a thread, `wake` has the engine turn,
     `met` is told whether the root was heard, or why it is of no use.
@@ -84,10 +100,9 @@ class LeafEnd:
         self._inbox = Inbox(
             self._leaf, waiting=tree.waiting, slow=tree.slow, at_most=tree.at_most, give_up=self._give_up
         )
-        self._since = self._clock()
         stream = stream_name(part.role, tree.topic)
         self._reader = self._new_id(_ID)
-        self._follower = Follower(stream, self._reader, part.fingerprint, self._inbox, self._since)
+        self._follower = _Following(stream, self._reader, part.fingerprint, self._inbox, self._clock())
         self._subscriber.follow(self._follower, self)
         self._shell.wake()
 
@@ -103,7 +118,7 @@ class LeafEnd:
 
     def changed(self) -> None:
         """See `Reader.changed`."""
-        if self._follower.heard_at > self._since:
+        if self._follower.known:
             self._met(None)
         self.look()
 

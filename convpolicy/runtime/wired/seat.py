@@ -250,5 +250,6 @@ def _listens(graph: Graph, cast: Cast, role: str, peer: str) -> bool:
     many = cast.leaves | cast.stages
     if (role in many) != (peer in many):
         return peer in many
-    first = next(symbol for symbol in graph.symbols if {symbol.sender, symbol.receiver} == {role, peer})
-    return first.receiver == role
+    machine = project(graph, role)
+    moves = (move for state in machine.states() for move in machine.enabled(state))
+    return next(move for move in moves if move.peer == peer).direction is Direction.RECEIVE
