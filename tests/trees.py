@@ -306,7 +306,10 @@ class Press:
                 self.root.publisher.turn()
             for leaf in self.leaves:
                 leaf.subscriber.turn()
-            if not any(port.readable() for port in (self.root.port, *(leaf.port for leaf in self.leaves))):
+            waits = any(leaf.follower.held for leaf in self.leaves)
+            if not waits and not any(
+                port.readable() for port in (self.root.port, *(leaf.port for leaf in self.leaves))
+            ):
                 return
 
     def run(self, seconds: float) -> None:

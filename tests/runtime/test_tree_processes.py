@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
 from processes import ended, listening, program
 from trees import Edition, Farewell, Publisher_, Reader, newsletter
 
@@ -73,6 +74,32 @@ async def test_a_relay_is_killed_and_started_again() -> None:
             with relay(url, below):  # type: ignore[attr-defined]
                 heard += await hears(leaf, 200)
             assert in_a_row(heard), "the replay has mended it"
+
+
+async def test_a_relay_that_is_stopped_and_continued_goes_on_where_it_was() -> None:
+    with listening(NEWSSTAND, ANY) as (_, url), relay(url) as (process, below):  # type: ignore[attr-defined]
+        async with reader(below) as leaf, reader(url) as beside:  # type: ignore[attr-defined]
+            heard = await hears(leaf, 20)
+            process.send_signal(signal.SIGSTOP)
+            assert in_a_row(await hears(beside, 500)), "who is not below it notices nothing"
+            process.send_signal(signal.SIGCONT)
+            heard += await hears(leaf, 600)
+            assert in_a_row(heard), [message for message in heard if not isinstance(message, Edition)]
+
+
+@pytest.mark.slow
+async def test_readers_that_are_killed_one_after_another_are_counted_no_longer() -> None:
+    tree = Tree(ANY, root=Publisher_)
+    async with newsletter.player(Publisher_, via=tree) as publisher, publisher.join() as root:
+        for _ in range(2):
+            with program(NEWSREADER, publisher.url) as killed:
+                await root.ready(1, timeout=30)
+                killed.kill()
+            await root.send(Edition(1))
+            async with asyncio.timeout(60):  # it is silent for 15 s before it is forgotten
+                while root.subscribers:
+                    await root._change()
+        await root.send(Farewell("bye"))
 
 
 async def test_a_reader_that_is_stopped_holds_nobody_up_and_accounts_for_everything_afterwards() -> None:

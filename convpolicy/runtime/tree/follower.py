@@ -29,6 +29,13 @@ ASKED = 256  # messages asked for at once
 class Sink(Protocol):
     """Whom a follower tells what the stream says."""
 
+    def takes(self) -> bool:
+        """Return whether there is room for a message, or the program has had its turn and made none."""
+        ...
+
+    def turn(self) -> None:
+        """Note that whoever is told has had a turn."""
+
     def enter(self, epoch: bytes, seq: int, point: int) -> None:
         """From here on the messages after `seq` follow, beginning in entry number `point` of the machine."""
 
@@ -96,6 +103,17 @@ class Follower:
         self._here_at = now
 
     # ------------------------------------------------------------------------------------- what arrives
+
+    def go_on(self, now: float) -> None:
+        """Begin a turn: tell what waited in the last one for the program to make room."""
+        self._sink.turn()
+        if self.held:
+            self._deliver(now)
+
+    @property
+    def held(self) -> bool:
+        """Whether the next message is here, and waits."""
+        return not self._joining and self.next in self._ahead
 
     def published(self, frame: Published, now: float) -> None:
         """Take a frame that was published to all."""
@@ -217,11 +235,11 @@ class Follower:
         self._deliver(now)
 
     def _deliver(self, now: float) -> None:
-        while not self._joining and self.next in self._ahead:
+        while self.held and self._sink.takes():
             said = self._ahead.pop(self.next)
             self.next += 1
             self._sink.heard(self.next - 1, said, now)  # may give up what was heard, and so begin to join again
-        if self.next > self._last and not self._asks_entry:
+        if self.next > self._last and not self._asks_entry and not self.finished:
             self._retry.now()
             if self._over is not None:
                 self._finish(now)
@@ -259,7 +277,7 @@ class Follower:
 
     @property
     def _asks(self) -> bool:
-        return not self.finished and (self._asks_entry or self.next <= self._last)
+        return not self.finished and (self._asks_entry or (self.next <= self._last and not self.held))
 
     @property
     def entered(self) -> bool:

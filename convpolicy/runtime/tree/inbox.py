@@ -92,8 +92,17 @@ class Inbox:
         self._before: list[Gap | Enter] = []  # the next round
         self._state = leaf.entries[0]
         self._end: Over | CutOff | None = None
+        self._stalled = False  # whether the program has had a turn with a full inbox, and taken nothing
 
     # --------------------------------------------------------------------------------------- being told
+
+    def takes(self) -> bool:
+        """See `Sink.takes`: however much comes at once, a program that waits for it is not slow."""
+        return self.waiting < self._limit or self._stalled
+
+    def turn(self) -> None:
+        """See `Sink.turn`."""
+        self._stalled = self.waiting >= self._limit
 
     def enter(self, epoch: bytes, seq: int, point: int) -> None:
         """See `Sink.enter`."""

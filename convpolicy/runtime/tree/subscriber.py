@@ -79,6 +79,11 @@ class Subscriber:
     def turn(self) -> None:
         """Do everything that can be done now."""
         self.now = self._clock()
+        for follower, reader in tuple(self._followed.values()):
+            held = follower.held
+            follower.go_on(self.now)
+            if held:
+                reader.changed()
         for frame in self._port.published(DRAIN):
             self._published(frame)
         for frame in self._port.answers(DRAIN):
@@ -94,6 +99,8 @@ class Subscriber:
     @property
     def due(self) -> float:
         """When the next turn is needed, at the latest."""
+        if any(follower.held for follower, _ in self._followed.values()):
+            return self.now
         times = [follower.due for follower, _ in self._followed.values()]
         return min([self.now + IDLE, *(at for at in times if at is not None)])
 
