@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from typing import Self
 
+from benchmarks.processes import processor
 from benchmarks.programs import Program
 from benchmarks.rounds import Row, Size
 
@@ -19,13 +20,16 @@ TITLE = "messages that reach readers of a tree over tcp; x: times bare PUB/SUB +
 
 BARE, OURS = "bare PUB/SUB + msgpack", "tree"
 DELIVERIES = 40_000  # in one round
+SHORT = 40
+LENGTHS = (SHORT, 1_000)  # bytes of text in a message
 
 
 class Grown:
-    """The running processes of one way, with so many readers behind so many relays; `with` it."""
+    """The running processes of one way, with so many readers behind so many relays, which keep messages or do not."""
 
-    def __init__(self, way: str, leaves: int, relays: int = 0) -> None:
-        self.way, self.leaves, self.relays = way, leaves, relays
+    def __init__(self, way: str, leaves: int, relays: int = 0, *, keeps: bool = True) -> None:
+        self.way, self.leaves, self.relays, self.keeps = way, leaves, relays, keeps
+        self._hops: list[Program] = []
 
     def __enter__(self) -> Self:
         module = "tree_bare" if self.way == BARE else "tree_ours"
@@ -33,20 +37,27 @@ class Grown:
             self._root = stack.enter_context(Program(module, "root"))
             url = self._root.hear()
             for _ in range(self.relays):
-                url = stack.enter_context(Program(module, "relay", url)).hear()
+                self._hops.append(stack.enter_context(Program(module, "relay", url, *["0"] * (not self.keeps))))
+                url = self._hops[-1].hear()
             self._readers = stack.enter_context(Program(module, "leaves", url, str(self.leaves)))
             self._programs = stack.pop_all()
         return self
 
-    def rate(self, messages: int) -> float:
-        """Publish so many messages; return how many a second reached a reader."""
+    def rate(self, messages: int, length: int = SHORT) -> float:
+        """Publish so many messages with so long a text; return how many a second reached a reader."""
         started = time.perf_counter()
-        self._root.tell(messages=messages, leaves=self.leaves)
+        self._root.tell(messages=messages, leaves=self.leaves, length=length)
         heard = self._readers.hear()
         took = time.perf_counter() - started
         if heard != messages * self.leaves:
             raise RuntimeError(f"{self.way}: {messages} messages to {self.leaves} readers; they heard {heard}")
         return heard / took
+
+    def hop(self, messages: int, length: int) -> float:
+        """Publish; return the microseconds of processor that a relay took for a message."""
+        before = sum(processor(relay.pid) for relay in self._hops)
+        self.rate(messages, length)
+        return (sum(processor(relay.pid) for relay in self._hops) - before) / len(self._hops) / messages * 1e6
 
     def __exit__(self, *failure: object) -> None:
         self._programs.close()
@@ -64,7 +75,23 @@ def run(size: Size) -> list[Row]:
         Row("1 relay", OURS, "messages/s", one, plain),
         Row("2 relays", OURS, "messages/s", two, plain),
     ]
-    return rows
+    return rows + _hops(size)
+
+
+def _hops(size: Size) -> list[Row]:
+    """Measure what a message of two lengths costs a relay: for every frame, and for every byte."""
+    found: dict[tuple[int, bool], list[float]] = {(length, keeps): [] for length in LENGTHS for keeps in (True, False)}
+    with ExitStack() as stack:
+        trees = {keeps: stack.enter_context(Grown(OURS, 1, 1, keeps=keeps)) for keeps in (True, False)}
+        for number in range(size.rounds + 1):
+            for (length, keeps), costs in found.items():
+                cost = trees[keeps].hop(size.of(DELIVERIES), length)
+                if number > 0:
+                    costs.append(cost)
+    return [
+        Row(f"a relay, {length} bytes", OURS if keeps else f"{OURS}, nothing kept", "µs/message", costs)
+        for (length, keeps), costs in found.items()
+    ]
 
 
 def _measured(trees: list[Grown], size: Size) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""A publisher, its readers, or a relay with convpolicy: `root`, `leaves URL COUNT` or `relay URL`."""
+"""A publisher, its readers, or a relay with convpolicy: `root`, `leaves URL COUNT` or `relay URL [KEEP]`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple, Never
 
 from benchmarks.programs import end_with_parent, tell
 from convpolicy import Policy, Role, Tree, again, choice, loop, send, seq
+from convpolicy.link.relay import KEEP as RELAY_KEEPS
 from convpolicy.link.relay import Relay
 
 __all__: list[str] = []
@@ -52,7 +53,7 @@ async def publish() -> None:
             question = json.loads(line)
             await root.ready(question["leaves"], timeout=60)
             for number in range(question["messages"]):
-                await root.send(Quote(number, "x" * 40))
+                await root.send(Quote(number, "x" * question["length"]))
             await root.send(Last(question["messages"]))
 
 
@@ -77,9 +78,9 @@ async def read(url: str, leaves: int) -> None:
     await asyncio.gather(*(follow() for _ in range(leaves)))
 
 
-async def relay(url: str) -> None:
+async def relay(url: str, keep: str = str(RELAY_KEEPS)) -> None:
     """Relay until the program is ended."""
-    with Relay(url, "tcp://127.0.0.1:0") as running:
+    with Relay(url, "tcp://127.0.0.1:0", keep=int(keep)) as running:
         tell(running.url)
         await asyncio.Event().wait()
 
