@@ -108,9 +108,10 @@ async def test_a_reader_that_is_stopped_holds_nobody_up_and_accounts_for_everyth
         with program(NEWSREADER, publisher.url) as stopped:
             assert stopped.stdout is not None
             assert await asyncio.to_thread(stopped.stdout.readline) == "live\n"
+            await root.ready(1, timeout=30)  # its word for it may not have left the process when it says so
             stopped.send_signal(signal.SIGSTOP)
             async with reader(publisher.url) as leaf:  # type: ignore[attr-defined]
-                await root.ready(2)
+                await root.ready(2, timeout=30)
                 for number in range(0, 50_000, 100):
                     for next_ in range(number, number + 100):
                         await root.send(Edition(next_))
