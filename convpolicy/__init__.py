@@ -40,7 +40,7 @@ from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.machine import Machine
-from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
+from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
@@ -119,6 +119,7 @@ __all__ = [
     "again",
     "call",
     "choice",
+    "crash",
     "label",
     "labels",
     "loop",

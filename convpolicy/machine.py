@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 
-__all__ = ["Audience", "Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
+__all__ = ["CRASH", "Audience", "Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
 
 State = int
 
@@ -50,6 +50,11 @@ class Symbol(NamedTuple):
         return f"{self.sender}→{self.receiver} {self.label or '()'}"  # Scribble has messages without a name
 
 
+# The label of what is no message: that a role has stopped. It is received and never sent, and no message can be
+# called so. Barwell, Hou, Yoshida and Zhou, ECOOP 2023, have no sign of their own for it.
+CRASH = "†"
+
+
 # The receivers of one message to several roles, in the policy's order.
 Audience = tuple[str, ...]
 
@@ -77,6 +82,8 @@ class Move(NamedTuple):
         """The move in words, for error texts: `send Order to Seller`."""
         if self.direction is Direction.SEND:
             return f"send {self.label} to {self.peer}"
+        if self.label == CRASH:
+            return f"go on without {self.peer}, once it has stopped"
         return f"receive {self.label} from {self.peer}"
 
 
@@ -386,6 +393,8 @@ def _literal(machine: Machine) -> list[tuple[bool, dict[Move, State]]]:
 
 def snake(name: str) -> str:
     """Return a CapWords name in lower case with underscores: `PurchaseOrder` is `purchase_order`."""
+    if name == CRASH:
+        return "crash"
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -394,7 +403,8 @@ def _groups(row: Row[State], direction: Direction) -> list[list[str]]:
     lanes: dict[Lane, dict[str, None]] = {}
     for move in row.moves:
         if move.direction is direction:
-            lanes.setdefault(move.lane, {})[move.label] = None
+            label = "crash" if move.label == CRASH else move.label
+            lanes.setdefault(move.lane, {})[label] = None
     return [list(labels) for labels in lanes.values()]
 
 

@@ -83,7 +83,7 @@ class Policy(model.Policy):
 
     @classmethod
     def _of(cls, policy: model.Policy) -> Self:
-        return cls(policy.name, policy.body, policy.roles, policy.protocols, policy.at)
+        return cls(policy.name, policy.body, policy.roles, policy.protocols, policy.at, reliable=policy.reliable)
 
     def check(self, *, over: Link | None = None) -> Report:
         """Decide whether every role can follow the policy. The report is true when it can; print it.

@@ -1,4 +1,4 @@
-"""The words a policy is written with in Python: `send seq choice par loop again call`, `roles`, `labels`.
+"""The words a policy is written with in Python: `send seq choice par loop again call crash`, `roles`, `labels`.
 
     purchase = Policy("Purchase", seq(
         send(Buyer, Seller, Order),
@@ -20,6 +20,7 @@ from convpolicy.policy.model import (
     Again,
     Call,
     Choice,
+    Crash,
     Label,
     Loop,
     Par,
@@ -32,7 +33,7 @@ from convpolicy.policy.model import (
 )
 from convpolicy.policy.payload import label, label_of
 
-__all__ = ["again", "call", "choice", "label", "labels", "loop", "par", "roles", "send", "seq"]
+__all__ = ["again", "call", "choice", "crash", "label", "labels", "loop", "par", "roles", "send", "seq"]
 
 M = TypeVar("M")
 
@@ -74,6 +75,15 @@ def seq(*steps: Statement) -> Seq:
 def choice(chooser: Role[Any, Any], *branches: Statement) -> Choice:
     """`chooser` takes one of the branches; an empty one is `seq()`."""
     return Choice(chooser, branches)
+
+
+def crash(role: Role[Any, Any], *, at: Role[Any, Any] | tuple[Role[Any, Any], ...]) -> Crash:
+    """`role` has stopped, and the role or the roles that it is noticed `at` go on with what follows.
+
+    It begins a branch of `choice(role, …)`, and is never sent. Barwell, Hou, Yoshida and Zhou, "Designing Asynchronous
+    Multiparty Protocols with Crash-Stop Failures", ECOOP 2023.
+    """
+    return Crash(role, at if isinstance(at, tuple) else (at,))
 
 
 def par(*branches: Statement) -> Par:

@@ -27,9 +27,11 @@ _MOST_PROTOCOLS = 200
 def link(module: Module, name: str) -> Policy:
     """Return a protocol and all that it calls as a policy; see `Module.policy` for what it raises."""
     linker = _Linker()
-    linker.ask(module, linker.declaration(module, name), ())
+    declared = linker.declaration(module, name)
+    linker.ask(module, declared, ())
     main, *called = linker.linked()
-    return Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(linker.ignored))
+    reliable = tuple(role for role in main.roles if role.name in declared.reliable)
+    return Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(linker.ignored), reliable)
 
 
 class _Asked(NamedTuple):
@@ -72,6 +74,8 @@ class _Linker:
             if number == _MOST_PROTOCOLS:
                 hint = "it seems to call itself with ever larger type parameters; give it the same ones."
                 raise Unsupported(f"{asked.declaration.name}<…>", at=asked.declaration.at, hint=hint)
+            if number:
+                _refuse_reliable(asked.module, asked.declaration.tree)
             yield self._read(asked)
 
     def _read(self, asked: _Asked) -> Protocol:
@@ -169,3 +173,11 @@ def _refuse_parts(module: Module, tree: Node) -> None:
             for alias in tokens(role)[1:]:
                 hint = "use one name for the role."
                 raise Unsupported(f"as {alias}", at=place(module.source, alias), hint=hint)
+
+
+def _refuse_reliable(module: Module, tree: Node) -> None:
+    """Refuse `reliable` in a protocol that is called: it is said of the policy's own roles."""
+    for role in (role for roles in parts(tree, "roles") for role in parts(roles, "role")):
+        for word in tokens(role, "RELIABLE"):
+            hint = "say it where the policy that calls this one names its roles."
+            raise Unsupported("reliable role in a protocol that is called", at=place(module.source, word), hint=hint)

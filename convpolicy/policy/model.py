@@ -20,6 +20,7 @@ __all__ = [
     "Again",
     "Call",
     "Choice",
+    "Crash",
     "Field",
     "Label",
     "Loop",
@@ -157,6 +158,18 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Crash:
+    """`crash from role to receivers`: the role has stopped, which the receivers notice where they wait for it.
+
+    It begins a branch of a choice at the role, and nobody sends it.
+    """
+
+    role: AnyRole
+    receivers: tuple[AnyRole, ...]
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Seq:
     """The steps one after the other. `Seq(())` does nothing."""
 
@@ -207,7 +220,7 @@ class Call:
     at: Position | None = field(default=None, compare=False, repr=False)
 
 
-Statement = Send | Seq | Choice | Par | Loop | Again | Call
+Statement = Send | Crash | Seq | Choice | Par | Loop | Again | Call
 
 
 def statements(root: Statement) -> Iterator[Statement]:
@@ -267,7 +280,8 @@ class Policy:
     `roles` defaults to the order of first appearance. Of `protocols` those are kept that are called, from the
     body or from one another, in the order of their names; so more may be given than are needed. `ignored` is
     what a text also says and nothing here looks at, such as a refinement of a payload: such a policy can be
-    checked as if it were not there, but `scribble.load` refuses it.
+    checked as if it were not there, but `scribble.load` refuses it. Every role may stop in the middle of a
+    conversation but those that are `reliable`, which matters where the policy has branches that begin with a `Crash`.
 
     Raises:
         IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
@@ -279,6 +293,7 @@ class Policy:
     protocols: tuple[Protocol, ...] = ()
     at: Position | None = field(default=None, compare=False, repr=False)
     ignored: tuple[PolicyError, ...] = field(default=(), compare=False, repr=False)
+    reliable: tuple[AnyRole, ...] = ()
 
     def __post_init__(self) -> None:
         from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes
@@ -288,6 +303,8 @@ class Policy:
         called = _called(self.body, self.protocols)
         protocols = (Protocol(p.name, p.roles, normal(p.body), p.at) for p in self.protocols if p.name in called)
         object.__setattr__(self, "body", normal(self.body))
+        known = [role for role in self.roles if role in self.reliable]
+        object.__setattr__(self, "reliable", (*known, *(role for role in self.reliable if role not in known)))
         object.__setattr__(self, "protocols", tuple(sorted(protocols, key=lambda p: p.name)))
         ensure(self)
 
@@ -301,7 +318,7 @@ class Policy:
 
     @property
     def _said(self) -> tuple[object, ...]:
-        return (self.name, self.body, self.roles, self.protocols)
+        return (self.name, self.body, self.roles, self.protocols, self.reliable)
 
     def protocol(self, name: str) -> Protocol:
         """Return the protocol that a `Call` names, the policy itself included.
@@ -352,6 +369,8 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
         match statement:
             case Send():
                 seen.update(dict.fromkeys((statement.sender, *statement.receivers)))
+            case Crash():
+                seen.update(dict.fromkeys((statement.role, *statement.receivers)))
             case Choice():
                 seen.setdefault(statement.chooser)
             case Call():
@@ -365,7 +384,7 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
 #
 # The main protocol first, then what it calls in the order of first call, so that names of protocols do not
 # matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
-# Roles, labels, fields, structure and time limits do.
+# Roles, which of them are reliable, labels, fields, structure and time limits do.
 
 
 def _canonical(policy: Policy) -> Iterator[str]:
@@ -373,7 +392,8 @@ def _canonical(policy: Policy) -> Iterator[str]:
     numbers = {name: number for number, name in enumerate(order)}
     for name in order:
         protocol = policy.protocol(name)
-        roles = " ".join(role.name for role in protocol.roles)
+        reliable = policy.reliable if name == policy.name else ()
+        roles = " ".join(f"reliable {role}" if role in reliable else role.name for role in protocol.roles)
         yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
 
 
@@ -394,6 +414,8 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
         case Send(sender, receivers, label, within):
             limit = "" if within is None else f" within {within!r}"
             return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit})"
+        case Crash(role, receivers):
+            return f"(crash {role} -> {' '.join(r.name for r in receivers)})"
         case Seq(steps):
             return f"(seq {inside(steps)})"
         case Choice(chooser, branches):

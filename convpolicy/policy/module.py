@@ -46,7 +46,7 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True)
 class Declaration:
-    """One protocol of a file as it is written. `kinds` are the words before `protocol`."""
+    """One protocol of a file as it is written. `kinds` are the words before `protocol`; some roles are `reliable`."""
 
     name: str
     kinds: frozenset[str]
@@ -54,6 +54,7 @@ class Declaration:
     parameters: tuple[Parameter, ...]
     at: Position
     tree: Node = field(compare=False, repr=False)
+    reliable: tuple[str, ...] = ()
 
     @property
     def checkable(self) -> bool:
@@ -170,7 +171,8 @@ def _type(node: Node) -> DeclaredType:
 def declaration(source: Source, node: Node) -> Declaration:
     """Read the head of a protocol."""
     name = tokens(node)[0]
-    roles = [tokens(role) for part in parts(node, "roles") for role in parts(part, "role", "newrole")]
+    written = [role for part in parts(node, "roles") for role in parts(part, "role", "newrole")]
+    roles = [tokens(role) for role in written]
     return Declaration(
         str(name),
         frozenset(str(modifier.children[0]) for modifier in parts(node, "modifier")),
@@ -178,6 +180,7 @@ def declaration(source: Source, node: Node) -> Declaration:
         tuple(_parameter(p) for part in parts(node, "parameters") for p in parts(part, "parameter")),
         place(source, name),
         node,
+        tuple(str(tokens(role)[0]) for role in written if tokens(role, "RELIABLE")),
     )
 
 

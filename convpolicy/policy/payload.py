@@ -11,6 +11,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from types import GenericAlias
 from typing import Any, get_type_hints
 
@@ -156,7 +157,7 @@ def declare(policy: Policy, types: Iterable[type[Any]]) -> Policy:
         if declared.name in classes:
             _compare(declared, label_of(classes[declared.name]))
     protocols = tuple(Protocol(p.name, p.roles, _typed(p.body, classes), p.at) for p in policy.protocols)
-    return type(policy)(policy.name, _typed(policy.body, classes), policy.roles, protocols, policy.at, policy.ignored)
+    return replace(policy, body=_typed(policy.body, classes), protocols=protocols)
 
 
 def _compare(text: Label, python: Label) -> None:

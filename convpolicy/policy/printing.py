@@ -15,6 +15,7 @@ from convpolicy.policy.model import (
     AnyRole,
     Call,
     Choice,
+    Crash,
     Label,
     Loop,
     Par,
@@ -35,13 +36,13 @@ def render(policy: Policy) -> str:
 
 
 def _policy(policy: Policy) -> Iterator[str]:
-    yield _protocol("global", policy.protocol(policy.name))
+    yield _protocol("global", policy.protocol(policy.name), policy.reliable)
     for called in policy.protocols:
         yield _protocol("aux global", called)
 
 
-def _protocol(kind: str, protocol: Protocol) -> str:
-    roles = ", ".join(f"role {role}" for role in protocol.roles)
+def _protocol(kind: str, protocol: Protocol, reliable: tuple[AnyRole, ...] = ()) -> str:
+    roles = ", ".join(f"reliable role {role}" if role in reliable else f"role {role}" for role in protocol.roles)
     return f"{kind} protocol {protocol.name}({roles}) {_block(protocol.body)} "
 
 
@@ -58,6 +59,8 @@ def _statement(statement: Statement) -> str:
         case Send(sender, receivers, label, within):
             limit = "" if within is None else f" within {duration(within)}"
             return f"{_label(label)} from {sender} to {_list(receivers)}{limit};"
+        case Crash(role, receivers):
+            return f"crash from {role} to {_list(receivers)};"
         case Seq(steps):
             return " ".join(map(_statement, steps))
         case Choice(chooser, branches):
@@ -73,7 +76,7 @@ def _statement(statement: Statement) -> str:
 
 
 def _label(label: Label) -> str:
-    return str(label) if label.fields or not label.name else label.name
+    return str(label) if label.fields or label.name in ("", "crash") else label.name
 
 
 def _list(roles: Iterable[AnyRole]) -> str:

@@ -14,7 +14,21 @@ from lark import Token, Tree
 
 from convpolicy.errors import PolicyError, PolicySyntaxError, Unsupported
 from convpolicy.policy.durations import seconds
-from convpolicy.policy.model import Again, AnyRole, Call, Choice, Field, Label, Loop, Par, Role, Send, Seq, Statement
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Crash,
+    Field,
+    Label,
+    Loop,
+    Par,
+    Role,
+    Send,
+    Seq,
+    Statement,
+)
 from convpolicy.policy.module import Declaration, Module, dotted
 from convpolicy.policy.syntax import Node, parts, place, tokens
 from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_role
@@ -164,11 +178,20 @@ class Reader:
 
     # ------------------------------------------------------------------------------------- messages and payloads
 
-    def _message(self, node: Node) -> Send:
+    def _message(self, node: Node) -> Send | Crash:
+        if _is_crash(node):
+            return self._crash(node)
         label = self._label(parts(node, "signature")[0])
         sender = self._role(tokens(node)[0])
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
         return Send(sender, receivers, label, self._within(node), label.at)
+
+    def _crash(self, node: Node) -> Crash:
+        for limit in parts(node, "within"):
+            hint = "nobody sends it, so there is no time for it: take the `within` away."
+            raise PolicySyntaxError("a crash has no `within`", at=place(self._source, limit), hint=hint)
+        receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
+        return Crash(self._role(tokens(node)[0]), receivers, place(self._source, node))
 
     def _within(self, node: Node) -> float | None:
         for limit in parts(node, "within"):
@@ -235,3 +258,9 @@ class Reader:
             plain = Label(word, fields)
             return Argument(given.label if given and not parts(node, "payloads") else plain, word)
         return Argument(Label("", fields), "")
+
+
+def _is_crash(message: Node) -> bool:
+    """Return whether it is `crash from A to B;`. A message of that name is written with brackets: `crash()`."""
+    signature = parts(message, "signature")[0]
+    return not parts(signature, "payloads") and [dotted(name) for name in parts(signature, "qualified")] == ["crash"]

@@ -25,7 +25,20 @@ __all__ = ["Node", "parts", "place", "tokens", "tree_of"]
 Node = Tree[Token]
 
 # Accepted here and there, but never what a reader of an error text is looking for.
-_RARE = {"AT", "CALLS", "CONNECT", "DOT", "LESSTHAN", "REFINEMENT", "BRACKET", "_AS", "COLON", "SELF", "_WITHIN"}
+_RARE = {
+    "AT",
+    "CALLS",
+    "CONNECT",
+    "DOT",
+    "LESSTHAN",
+    "REFINEMENT",
+    "BRACKET",
+    "RELIABLE",
+    "_AS",
+    "COLON",
+    "SELF",
+    "_WITHIN",
+}
 _SIGNS = {
     "_SEMICOLON": "`;`",
     "COMMA": "`,`",

@@ -20,6 +20,7 @@ from convpolicy.policy.model import (
     AnyRole,
     Call,
     Choice,
+    Crash,
     Field,
     Label,
     Loop,
@@ -59,6 +60,7 @@ def ensure(policy: Policy) -> None:
     _one_of_each((policy.name, *(p.name for p in policy.protocols)), "protocol", policy.at)
     for protocol in arities.values():
         _Check(protocol, arities).whole()
+    _reliable(policy)
     _one_payload_each(policy)
 
 
@@ -113,6 +115,8 @@ class _Check:
         match statement:
             case Send():
                 self._send(statement)
+            case Crash():
+                self._crash(statement)
             case Seq(steps):
                 self._seq(steps, inside, outside)
             case Choice(chooser, branches, at):
@@ -165,6 +169,16 @@ class _Check:
         if send.within is not None and not (0 < send.within < math.inf):
             hint = "give a time such as `within 30s`, or leave `within` out."
             raise IllFormed(f"{label} has to be sent within {send.within:g} s, which cannot be", at=at, hint=hint)
+
+    def _crash(self, crash: Crash) -> None:
+        self._bound((crash.role, *crash.receivers), crash.at)
+        if not crash.receivers:
+            hint = "name the role that waits for it."
+            raise IllFormed(f"nobody notices the crash of {crash.role}", at=crash.at, hint=hint)
+        if crash.role in crash.receivers:
+            hint = "name another role: one that waits for it."
+            raise IllFormed(f"{crash.role} cannot notice its own crash", at=crash.at, hint=hint)
+        _one_of_each([role.name for role in crash.receivers], "receiver", crash.at)
 
     def _call(self, call: Call) -> None:
         self._bound(call.roles, call.at)
@@ -248,6 +262,21 @@ def _spelt(name: str, at: Position | None) -> None:
         raise IllFormed(f"there is no sort `{name}`", at=at, hint=hint)
 
 
+# ------------------------------------------------------------------------------------------- who may stop
+
+
+def _reliable(policy: Policy) -> None:
+    known = [role.name for role in policy.roles]
+    for role in policy.reliable:
+        if role not in policy.roles:
+            raise unknown_role(role.name, policy.name, known, policy.at)
+    for statement, binding in _said(policy):
+        if isinstance(statement, Crash) and binding[statement.role] in policy.reliable:
+            role = binding[statement.role]
+            hint = f"take the branch away, or the `reliable` from `role {role}`."
+            raise IllFormed(f"{role} is reliable, so it does not stop", at=statement.at, hint=hint)
+
+
 # ------------------------------------------------------------------------------------- one payload for a label
 
 
@@ -278,14 +307,22 @@ def _elsewhere(at: Position | None) -> str:
 
 def _exchanges(policy: Policy) -> Iterator[tuple[str, str, Label]]:
     """Yield each message as sender, receiver and label, in the names of the policy's own roles."""
+    for statement, binding in _said(policy):
+        if isinstance(statement, Send):
+            sender, label = binding[statement.sender].name, statement.label
+            yield from ((sender, binding[receiver].name, label) for receiver in statement.receivers)
+
+
+def _said(policy: Policy) -> Iterator[tuple[Send | Crash, Mapping[AnyRole, AnyRole]]]:
+    """Yield what is said and what may stop, each with the policy's own roles by the names that it uses."""
     pending = [(policy.name, policy.roles)]
     for name, roles in pending:  # grows while it is walked: every call with every choice of roles, once
         protocol = policy.protocol(name)
         binding = dict(zip(protocol.roles, roles, strict=True))
         for statement in statements(protocol.body):
             match statement:
-                case Send(sender, receivers, label):
-                    yield from ((binding[sender].name, binding[receiver].name, label) for receiver in receivers)
+                case Send() | Crash():
+                    yield statement, binding
                 case Call(called, passed):
                     target = (called, tuple(binding[role] for role in passed))
                     if target not in pending:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from convpolicy.errors import one_of
-from convpolicy.machine import Direction, Machine
+from convpolicy.machine import CRASH, Direction, Machine
 from convpolicy.show.story import MOST, Acts, Beat, End, Ending, Option, Paragraph, Pick, Point, Step, Together, tell
 
 __all__ = ["prose"]
@@ -197,7 +197,7 @@ class _Speaker:
 
 
 def _label(label: str) -> str:
-    return label or "a message without a name"
+    return "crash" if label == CRASH else label or "a message without a name"
 
 
 def _acts(pick: Pick) -> Acts:

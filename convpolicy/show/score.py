@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from convpolicy.policy.model import Again, AnyRole, Call, Choice, Loop, Par, Policy, Send, Seq, Statement
+from convpolicy.policy.model import Again, AnyRole, Call, Choice, Crash, Loop, Par, Policy, Send, Seq, Statement
 
 __all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps"]
 
@@ -90,6 +90,9 @@ class _Writer:
                 note = "" if within is None else f"within {within:g} s"
                 for receiver in receivers:
                     yield Message(names[sender], names[receiver], label.name, note)
+            case Crash(role, receivers):
+                noticed = tuple(names[receiver] for receiver in receivers)
+                yield Note(f"{names[role]} has stopped", noticed)
             case Seq(steps):
                 for step in steps:
                     yield from self.write(step, names)

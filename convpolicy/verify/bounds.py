@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convpolicy.machine import Lane
+from convpolicy.machine import CRASH, Lane
 from convpolicy.verify.blocking import Blocking
 from convpolicy.verify.components import components
 from convpolicy.verify.graph import Graph
@@ -86,7 +86,7 @@ def _starts(steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Ch
     """Yield where the conversation is when a message of the channel has been sent and its receiver stops before it."""
     for leaving in steps.values():
         for step in leaving:
-            if channel_of(step.symbol) == channel:
+            if channel_of(step.symbol) == channel and step.symbol.label != CRASH:
                 yield step.target, blocking.join(blocking.one(channel.receiver, channel.lane), step.joins)
 
 
@@ -97,7 +97,7 @@ def _ahead(
     if blocking.holds(blocked, channel.sender, channel.lane):
         return
     for step in steps[term]:
-        sent = int(channel_of(step.symbol) == channel)
+        sent = int(channel_of(step.symbol) == channel and step.symbol.label != CRASH)
         yield (step.target, blocking.after(blocked, step)), sent
 
 

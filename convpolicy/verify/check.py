@@ -10,6 +10,7 @@ from convpolicy.errors import NotImplementable, Position
 from convpolicy.machine import Machine
 from convpolicy.policy.model import AnyRole, Policy, statements
 from convpolicy.verify.bounds import bounds
+from convpolicy.verify.crashing import explore_crashes
 from convpolicy.verify.decide import Decision, Limits, Verdict, decide, first_failure, machines_of
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.findings import UNFAIR, Finding, Found, found
@@ -22,7 +23,9 @@ __all__ = ["check", "require"]
 CONFIRM = 5_000  # configurations, when a rejection looks for a run that gets stuck
 COUNTED = 1_000  # states of one machine
 TRIED = 50  # changed policies, for the fixes of one report
-QUICK = Limits(acyclic=200, cyclic=200, configurations=1_000)  # when a fix is tried, before it is checked in full
+QUICK = Limits(
+    acyclic=200, cyclic=200, configurations=1_000, crashes=1_000
+)  # when a fix is tried, before it is checked in full
 REPAIRED = 400  # positions of a policy for which fixes are tried
 
 
@@ -79,6 +82,8 @@ def _stuck(decision: Decision, machines: dict[str, Machine]) -> Failure | None:
     """Return a run of the machines that goes wrong, for the witness of a rejection."""
     if decision.verdict is not Verdict.REJECTED or decision.failure:
         return decision.failure
+    if decision.graph.crashes:
+        return explore_crashes(machines, decision.graph.stopping, 1, limit=CONFIRM).failure
     return first_failure(machines, CONFIRM)
 
 

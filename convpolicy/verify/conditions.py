@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from convpolicy.machine import Lane, Symbol, independent
+from convpolicy.machine import CRASH, Lane, Symbol, independent
 from convpolicy.verify.automaton import Automaton
 from convpolicy.verify.overtaking import Overtaking, channel_of
 from convpolicy.verify.views import Pair, View
@@ -136,7 +136,7 @@ def _what_comes_first(view: View, path: tuple[Symbol, ...]) -> Symbol:
 def _same_message(view: View, left: int, right: int) -> Iterator[Violation]:
     others = list(view.sends(right))
     for symbol in view.sends(left):
-        for other in others:
+        for other in others if symbol.label != CRASH else ():
             same = symbol[:3] == other[:3] and symbol.lane < other.lane
             if same and not independent(symbol.lane, other.lane):  # independent ones: see `twins`
                 source, state = view.source(left, symbol), view.source(right, other)

@@ -8,20 +8,22 @@ as it goes, and is asked as well where loops meet `par`: there the conditions ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from convpolicy.machine import Machine
 from convpolicy.verify.automaton import automaton_of
 from convpolicy.verify.conditions import Condition, Views, Violation, violations
+from convpolicy.verify.crashing import explore_crashes
 from convpolicy.verify.eligible import Ineligible, Rule, ineligible
 from convpolicy.verify.explore import Failure, explore
-from convpolicy.verify.graph import Graph
+from convpolicy.verify.graph import Graph, without_crash_of
 from convpolicy.verify.progress import Waiting, waiting
 from convpolicy.verify.projection import project
 from convpolicy.verify.shape import loops_meet_pars, orders
 from convpolicy.verify.terms import InOrder, Terms, TooLarge
 from convpolicy.verify.twins import Twins, twins
+from convpolicy.verify.unguarded import Unguarded, unguarded
 
 __all__ = ["BOUNDS", "By", "Decision", "Fault", "Limits", "Verdict", "decide", "first_failure", "machines_of"]
 
@@ -45,19 +47,25 @@ class By(StrEnum):
     LANES_IN_ORDER = "coherence conditions with lanes, branches of par one after the other (tested, not proved)"
     LANES_AND_EXPLORATION = "coherence conditions with lanes, and exploration up to 2 messages a channel"
     EXPLORATION = "exploration up to 2 messages a channel (no proof): more than one role may go first"
+    CRASHES = "coherence conditions with crash branches, and exploration of every crash up to 2 messages a channel"
+    EXPLORATION_OF_CRASHES = "exploration of crashes up to 2 messages a channel (no proof), as far as there was time"
     EXPLORATION_OF_MANY = "exploration up to 2 messages a channel (no proof): too many interleavings in a loop"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large things may become: states of the interleaved automaton without and with loops; configurations."""
+    """How large things may become: states of the interleaved automaton without and with loops; configurations.
+
+    Those in which roles may stop have a number of their own.
+    """
 
     acyclic: int = 400
     cyclic: int = 1_500
     configurations: int = 20_000
+    crashes: int = 60_000
 
 
-Fault = Ineligible | Twins | tuple[Views, Violation]
+Fault = Ineligible | Twins | Unguarded | tuple[Views, Violation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ class Decision:
 
 def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
     """Decide a policy. Never raises for a graph, however large."""
+    if graph.crashes:
+        return _with_crashes(graph, limits)
     loops = loops_meet_pars(graph)
     try:
         every = _views(graph, limits, loops=loops)
@@ -92,6 +102,49 @@ def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
     if all(found.rule is Rule.SENDER_DRIVEN for found in unfit):
         return _explored(graph, limits, tuple(unfit))
     return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
+
+
+def _with_crashes(graph: Graph, limits: Limits) -> Decision:
+    """Decide a policy that says what happens when a role stops.
+
+    Every message of a role that may stop must have a crash branch beside it. For each role the conditions look at the
+    conversations in which the role itself does not stop, with a crash as a last message of who stops. That leaves out
+    that several roles may notice one crash in any order, so the machines are explored with every crash as well.
+    """
+    try:
+        every = [_views(whole, limits, loops=loops_meet_pars(whole)) for whole in _lives(graph)]
+    except TooLarge:
+        return _explored_crashes(graph, limits)
+    missing = tuple(found for views in every[0] for found in unguarded(views.automaton))
+    if missing:
+        return Decision(graph, Verdict.REJECTED, By.CRASHES, missing, progress_known=False)
+    unfit = _first_of_each(found for each in every for views in each for found in ineligible(views.automaton))
+    if unfit:
+        return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
+    broken = tuple(fault for role, each in zip(graph.roles, every[1:], strict=True) for fault in _faults_of(role, each))
+    waits = tuple(wait for role, each in zip(graph.roles, every[1:], strict=True) for wait in _waits_of(role, each))
+    faults: tuple[Fault, ...] = (*broken, *twins(graph))
+    if any(violation.condition is not Condition.LANES for _, violation in broken):
+        return Decision(graph, Verdict.REJECTED, By.CRASHES, faults, waits)
+    explored = _explored_crashes(graph, limits)
+    return replace(explored, faults=faults, waits=waits, progress_known=True)
+
+
+def _lives(graph: Graph) -> list[Graph]:
+    """Return the whole graph, and for each role the one in which it does not stop."""
+    return [graph, *(without_crash_of(graph, role) for role in graph.roles)]
+
+
+def _explored_crashes(graph: Graph, limits: Limits) -> Decision:
+    machines, complete, failure = machines_of(graph), True, None
+    for bound in BOUNDS:
+        found = explore_crashes(machines, graph.stopping, bound, limit=limits.crashes)
+        complete, failure = complete and found.complete, failure or found.failure
+        if failure:
+            return Decision(graph, Verdict.REJECTED, By.CRASHES, failure=failure, progress_known=False)
+    if complete:
+        return Decision(graph, Verdict.IMPLEMENTABLE, By.CRASHES, progress_known=False)
+    return Decision(graph, Verdict.EXPLORED, By.EXPLORATION_OF_CRASHES, progress_known=False)
 
 
 def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:
@@ -128,22 +181,30 @@ def _by_conditions(graph: Graph, every: list[Views], limits: Limits, *, loops: b
 
 def _faults(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Violation]]:
     for role in graph.roles:
-        known: set[Condition] = set()
-        for views in every:
-            for violation in violations(views, role):
-                if violation.condition not in known:
-                    known.add(violation.condition)
-                    yield views, violation
-                if len(known) == len(Condition):
-                    break
+        yield from _faults_of(role, every)
+
+
+def _faults_of(role: str, every: list[Views]) -> Iterator[tuple[Views, Violation]]:
+    known: set[Condition] = set()
+    for views in every:
+        for violation in violations(views, role):
+            if violation.condition not in known:
+                known.add(violation.condition)
+                yield views, violation
+            if len(known) == len(Condition):
+                break
 
 
 def _waits(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
     for role in graph.roles:
-        found = ((views, wait) for views in every for wait in waiting(views.of[role]))
-        first = min(found, key=lambda pair: pair[1].looping, default=None)  # a breach of fair progress before others
-        if first is not None:
-            yield first
+        yield from _waits_of(role, every)
+
+
+def _waits_of(role: str, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
+    found = ((views, wait) for views in every for wait in waiting(views.of[role]))
+    first = min(found, key=lambda pair: pair[1].looping, default=None)  # a breach of fair progress before others
+    if first is not None:
+        yield first
 
 
 def _explored(graph: Graph, limits: Limits, unfit: tuple[Ineligible, ...]) -> Decision:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
-from convpolicy.machine import Direction, Lane, Machine, Move, State, Symbol, symbol_of
+from convpolicy.machine import CRASH, Direction, Lane, Machine, Move, State, Symbol, symbol_of
 
 __all__ = ["Exploration", "Failure", "Kind", "Step", "explore", "replay"]
 
@@ -33,15 +33,25 @@ class Kind(StrEnum):
 
 
 class Step(NamedTuple):
-    """One move of one role. A send is seen as `Buyer→Seller Order`, a receive as `Seller takes Order`."""
+    """One move of one role. A send is seen as `Buyer→Seller Order`, a receive as `Seller takes Order`.
+
+    That a role stops is a step too: it sends a crash to itself.
+    """
 
     role: str
     move: Move
 
     def __str__(self) -> str:
+        if self.move.label == CRASH:
+            return f"{self.role} stops" if self.stops else f"{self.role} goes on without {self.move.peer}"
         if self.move.direction is Direction.SEND:
             return str(symbol_of(self.role, self.move))
         return f"{self.role} takes {self.move.label}"
+
+    @property
+    def stops(self) -> bool:
+        """Whether the role stops in this step."""
+        return self.move.label == CRASH and self.move.direction is Direction.SEND
 
 
 class Failure(NamedTuple):

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from convpolicy.errors import Position
-from convpolicy.machine import Symbol
+from convpolicy.machine import CRASH, Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.verify.conditions import Condition, Views, Violation
 from convpolicy.verify.decide import Decision, Fault, Verdict
@@ -21,11 +21,13 @@ from convpolicy.verify.eligible import Ineligible, Rule
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.progress import Waiting, moves_for_certain
 from convpolicy.verify.twins import Twins
+from convpolicy.verify.unguarded import Unguarded
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
-__all__ = ["FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
+__all__ = ["CRASH_BRANCH", "FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
 
 
+CRASH_BRANCH = "crash-branch"  # the property that every message which may not come any more has a branch for that
 FAIR, UNFAIR = "fair-progress", "unfair-progress"  # the properties of progress, as findings name them
 
 
@@ -85,6 +87,8 @@ def _fault(decision: Decision, fault: Fault) -> Found:
     match fault:
         case Ineligible():
             return _ineligible(decision, fault)
+        case Unguarded():
+            return Found(_unguarded(fault), None)
         case Twins():
             return Found(_twins(fault), None)
         case views, violation:
@@ -148,6 +152,8 @@ def _on(symbol: Symbol | None) -> str:
 
 
 def _act(role: str, symbol: Symbol) -> str:
+    if symbol.label == CRASH:
+        return f"go on without {symbol.sender}"
     if symbol.sender == role:
         return f"send {_named(symbol)} to {symbol.receiver}"
     return f"receive {_named(symbol)} from {symbol.sender}"
@@ -155,6 +161,8 @@ def _act(role: str, symbol: Symbol) -> str:
 
 def _named(symbol: Symbol) -> str:
     """Return a message's name; Scribble's messages need not have one."""
+    if symbol.label == CRASH:
+        return f"the crash of {symbol.sender}"
     return symbol.label or "the unnamed message"
 
 
@@ -172,6 +180,20 @@ def _must_not(violation: Violation) -> str:
             return f"it must {_act(violation.role, other)}"
         case _:
             return "it must not"
+
+
+def _unguarded(fault: Unguarded) -> Finding:
+    sender, receiver, _, _ = fault.symbol
+    at = fault.automaton.place(fault.state, fault.symbol)
+    witness = OneRun(CRASH_BRANCH, fault.run, (fault.symbol,))
+    if fault.symbol.label == CRASH:
+        message = f"{sender} would have to stop here"
+        detail = f"put it beside a message: `choice at {sender} {{ … from {sender} to {receiver}; }} or {{ crash … }}`"
+        return Finding(CRASH_BRANCH, Severity.ERROR, receiver, at, message, detail, witness)
+    name = _named(fault.symbol)
+    message = f"{receiver} waits for ever for {name} when {sender} has stopped"
+    detail = f"add a branch `or {{ crash from {sender} to {receiver}; … }}`, or declare `reliable role {sender}`"
+    return Finding(CRASH_BRANCH, Severity.ERROR, receiver, at, message, detail, witness)
 
 
 def _twins(fault: Twins) -> Finding:

@@ -12,16 +12,17 @@ graph from the same policy, so these numbers are the label indices on the wire.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from convpolicy.errors import Position, Unsupported
-from convpolicy.machine import Audience, Lane, Symbol
+from convpolicy.machine import CRASH, Audience, Lane, Symbol
 from convpolicy.policy.model import (
     Again,
     AnyRole,
     Call,
     Choice,
+    Crash,
     Label,
     Loop,
     Par,
@@ -32,7 +33,7 @@ from convpolicy.policy.model import (
     Statement,
 )
 
-__all__ = ["END", "Exchange", "Fork", "Graph", "graph_of"]
+__all__ = ["END", "Exchange", "Fork", "Graph", "graph_of", "unfolded", "without_crash_of"]
 
 END = 0
 
@@ -61,7 +62,7 @@ class Graph:
 
     `symbols` numbers the exchanges, `labels` has what each carries: more than one label where the text declares
     different payloads without naming their fields. `audiences` has, by the exchange with the first of them, all the
-    receivers of the messages to several roles.
+    receivers of the messages to several roles. `stopped` has who has stopped for certain at a position.
     """
 
     policy: Policy
@@ -74,6 +75,18 @@ class Graph:
     symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
     labels: dict[Symbol, tuple[Label, ...]] = field(default_factory=dict[Symbol, tuple[Label, ...]])
     audiences: dict[Symbol, set[Audience]] = field(default_factory=dict[Symbol, set[Audience]])
+    stopped: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+
+    @property
+    def crashes(self) -> bool:
+        """Whether the policy says what happens when a role stops."""
+        return any(symbol.label == CRASH for symbol in self.symbols)
+
+    @property
+    def stopping(self) -> tuple[str, ...]:
+        """The roles that may stop and whose stopping the policy deals with: all but the reliable ones, or none."""
+        reliable = {role.name for role in self.policy.reliable}
+        return tuple(role for role in self.roles if role not in reliable) if self.crashes else ()
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -91,7 +104,7 @@ def graph_of(policy: Policy) -> Graph:
     builder = _Builder(policy)
     names = {role: role for role in policy.roles}
     builder.graph.start = builder.call(policy.name, tuple(names), END, (), policy.at)
-    return builder.graph
+    return unfolded(builder.graph) if builder.graph.crashes else builder.graph
 
 
 class _Place(NamedTuple):
@@ -138,6 +151,8 @@ class _Builder:
         match statement:
             case Send():
                 return self._send(statement, after, place)
+            case Crash():
+                return self._crash(statement, after, place)
             case Seq(steps):
                 for step in reversed(steps):
                     after = self.build(step, after, place)
@@ -176,6 +191,16 @@ class _Builder:
             after = here
         return after
 
+    def _crash(self, crash: Crash, after: int, place: _Place) -> int:
+        for receiver in reversed(crash.receivers):
+            here = self.position()
+            symbol = Symbol(place.names[crash.role].name, place.names[receiver].name, CRASH, place.lane)
+            self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
+            self.graph.labels[symbol] = (Label(CRASH),)
+            self.graph.exchanges[here] = [Exchange(symbol, after, None, crash.at)]
+            after = here
+        return after
+
     def _par(self, par: Par, after: int, place: _Place) -> int:
         here, number = self.position(), len(self.graph.forks)
         self.graph.forks[here] = Fork(number, (), after, par.at)  # takes the number before inner pars do
@@ -185,6 +210,72 @@ class _Builder:
         )
         self.graph.forks[here] = Fork(number, starts, after, par.at)
         return here
+
+
+# ------------------------------------------------------------------------------------------- who has stopped
+
+
+def unfolded(graph: Graph) -> Graph:
+    """Return the graph with positions that know who has stopped: a role that has says nothing any more.
+
+    What others say to it is still said, and lost. A branch of a `par` knows who had stopped before the par and in the
+    branch itself; what follows the par knows only the former, so it allows more than can happen.
+    """
+    living = _Living(graph)
+    living.graph.start = living.number(graph.start, frozenset())
+    for position, stopped in living.met:  # grows while it is walked
+        living.copy(position, stopped)
+    return living.graph
+
+
+class _Living:
+    def __init__(self, graph: Graph) -> None:
+        self._whole = graph
+        self.graph = Graph(graph.policy, symbols=graph.symbols, labels=graph.labels, audiences=graph.audiences)
+        self.met: list[tuple[int, frozenset[str]]] = []
+        self._numbers: dict[tuple[int, frozenset[str]], int] = {}
+
+    def number(self, position: int, stopped: frozenset[str]) -> int:
+        if position == END:
+            return END
+        if (position, stopped) not in self._numbers:
+            self._numbers[position, stopped] = self.graph.size
+            self.graph.stopped[self.graph.size] = stopped
+            self.graph.size += 1
+            self.met.append((position, stopped))
+        return self._numbers[position, stopped]
+
+    def copy(self, position: int, stopped: frozenset[str]) -> None:
+        """Copy what leaves a position when these roles have stopped."""
+        here, whole = self._numbers[position, stopped], self._whole
+        if position in whole.silent:
+            self.graph.silent[here] = [self.number(target, stopped) for target in whole.silent[position]]
+        if position in whole.choices:
+            self.graph.choices[here] = whole.choices[position]
+        if position in whole.forks:
+            fork = whole.forks[position]
+            branches = tuple(self.number(branch, stopped) for branch in fork.branches)
+            self.graph.forks[here] = fork._replace(branches=branches, target=self.number(fork.target, stopped))
+        if position in whole.exchanges:  # where nothing is left of it, the conversation is stuck there
+            self.graph.exchanges[here] = [self._exchange(each, stopped) for each in self._lives(position, stopped)]
+
+    def _lives(self, position: int, stopped: frozenset[str]) -> list[Exchange]:
+        exchanges = self._whole.exchanges.get(position, ())
+        return [each for each in exchanges if each.symbol.label == CRASH or each.symbol.sender not in stopped]
+
+    def _exchange(self, exchange: Exchange, stopped: frozenset[str]) -> Exchange:
+        symbol = exchange.symbol
+        after = stopped | {symbol.sender} if symbol.label == CRASH else stopped
+        return exchange._replace(target=self.number(exchange.target, after))
+
+
+def without_crash_of(graph: Graph, role: str) -> Graph:
+    """Return the graph of the conversations in which `role` does not stop: what it must be able to follow itself."""
+    exchanges = {
+        position: [e for e in leaving if e.symbol.label != CRASH or e.symbol.sender != role]
+        for position, leaving in graph.exchanges.items()
+    }
+    return replace(graph, exchanges=exchanges)
 
 
 def _binding(protocol: Protocol, roles: Iterable[AnyRole]) -> dict[AnyRole, AnyRole]:

@@ -22,7 +22,7 @@ from convpolicy.machine import Direction, Machine, Move, Row, move_of, symbol_of
 from convpolicy.policy.model import AnyRole, Policy
 from convpolicy.policy.nearest import did_you_mean
 from convpolicy.verify.ahead import Inside, Item, LocalState, first_receives
-from convpolicy.verify.graph import END, Graph, graph_of
+from convpolicy.verify.graph import END, Graph, graph_of, without_crash_of
 from convpolicy.verify.minimal import minimal
 
 __all__ = ["SMALL", "Inside", "Item", "LocalState", "positions", "project"]
@@ -34,7 +34,8 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
     """Return the machine of `role`. `machine.key(state)` is a `LocalState`, one of those that were merged.
 
     The machine's traces are those of the policy's global runs with everything erased in which the role takes no
-    part; a state is final when the policy may be over, as far as the role can tell.
+    part; a state is final when the policy may be over, as far as the role can tell. It does not see its own crash; the
+    crash of a peer is a receive of `CRASH`.
 
     Source: Li, Stutz, Wies, Zufferey, "Complete Multiparty Session Type Projection with Automata", CAV 2023,
     section 5 (the subset construction), with lanes for `par`.
@@ -45,6 +46,7 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
     """
     graph = policy if isinstance(policy, Graph) else graph_of(policy)
     name = _known(graph, role)
+    graph = without_crash_of(graph, name) if graph.crashes else graph
     view = _Viewpoint(graph, name)
     start = view.closure([graph.start])
     small = view.size(start) <= SMALL

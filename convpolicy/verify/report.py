@@ -163,8 +163,11 @@ def _chart(policy: Policy, witness: Witness) -> Iterator[str]:
         case OneRun(run=run):
             yield from (f"  {_arrow(exchanged)}" for exchanged in run)
         case StuckRun(stuck):
-            sent = (symbol_of(*step) for step in stuck.trace if step.move.direction is Direction.SEND)
-            yield from (f"  {_arrow(exchanged)}" for exchanged in sent)
+            for step in stuck.trace:
+                if step.stops:
+                    yield f"  Note over {step.role}: stops"
+                elif step.move.direction is Direction.SEND:
+                    yield f"  {_arrow(symbol_of(*step))}"
 
 
 def _arrow(symbol: Symbol) -> str:

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from convpolicy.errors import Position
-from convpolicy.machine import Lane, Symbol, independent
+from convpolicy.machine import CRASH, Lane, Symbol, independent
 from convpolicy.verify.automaton import Automaton, automaton_of
 from convpolicy.verify.conditions import branch_of
 from convpolicy.verify.graph import Graph
@@ -38,7 +38,7 @@ def twins(graph: Graph) -> Iterator[Twins]:
     senders: set[str] = set()
     for symbol, other in combinations(graph.symbols, 2):
         same = symbol[:3] == other[:3] and independent(symbol.lane, other.lane)
-        if same and symbol.sender not in senders:
+        if same and symbol.sender not in senders and symbol.label != CRASH:
             senders.add(symbol.sender)
             yield _both(graph, symbol, other)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from convpolicy.machine import Lane, Symbol, independent
+from convpolicy.machine import CRASH, Lane, Symbol, independent
 from convpolicy.policy.model import Policy
 from convpolicy.verify.automaton import automaton_of
 from convpolicy.verify.blocking import Blocking
 from convpolicy.verify.conditions import Condition, branch_of
+from convpolicy.verify.crashing import replay_crashes
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.explore import replay as replay_steps
 from convpolicy.verify.graph import END, graph_of
@@ -178,6 +179,11 @@ class OneRun:
         match self.claim:
             case "sink-final":
                 return END in end and bool(self.moves) and going_on
+            case "crash-branch":
+                (symbol,) = self.moves
+                beside = (step.symbol for term in end for step in terms.steps(term) if step.symbol.lane == symbol.lane)
+                crash = symbol.label == CRASH
+                return going_on and all(b.sender != symbol.sender or (b.label == CRASH) == crash for b in beside)
             case "global-deadlock":
                 return (bool(end) or not self.run) and END not in end and not any(map(terms.steps, end))
             case _:
@@ -210,6 +216,8 @@ def _without(terms: Terms, role: str, start: frozenset[Term], inside: Lane = ())
     found, waiting = set(start), list(start)
     for term in waiting:
         for step in terms.steps(term):
+            if step.symbol.label == CRASH and step.symbol.sender == role:
+                continue  # the role sees nothing of what follows its own crash
             yield step
             within = step.symbol.lane[: len(inside)] == inside
             if within and role not in step.symbol[:2] and step.target not in found:
@@ -219,4 +227,5 @@ def _without(terms: Terms, role: str, start: frozenset[Term], inside: Lane = ())
 
 def _goes_wrong(policy: Policy, failure: Failure) -> bool:
     graph = graph_of(policy)
-    return replay_steps({role: project(graph, role) for role in graph.roles}, failure.trace)
+    machines = {role: project(graph, role) for role in graph.roles}
+    return (replay_crashes if graph.crashes else replay_steps)(machines, failure.trace)
