@@ -152,7 +152,7 @@ Faults Field ForeignThread Gap IllFormed Label Link LinkError LocalViolation Mac
 NotImplementable NotReachable PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
 PolicySyntaxError Progress Protocol Quarantined RemoteViolation Report Role RoundOver Script Service ServiceBus
 ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer WiredScript
-Wiring WiringError again call choice label labels loop par roles send seq
+Wiring WiringError again call choice crash label labels loop par roles send seq
 """
 PUBLIC = NAMES.split()
 
