@@ -28,7 +28,7 @@ from convpolicy.runtime.wired.machines import carriage
 from convpolicy.runtime.wired.seat import Seat
 from convpolicy.runtime.wired.trunk import Thread, Trunk
 from convpolicy.table import Step, Table
-from convpolicy.wire.frame import MAX_PAYLOAD, Holds, Item, Malformed
+from convpolicy.wire.frame import MAX_PAYLOAD, Hello, Holds, Item, Malformed
 from convpolicy.wire.thread import HELD, published, read_thread, trunk_of
 from convpolicy.wire.thread import Thread as Header
 from convpolicy.wire.tree import LARGEST_SAID
@@ -379,6 +379,24 @@ class WiredEngine(Engine):
                     self.direct(conversation, role, self._route(conversation, role))
                     self._delivery.hasten(conversation, role)
         self.legs.retry()
+
+    def restarted(self, peer: Peer, before: Hello) -> None:
+        """Another process is there now. What the one before has shown nothing of goes to this one: whoever collects
+        may come and go, and whom it is for is in the message.
+        """
+        unseen = [conversation for conversation in peer.conversations if self._unseen(conversation, peer)]
+        for conversation in unseen:
+            del peer.conversations[conversation]
+        super().restarted(peer, before)
+        for conversation in unseen:
+            for role, peering in enumerate(conversation.peers):
+                if peering.route is peer:
+                    self.direct(conversation, role, peer)
+                    self._delivery.hasten(conversation, role)
+
+    def _unseen(self, conversation: Conversation, peer: Peer) -> bool:
+        there = [peering for peering in conversation.peers if peering.route is peer]
+        return self.seat.is_stage and not any(peering.acked or peering.received for peering in there)
 
     def lost(self, peer: Peer, why: str) -> None:
         """A process is gone."""
