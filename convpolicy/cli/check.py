@@ -7,7 +7,6 @@ A file that cannot be read or makes no sense is one more answer, not the end: th
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,45 +15,67 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.text import Text
 
-from convpolicy.cli.exits import Exit
+from convpolicy.cli.answers import error_to_json, give, said
+from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.cli.files import STDIN, expand, module_of, wiring_of
 from convpolicy.cli.machine import check_machine
+from convpolicy.cli.systems import check_machines
 from convpolicy.errors import ConvPolicyError
 from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy.module import Module
 from convpolicy.verify.carrying import carried
 from convpolicy.verify.check import check as report_on
+from convpolicy.verify.reading import Notation
 from convpolicy.verify.report import Json, Report, Verdict
 
 __all__ = ["check"]
 
 
+_Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")]
+_Protocol = Annotated[str | None, typer.Option(metavar="NAME", help="Check only this protocol.")]
+_Over = Annotated[str | None, typer.Option(metavar="FILE", help="Check it over the links of this wiring, too.")]
+_Role = Annotated[str | None, typer.Option(metavar="ROLE", help="With --machine: the role that it plays.")]
+_Machine = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:MACHINE", help="Check that this machine of a module follows it."),
+]
+_Machines = Annotated[bool, typer.Option("--machines", help="The files are machines, not policies.")]
+_Format = Annotated[Notation | None, typer.Option("--format", help="With --machines: the notation, if not guessed.")]
+_Bound = Annotated[int | None, typer.Option(min=1, metavar="K", help="With --machines: the room in a channel.")]
+_UpTo = Annotated[int | None, typer.Option(min=1, metavar="K", help="With --machines: try all to K; 4 when not given.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each answer.")]
+
+
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")],
-    protocol: Annotated[str | None, typer.Option(metavar="NAME", help="Check only this protocol.")] = None,
-    over: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Check it over the links of this wiring, too.")
-    ] = None,
-    role: Annotated[str | None, typer.Option(metavar="ROLE", help="With --machine: the role that it plays.")] = None,
-    machine: Annotated[
-        str | None,
-        typer.Option(metavar="MODULE:MACHINE", help="Check that this machine, which a module defines, follows it."),
-    ] = None,
+    files: _Files,
+    protocol: _Protocol = None,
+    over: _Over = None,
+    role: _Role = None,
+    machine: _Machine = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array, an object for each protocol.")] = False,
+    machines: _Machines = False,
+    notation: _Format = None,
+    bound: _Bound = None,
+    up_to: _UpTo = None,
+    as_json: _Json = False,
 ) -> None:
-    """Prove that every role can follow a policy, or show a run that gets stuck."""
+    """Prove that every role can follow a policy, or show a run that gets stuck.
+
+    With --machines the files are machines that are given directly, in kmc's notations: prove that they are safe
+    together, with channels of any size, or show a run that goes wrong.
+    """
+    if machines:
+        if (protocol, over, role, machine) != (None,) * 4:
+            raise UsageError("--protocol, --over, --role and --machine are for policies\n  Leave --machines out.")
+        check_machines(files, notation, bound, up_to, as_json=as_json)
+    if (notation, bound, up_to) != (None,) * 3:
+        raise UsageError("--format, --bound and --up-to are for machines\n  Add --machines, or leave them out.")
     if role is not None or machine is not None:
         raise typer.Exit(check_machine(files, protocol, role, machine, as_json=as_json))
     wiring = None if over is None else wiring_of(over)
     answers = list(_answers(list(expand(files)), protocol, wiring, named=set(files)))
-    if as_json:
-        typer.echo(json.dumps([answer.to_json() for answer in answers], indent=2, ensure_ascii=False))
-    else:
-        _print(answers)
-    raise typer.Exit(_worst(answers))
+    give(answers, as_json=as_json)
 
 
 @dataclass(frozen=True)
@@ -79,23 +100,11 @@ class _Answer:
 
     def to_json(self) -> dict[str, Json]:
         if isinstance(self.result, ConvPolicyError):
-            return self._error_to_json(self.result)
+            return error_to_json(self.file, self.result, self.protocol)
         findings = [*map(_ignored_to_json, self.ignored)]
         whole = self.result.to_json()
         found = whole["findings"]
         return {**whole, "file": self.file, "findings": [*(found if isinstance(found, list) else []), *findings]}
-
-    def _error_to_json(self, problem: ConvPolicyError) -> dict[str, Json]:
-        line, column = getattr(problem, "line", None), getattr(problem, "column", None)
-        protocol: dict[str, Json] = {"protocol": self.protocol} if self.protocol else {}
-        error: dict[str, Json] = {"verdict": "error", "error": _said(problem), "line": line, "column": column}
-        return {"file": self.file, **protocol, **error}
-
-
-def _said(problem: ConvPolicyError) -> str:
-    """Return an error without its place and its line of text, which programs get as numbers."""
-    parts = [getattr(problem, "problem", ""), getattr(problem, "hint", "")]
-    return "\n".join(filter(None, parts)) or str(problem)
 
 
 def _as_if_absent(problem: ConvPolicyError) -> str:
@@ -109,7 +118,7 @@ def _ignored_to_json(problem: ConvPolicyError) -> Json:
         "role": None,
         "line": getattr(problem, "line", None),
         "column": getattr(problem, "column", None),
-        "message": f"{_said(problem)}: checked as if it were not there",
+        "message": f"{said(problem)}: checked as if it were not there",
         "witness": None,
         "fix": None,
     }
@@ -148,30 +157,3 @@ def _with_progress(files: list[str]) -> Iterable[str]:
     if len(files) == 1 or STDIN in files or not sys.stderr.isatty():
         return files
     return track(files, "Checking", console=Console(stderr=True), transient=True)
-
-
-def _worst(answers: Iterable[_Answer]) -> Exit:
-    codes = {answer.code for answer in answers}
-    return next((code for code in (Exit.ERROR, Exit.REFUSED, Exit.UNDECIDED) if code in codes), Exit.GOOD)
-
-
-# -------------------------------------------------------------------------------------------------- printing
-
-_STYLES = {Exit.GOOD: "green", Exit.REFUSED: "bold red", Exit.ERROR: "bold red", Exit.UNDECIDED: "yellow"}
-
-
-def _print(answers: Iterable[_Answer]) -> None:
-    console = Console(highlight=False)
-    for place, answer in enumerate(answers):
-        if place:
-            console.print()
-        first, *others = str(answer).split("\n")
-        console.print(Text(first, _STYLES[answer.code]), soft_wrap=True)
-        for line in others:
-            console.print(Text(line, _style(line)), soft_wrap=True)
-
-
-def _style(line: str) -> str:
-    """Colour what starts a line of a report; the rest stays plain."""
-    words = {"fix:": "green", "witness:": "cyan"}
-    return words.get(line.split(maxsplit=1)[0], "") if line.strip() else ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from convpolicy.cli.exits import UsageError
-from convpolicy.errors import WiringError
+from convpolicy.errors import WiringError, one_of
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.module import Module, parse, read
 
@@ -17,20 +17,21 @@ STDIN = "-"
 _SUFFIXES = (".scr", ".nuscr")
 
 
-def expand(names: Iterable[str]) -> Iterator[str]:
-    """Yield the files that are meant; a folder stands for every policy file below it, in order.
+def expand(names: Iterable[str], kind: str = "policy", suffixes: Sequence[str] = _SUFFIXES) -> Iterator[str]:
+    """Yield the files that are meant; a folder stands for every file of this kind below it, in order.
 
     Raises:
-        UsageError: a folder has no policy file.
+        UsageError: a folder has no such file.
     """
     for name in names:
         path = Path(name)
         if name == STDIN or not path.is_dir():
             yield name
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        found = sorted(file for file in path.rglob("*") if file.suffix in suffixes and file.is_file())
         if not found:
-            raise UsageError(f"there is no policy file below {name}\n  Policy files end in .scr or .nuscr.")
+            ends = one_of(suffixes)
+            raise UsageError(f"there is no {kind} file below {name}\n  {kind.capitalize()} files end in {ends}.")
         yield from map(str, found)
 
 

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DEADLOCK = "deadlock"  # nobody can go on, and somebody has to
     ORPHAN = "orphan"  # everybody may stop and nobody can go on, and a message is left in a channel
     UNEXPECTED = "unexpected"  # a message has arrived that its receiver can never take
+    WAITING = "waiting"  # a role waits for ever although others can go on; `explore` does not look for it
 
 
 class Step(NamedTuple):

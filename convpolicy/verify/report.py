@@ -14,7 +14,7 @@ from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
 __all__ = ["Json", "Report", "Verdict"]
 
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True)
