@@ -8,7 +8,6 @@ an edge (P1085, L1434): whoever uses a port asks `readable` before going to slee
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
 
 import zmq
@@ -18,8 +17,6 @@ from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, 
 from convpolicy.link.sockets import Owner, Socket, connect_again, open_socket
 
 __all__ = ["Bus"]
-
-RENEW_AFTER = 20.0  # seconds in which a connection takes nothing and brings nothing, until another one is tried
 
 _ADDRESS = re.compile(r"tcp://[^/\s]+:\d+\Z|(ipc|inproc)://\S+\Z")
 
@@ -81,12 +78,12 @@ class Bus(Link):
 class DealerPort(Port):
     """The end that connects: a socket for each address that it goes to, given with its url.
 
-    A connection can be in a state in which it takes nothing, for ever (L4693). What is worth sending again is in
-    the outboxes above, so it is given up then, and another one is made.
+    A connection can be in a state in which it takes nothing, for ever (L4693), or brings nothing. What is worth
+    sending again is in the outboxes above, so whoever misses an answer says `renew`.
     """
 
-    def __init__(self, urls: Mapping[Address, str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._urls, self._clock = dict(urls), clock
+    def __init__(self, urls: Mapping[Address, str]) -> None:
+        self._urls = dict(urls)
         self.sockets: dict[Address, Socket] = {}
         try:
             for address, url in urls.items():
@@ -98,8 +95,7 @@ class DealerPort(Port):
         self.servers = tuple(self.sockets)
         self.url = " ".join(socket.getsockopt_string(zmq.LAST_ENDPOINT) for socket in self.sockets.values())
         self._owner = Owner(f"the link at {self.url}")
-        self._busy: dict[Address, float] = {}  # since when a connection has taken nothing and brought nothing
-        self.renewed = 0
+        self.renewed = 0  # how many connections were made anew
         # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
         self._recv = [(address, socket.recv) for address, socket in self.sockets.items()]
         self._send = {address: socket.send for address, socket in self.sockets.items()}
@@ -122,9 +118,6 @@ class DealerPort(Port):
                     frames.append((address, recv(zmq.NOBLOCK)))  # noqa: PERF401 - ends by an exception
             except zmq.Again:
                 pass
-        if self._busy:
-            for address, _ in frames:
-                self._busy.pop(address, None)
         return frames
 
     def transmit(self, address: Address, frame: bytes) -> Delivery:
@@ -132,18 +125,13 @@ class DealerPort(Port):
         try:
             self._send[address](frame, zmq.NOBLOCK)
         except zmq.Again:
-            self._note_busy(address)
             return Delivery.BUSY
-        if self._busy:
-            self._busy.pop(address, None)
         return Delivery.SENT
 
-    def _note_busy(self, address: Address) -> None:
-        now = self._clock()
-        if now - self._busy.setdefault(address, now) >= RENEW_AFTER:
-            del self._busy[address]
-            self.renewed += 1
-            connect_again(self.sockets[address], self._urls[address])
+    def renew(self, address: Address) -> None:
+        self._owner.check()
+        self.renewed += 1
+        connect_again(self.sockets[address], self._urls[address])
 
     def close(self) -> None:
         self._owner.check()

@@ -237,6 +237,10 @@ class Ends(Port):
         """See `Port.transmit`."""
         return self.ports[address[0]].transmit(address[1:], frame)
 
+    def renew(self, address: Address) -> None:
+        """See `Port.renew`."""
+        self.ports[address[0]].renew(address[1:])
+
     def readable(self) -> bool:
         """See `Port.readable`."""
         return any(port.readable() for port in self.ports.values())

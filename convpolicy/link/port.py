@@ -71,6 +71,13 @@ class Port(ABC):
     def transmit(self, address: Address, frame: bytes) -> Delivery:
         """Hand one frame over."""
 
+    def renew(self, address: Address) -> None:
+        """Give up a connection that brings nothing any more, with what waits for it, and make another one.
+
+        Nothing to do where there is no connection.
+        """
+        del address
+
     @abstractmethod
     def readable(self) -> bool:
         """Return whether another frame has arrived already."""

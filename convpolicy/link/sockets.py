@@ -36,23 +36,20 @@ _OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.SNDHWM: HIGH_WATER,  # counts frames, not bytes, and for each peer: see `most_bytes` (P1261, L3470)
     zmq.RCVHWM: HIGH_WATER,
     zmq.MAXMSGSIZE: MAX_FRAME,  # the default reserves whatever length a peer claims
-    zmq.HEARTBEAT_IVL: 1_000,  # a firewall that forgets the connection is noticed (guide, chapter 4)
-    zmq.HEARTBEAT_TIMEOUT: 3_000,
-    zmq.HEARTBEAT_TTL: 3_000,
+    # No ZMTP heartbeats: a connection whose pipe is full is not read, so with them it counts as dead, is made anew, and
+    # libzmq 4.3.5 aborts the process that was only busy: "Assertion failed: _input_stopped" (L3937, L4767, L4830).
+    # Signs of life are ours: pings, the numbers of a tree, leases; who misses them calls `connect_again`.
+    zmq.HEARTBEAT_IVL: 0,
     zmq.HANDSHAKE_IVL: 2_000,  # a silent connection is held 30 s by default
     zmq.BACKLOG: 1_024,
     zmq.TCP_KEEPALIVE: 1,
-    zmq.TCP_KEEPALIVE_IDLE: 60,  # the system's default asks after two hours; a firewall forgets sooner
-    zmq.TCP_KEEPALIVE_INTVL: 10,
+    zmq.TCP_KEEPALIVE_IDLE: 5,  # the system's default asks after two hours; a firewall forgets sooner
+    zmq.TCP_KEEPALIVE_INTVL: 2,
     zmq.TCP_KEEPALIVE_CNT: 3,
 }
 
 # Whoever uses a port never waits; one that forgets to say so must not hang for ever (L4693). A proxy in C does wait.
 _PORT_OPTIONS: dict[zmq.SocketOption, int] = {zmq.SNDTIMEO: 0, zmq.RCVTIMEO: 0}
-
-_DEALER_OPTIONS: dict[zmq.SocketOption, int] = {
-    zmq.IMMEDIATE: 1,  # nothing waits for a peer that is not there, to reach whoever comes instead (guide, chapter 8)
-}
 
 # Milliseconds until a lost connection is tried again, at first and, doubling, at most: the default never backs off,
 # and a restarted server is stormed (L883). With a limit set libzmq has no jitter (measured: 100, 200, 400 … in every
@@ -87,20 +84,18 @@ _BELOW_OPTIONS: dict[zmq.SocketOption, int] = {
 }
 
 _PULL_OPTIONS: dict[zmq.SocketOption, int] = {
-    # A connection whose pipe is full is not read. With heartbeats it then counts as dead, is made anew, and libzmq
-    # 4.3.5 aborts the process: "Assertion failed: _input_stopped" (L3937, L4767, L4830).
-    zmq.HEARTBEAT_IVL: 0,
     zmq.SNDHWM: 64,  # whatever waits in a pipe is lost with it
     zmq.RCVHWM: 64,
 }
 
 _PUSH_OPTIONS: dict[zmq.SocketOption, int] = {
     **_PULL_OPTIONS,
-    zmq.IMMEDIATE: 1,  # the default queues for a peer that was never there, and loses what it queued
+    # The default queues for a peer that was never there, and loses what it queued. A DEALER keeps the default: with
+    # this one, what has come and was not read yet is lost with the connection (measured: the Goodbye of who leaves).
+    zmq.IMMEDIATE: 1,
 }
 
 _BY_KIND: dict[int, dict[zmq.SocketOption, int]] = {
-    zmq.DEALER: _DEALER_OPTIONS,
     zmq.ROUTER: _ROUTER_OPTIONS,
     zmq.XPUB: _XPUB_OPTIONS,
     zmq.PUSH: _PUSH_OPTIONS,
@@ -237,7 +232,10 @@ def open_socket(
 
 
 def connect_again(socket: Socket, url: str) -> None:
-    """Give up a connection, and what waits for it, and make a new one (L4693: one that takes nothing, for ever)."""
+    """Give up a connection, and what waits for it, and make a new one (L4693: one that takes nothing, for ever).
+
+    The subscriptions of a SUB stay.
+    """
     socket.disconnect(url)
     socket.connect(url)
 

@@ -19,7 +19,7 @@ import zmq
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import Address, Delivery
-from convpolicy.link.sockets import Owner, Socket, open_below, open_socket
+from convpolicy.link.sockets import Owner, Socket, connect_again, open_below, open_socket
 from convpolicy.wire.tree import prefix
 
 __all__ = ["LeafPort", "RootPort", "TreePort", "back_of", "bind_pair", "open_leaf", "open_root"]
@@ -92,6 +92,9 @@ class LeafPort(TreePort):
     @abstractmethod
     def ask(self, frame: bytes) -> Delivery:
         """Hand over a request to the root."""
+
+    def renew(self) -> None:
+        """Make the connections anew; what is followed stays. Nothing to do where there are none."""
 
 
 def back_of(url: str) -> str:
@@ -213,6 +216,11 @@ class _ZeroLeaf(_Ends, LeafPort):
         except zmq.Again:
             return Delivery.BUSY
         return Delivery.SENT
+
+    def renew(self) -> None:
+        self._owner.check()
+        connect_again(self.downwards, self.url)
+        connect_again(self.back, back_of(self.url))
 
 
 def _received(socket: Socket, limit: int | None) -> list[bytes]:

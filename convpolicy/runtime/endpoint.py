@@ -212,7 +212,7 @@ class Endpoint:
             self.check()
             self._closed = True
             self.engine.tick()
-            self.engine.peers.leave(self.engine.now)
+            self.engine.peers.leave()
             self._pulse.close()
 
 

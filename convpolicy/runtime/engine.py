@@ -143,7 +143,7 @@ class Engine:
             for late in conversation.expire(now)[:1]:
                 self.fail(conversation, late, tell=True)
         self._delivery.acknowledge(now)
-        self.peers.flush(now)
+        self.peers.flush()
 
     @property
     def due(self) -> float:

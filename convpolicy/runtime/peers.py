@@ -25,6 +25,7 @@ DRAIN = 64  # frames taken in one turn, so that what they cause is not held up b
 BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
 STUCK = 256  # frames kept for a peer whose connection takes no more; what is dropped beyond is sent again later
 PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
+RENEW_AFTER = 4.0  # seconds in which none came, until another connection is tried
 
 
 class Peer:
@@ -45,7 +46,7 @@ class Peer:
         "hello",
         "malformed",
         "number",
-        "said",
+        "renewed",
     )
 
     def __init__(self, address: Address, now: float) -> None:
@@ -56,7 +57,7 @@ class Peer:
         self.conversations: dict[Conversation, None] = {}
         self.finished: list[bytes] = []
         self.frames: deque[bytes] = deque()
-        self.heard = self.said = now
+        self.heard = self.renewed = now
         self.malformed = 0
         self.gone = False
 
@@ -200,7 +201,10 @@ class Peers:
         for peer in self:
             if now - peer.heard >= self._lost_after:
                 self.lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
-            elif ask and now - max(peer.said, peer.heard) >= PING_AFTER:
+            if ask and now - max(peer.renewed, peer.heard) >= RENEW_AFTER:
+                peer.renewed = now
+                self._port.renew(peer.address)
+            elif ask and now - peer.heard >= PING_AFTER:
                 self.say(peer, Ping(answer=True))
             elif peer.finished:
                 self._say_finished(peer)
@@ -239,13 +243,12 @@ class Peers:
         finished, peer.finished = peer.finished, []
         self.say(peer, Forget(self._sender, finished))
 
-    def flush(self, now: float) -> None:
+    def flush(self) -> None:
         """Send what is queued, one frame a peer where it fits. What the transport refuses waits for the next flush."""
         for peer in tuple(self._stuck):
             del self._stuck[peer]
             self._push(peer)
         for peer in tuple(self._dirty):
-            peer.said = now
             if peer.finished:
                 self._say_finished(peer)
             if peer.batch:
@@ -278,10 +281,10 @@ class Peers:
             peer.gone = True
         return delivery is Delivery.SENT
 
-    def leave(self, now: float) -> None:
+    def leave(self) -> None:
         """Tell every peer that this process goes, and send what is queued."""
         for peer in self:
             if peer.finished:
                 self._say_finished(peer)
             self.say(peer, Goodbye())
-        self.flush(now)
+        self.flush()

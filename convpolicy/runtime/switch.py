@@ -119,7 +119,7 @@ class Switch:
                     self._control(peer, item)
         if now >= self._next_look:
             self._look()
-        self.peers.flush(now)
+        self.peers.flush()
 
     @property
     def due(self) -> float:

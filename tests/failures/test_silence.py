@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 from faultproxy import FaultProxy
-from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Shipment, purchase
+from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
-from convpolicy import Bus, PeerLost
+from convpolicy import Bus, PeerLost, Tree
 from convpolicy.link.port import LISTENER, Delivery
 from convpolicy.testing.links import Collector
 
@@ -31,7 +33,7 @@ async def test_a_firewall_that_drops_everything_is_noticed_and_the_conversation_
 
 @pytest.mark.parametrize("way", ["there", "back"])
 async def test_silence_on_one_way_is_gone_through_when_it_ends(market, way: str) -> None:
-    """The connection is given up after three seconds by ZeroMQ, and what was lost with it is sent again."""
+    """The connection is given up after four seconds without a sign of life; what was lost with it is sent again."""
     async with (
         asyncio.timeout(PATIENCE),
         FaultProxy(market.url) as proxy,
@@ -69,7 +71,7 @@ async def test_a_slow_connection_is_only_slow(market) -> None:
 
 
 async def test_a_handler_that_blocks_its_process_is_a_hanging_peer(market) -> None:
-    """ZeroMQ's own heartbeat goes on in such a process; the ping of the loop does not."""
+    """ZeroMQ's own heartbeat would go on in such a process; the ping of the loop does not."""
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(PeerLost, match="nothing was heard from it for 2 s"):
             async with purchase.join(Buyer, via=Bus(market.url), lost_after=2.0) as conversation:
@@ -127,7 +129,7 @@ def test_to_a_peer_that_is_full_and_to_one_that_is_not_there(port) -> None:
     assert len(Collector(other).wait(taken)) == taken, "what was taken arrives, and what was BUSY was not taken"
     other.close()
     nobody = Bus("tcp://127.0.0.1:9").open(listen=False)
-    assert nobody.transmit(LISTENER, b"x") is Delivery.BUSY
+    assert [nobody.transmit(LISTENER, b"x") for _ in range(513)] == [Delivery.SENT] * 512 + [Delivery.BUSY]
     nobody.close()
 
 
@@ -171,3 +173,55 @@ def test_a_frame_of_another_server_at_that_port_is_not_waiting_for_it() -> None:
     assert [frame for _, frame in collector.wait(1)] == [b"to the second"]
     other.close()
     second.close()
+
+
+# ------------------------------------------------------------------------------------- busy, while it is flooded
+
+FLOODED = """
+import sys, time
+from convpolicy import Bus, Role, Tree
+from convpolicy.link.port import LISTENER
+
+url, kind = sys.argv[1:]
+if kind == "tree":
+    port = Tree(url, root=Role("Root")).open_leaf()
+    port.follow("Leaf/")
+    take = lambda: port.published(1_000)
+else:
+    port = Bus(url).open(listen=False)
+    port.transmit(LISTENER, b"hello")
+    take = lambda: port.drain(1_000)
+for _ in range(3):
+    while not take():
+        pass
+    time.sleep(4.5)  # a program that computes: what is tested is that this takes longer than a heartbeat
+print("alive", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bus", "tree"])
+def test_a_process_that_is_busy_while_it_is_flooded_lives(kind: str) -> None:
+    """With ZMTP's heartbeats, libzmq ends it: `Assertion failed: _input_stopped` (L3937, L4767, L4830)."""
+    body = b"Leaf/\0" + b"x" * 4_000
+    tree = Tree("tcp://127.0.0.1:0", root=Seller).open_root() if kind == "tree" else None
+    bus = Bus("tcp://127.0.0.1:0").open(listen=True)
+    url = bus.url if tree is None else tree.url
+    program = subprocess.Popen([sys.executable, "-c", FLOODED, url, kind], stdout=subprocess.PIPE, text=True)
+    try:
+        addresses: set[bytes] = set()
+        while program.poll() is None:
+            if tree is not None:
+                tree.arrivals()
+                tree.publish(body)
+            addresses |= {address for address, _ in bus.drain(64)}
+            for address in addresses:
+                bus.transmit(address, body)
+            time.sleep(0.001)
+        assert (program.wait(), program.communicate()[0]) == (0, "alive\n")
+    finally:
+        program.kill()
+        program.communicate()
+        bus.close()
+        if tree is not None:
+            tree.close()

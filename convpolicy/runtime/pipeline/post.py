@@ -31,11 +31,12 @@ _DRAIN = 64  # frames taken in one turn
 class Peer:
     """A process at the other end of an edge."""
 
-    __slots__ = ("address", "edge", "heard", "nonce", "outbox", "role", "room")
+    __slots__ = ("address", "edge", "heard", "nonce", "outbox", "renewed", "role", "room")
 
     def __init__(self, edge: int, nonce: bytes, role: str, address: Address, now: float) -> None:
         self.edge, self.nonce, self.role, self.address, self.heard = edge, nonce, role, address, now
         self.outbox: list[Item] = []
+        self.renewed = now
         self.room = 0  # how many tasks it wants to hold
 
     def say(self, item: Item) -> None:
@@ -163,6 +164,14 @@ class Post:
         for peer in tuple(self.peers.values()):
             if peer.heard < before and not but(peer):
                 self.forget(peer)
+
+    def renew_silent(self, now: float, after: float) -> None:
+        """Make the connection to whoever listens and has not been heard for `after` seconds anew."""
+        for peer in self.peers.values():
+            listens_here = self.port.ports[peer.edge].listens
+            if not listens_here and now - max(peer.heard, peer.renewed) >= after:
+                peer.renewed = now
+                self.port.renew(peer.address)
 
     def flush(self) -> None:
         """Hand over what was said in this turn; what there is no room for waits for the next."""

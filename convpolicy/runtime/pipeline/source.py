@@ -162,6 +162,7 @@ class SourceEngine:
             self._lose(self._sink, f"nothing was heard from it for {self._lost_after:g} s")
         else:
             self._ask_sink(now, Ping(answer=True) if self.begun else Begin(self.batch))
+            self.post.renew_silent(now, self._lost_after / 4)
 
     def _suspect(self, holder: Hashable) -> None:
         """Give a worker whose lease is over no more tasks until it asks again."""

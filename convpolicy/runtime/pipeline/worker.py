@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 # Seconds between Hellos to somebody who is not there, doubling: ZeroMQ keeps them, and delivers all when it comes.
 FIRST_CONNECT, LAST_CONNECT = 0.1, 5.0
+MISSED = 3  # signs of life without an answer, after which another connection is tried
 
 
 class WorkerEngine:
@@ -159,5 +160,7 @@ class WorkerEngine:
             above.say(Ask(self._asked))
         if beat:
             above.say(Holds(self._batch, self.bench.tokens()))
+            above.say(Ping(answer=True))
             if below is not None and not below.outbox:
-                below.say(Ping(answer=False))
+                below.say(Ping(answer=True))
+            self.post.renew_silent(now, MISSED * self.bench.pulse)

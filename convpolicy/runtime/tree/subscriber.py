@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 DRAIN = 64  # frames taken in one turn
 IDLE = 1.0  # seconds between turns when nothing happens
+RENEW_AFTER = 5.0  # seconds in which nothing came, until another connection is tried
 
 
 class Reader(Protocol):
@@ -57,7 +58,7 @@ class Subscriber:
         self._port, self._root, self._mismatch = port, root, mismatch
         self._clock, self._lost_after = clock, lost_after
         self._followed: dict[str, tuple[Follower, Reader]] = {}
-        self.now = clock()
+        self.now = self._renewed = clock()
 
     def follow(self, follower: Follower, reader: Reader) -> None:
         """Begin to follow a stream."""
@@ -95,6 +96,14 @@ class Subscriber:
             if silent >= self._lost_after and not follower.finished:
                 why = f"nothing was heard from it for {self._lost_after:g} s"
                 self._fail(follower.stream, reader, PeerLost(self._root, why))
+        self._renew()
+
+    def _renew(self) -> None:
+        """Try another connection while none of the streams brings anything: a root says something every second."""
+        waits = [follower.heard_at for follower, _ in self._followed.values() if not follower.finished]
+        if waits and self.now - max(self._renewed, *waits) >= RENEW_AFTER:
+            self._renewed = self.now
+            self._port.renew()
 
     @property
     def due(self) -> float:
