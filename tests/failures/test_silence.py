@@ -151,30 +151,6 @@ async def test_messages_to_a_seller_that_is_not_there_yet_stay_here_and_then_arr
             await conversation.send(Payment(NINE))
 
 
-def test_a_frame_of_another_server_at_that_port_is_not_waiting_for_it() -> None:
-    """What is said to a server that is gone does not reach the one that comes instead before its Hello."""
-    first = Bus("tcp://127.0.0.1:0").open(listen=True)
-    url = first.url
-    other = Bus(url).open(listen=False)
-    collector = Collector(first)
-    while other.transmit(LISTENER, b"hello") is not Delivery.SENT:
-        other.readable()
-    collector.wait(1)
-    first.close()
-    end = time.monotonic() + PATIENCE
-    while other.transmit(LISTENER, b"into the dark") is Delivery.SENT:
-        other.readable()
-        assert time.monotonic() < end
-    second = Bus(url).open(listen=True)
-    collector = Collector(second)
-    while other.transmit(LISTENER, b"to the second") is not Delivery.SENT:
-        other.readable()
-        assert time.monotonic() < end
-    assert [frame for _, frame in collector.wait(1)] == [b"to the second"]
-    other.close()
-    second.close()
-
-
 # ------------------------------------------------------------------------------------- busy, while it is flooded
 
 FLOODED = """

@@ -192,13 +192,31 @@ def test_a_silence_shorter_than_the_limit_loses_nothing() -> None:
     assert rig.buying.errors == []
 
 
+def test_a_connection_that_brings_nothing_is_made_anew_every_few_seconds() -> None:
+    rig = Rig(lost_after=30.0)
+    rig.connect()
+    renewed: list[float] = []
+    rig.buyer._port.renew = lambda _address: renewed.append(rig.clock.now)  # type: ignore[method-assign]
+    rig.run(10.0)
+    assert renewed == [], "pings are answered"
+    start = rig.clock.now
+    port = rig.seller._port
+    drain, port.drain = port.drain, lambda _limit: []  # type: ignore[method-assign]
+    rig.run(10.0)
+    assert [4 <= at - start <= 5.5 for at in renewed[:1]] == [True]
+    assert [round(after - before) for before, after in itertools.pairwise(renewed)] == [4]
+    port.drain = drain  # type: ignore[method-assign]
+    rig.run(10.0)
+    assert len(renewed) == 2
+
+
 def test_a_process_that_leaves_ends_its_conversations_at_once() -> None:
     rig = Rig()
     rig.connect()
     rig.selling.reply = lambda _message: []
     rig.order()
     rig.run(0.1)
-    rig.seller.peers.leave(rig.clock())
+    rig.seller.peers.leave()
     rig.turns()
     assert list(outcomes(rig.buying)) == ["PeerLost"]
 
@@ -214,7 +232,7 @@ def test_what_becomes_of_a_process_concerns_its_own_conversations_alone() -> Non
     kept = rig.order()
     rig.turns()
     assert [[c.id for c in peer.conversations] for peer in rig.seller.peers] == [[lost.id], [kept.id]]
-    leaving.peers.leave(rig.clock())
+    leaving.peers.leave()
     rig.turns()
     assert list(rig.seller.conversations) == [kept.id]
     (peer,) = rig.seller.peers
@@ -272,7 +290,7 @@ def test_what_came_from_a_process_that_has_left_can_still_be_taken() -> None:
     rig.buying.arrived = lambda conversation, envelope, now: conversation.accept(envelope, now=now)  # type: ignore[method-assign]
     conversation = rig.order()
     rig.run(0.1)
-    rig.seller.peers.leave(rig.clock())
+    rig.seller.peers.leave()
     rig.turns()
     assert rig.buying.errors == []
     assert conversation.possible() == ("Invoice", "Shipment")

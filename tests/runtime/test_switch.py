@@ -548,7 +548,7 @@ def test_a_role_that_has_finished_may_leave_while_the_others_go_on(policy: Polic
     begins(asking, Ask())
     town.run(0.1)
     assert asking.finishes == 1
-    a.peers.leave(town.clock())  # as `Endpoint.close` does
+    a.peers.leave()  # as `Endpoint.close` does
     town.kill(a)
     town.run(5.0)
     assert b.errors == c.errors == []
