@@ -208,6 +208,18 @@ def test_a_connection_that_is_made_anew_carries_what_is_said_then() -> None:
         server.close()
 
 
+def test_within_a_process_nothing_is_made_anew_and_nothing_is_lost() -> None:
+    server = Bus("inproc://anew").open(listen=True)
+    port = DealerPort({LISTENER: "inproc://anew"})
+    try:
+        port.renew(LISTENER)
+        port.transmit(LISTENER, b"after")
+        hears(server, b"after")
+    finally:
+        port.close()
+        server.close()
+
+
 def test_when_one_of_several_buses_cannot_be_connected_to_the_others_are_closed() -> None:
     def still_open() -> set[Socket]:
         return {socket for socket in sockets._open if not socket.closed}
