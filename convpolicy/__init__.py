@@ -40,7 +40,7 @@ from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.machine import Machine
-from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq
+from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq, variable
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
@@ -127,6 +127,7 @@ __all__ = [
     "roles",
     "send",
     "seq",
+    "variable",
 ]
 
 # Error texts and `help` say `convpolicy.Policy`, which is what users import, and not where it is defined.

@@ -16,13 +16,15 @@ Every change of state passes through `_advance`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
-from convpolicy.errors import ConversationError, Expired, LocalViolation, RemoteViolation, one_of
+from convpolicy.errors import ConversationError, Expired, RemoteViolation, one_of
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
+from convpolicy.policy.effects import Values, changed, restored, stored
 from convpolicy.policy.model import Message
+from convpolicy.refusals import Situation, false_here, false_there, not_allowed, not_expected
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
@@ -53,6 +55,7 @@ class Conversation:
         "_history",
         "_node",
         "_table",
+        "_values",
         "confirmed",
         "doom",
         "emitted",
@@ -78,6 +81,7 @@ class Conversation:
         self._node: Node = self._table.start if at is None else self._table.node(at)
         self._history = b""
         self._held: list[Envelope] | None = None
+        self._values: Values | None = None  # what later conditions speak of
         self._deadlines: dict[Move, float] | None = None
         self.error: ConversationError | None = None
         self.doom: ConversationError | None = None  # becomes the error once the messages that have come are taken
@@ -100,10 +104,13 @@ class Conversation:
             LocalViolation: the policy does not allow it now. Nothing has changed.
             ConversationError: the conversation has failed before.
         """
-        return self.emit(self.allows(name_of(message), to), message, now=now)
+        step = self.allows(name_of(message), to)
+        if step.effect is not None:
+            self.vouch(step, message)
+        return self.emit(step, message, now=now)
 
     def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
-        """Take a step that `allows` has just returned, with an encoded payload."""
+        """Take a step that `allows` has just returned, with an encoded payload; see `vouch`."""
         peer = self.peers[step.peer]
         seq = peer.sent + 1
         policy = None if peer.received or peer.acked else self._table.fingerprint
@@ -122,8 +129,20 @@ class Conversation:
         sends = self._node.sends
         step = sends.get(label if to is None else (label, to))
         if step is None:
-            raise self._local_violation(label, to, ambiguous=to is None and label in sends)
+            raise not_allowed(self._situation(), label, to, ambiguous=to is None and label in sends)
         return step
+
+    def vouch(self, step: Step, message: object) -> None:
+        """See to it that a message may be said with its values; before `emit`, for a step that has an `effect`.
+
+        Raises:
+            LocalViolation: its condition is false. Nothing has changed.
+        """
+        values = dict(self._values or {})
+        untrue = changed(step.effect, message, values)
+        if untrue is not None:
+            raise false_here(self._situation(), step.move.label, untrue)
+        self._values = values
 
     def together(self, step: Step) -> tuple[Step, ...]:
         """Return the steps that say a message to all its receivers; `step`, the first, is what `allows` returned."""
@@ -138,24 +157,6 @@ class Conversation:
         unacked = self.peers[peer].unacked
         return unacked is None or len(unacked) < WINDOW
 
-    def _local_violation(self, label: str, to: str | None, *, ambiguous: bool) -> LocalViolation:
-        role = self.role
-        if ambiguous:
-            peers = [move.peer for move in self._moves(Direction.SEND) if move.label == label]
-            problem = f"{role} may send {label} to {one_of(peers)} now: say which with `to=`"
-        elif to is not None:
-            problem = f"{role} may not send {label} to {to} now"
-        else:
-            problem = f"{role} may not send {label} now"
-        return LocalViolation(
-            problem,
-            role=role,
-            state=self.describe(),
-            attempted=label,
-            allowed=tuple(move.words for move in self.moves()),
-            history=self.history,
-        )
-
     # ------------------------------------------------------------------------------------------ receiving
 
     def receive(self, envelope: Envelope, *, now: float = 0.0) -> Received | Arrival:
@@ -168,7 +169,7 @@ class Conversation:
         """
         peer = self.peers[envelope.sender]
         if envelope.seq == peer.received + 1 and self._held is None and peer.ahead is None and self.error is None:
-            step = self._node.receives.get(envelope.label)
+            step = self._node.plain.get(envelope.label)
             if step is not None and step.peer == envelope.sender:
                 if envelope.ack > peer.acked:
                     self.acknowledge(envelope.sender, envelope.ack, now=now)
@@ -229,6 +230,8 @@ class Conversation:
                 self._refuse_unless_early(envelope)
             elif (wanted is None or step.move.label in wanted) and (by is None or step.move.peer == by):
                 self._drop(envelope)
+                if step.effect is not None:
+                    self._believe(step, envelope)
                 self._advance(step, now)
                 self.heard = step.peer
                 return Received(step.move.label, envelope.payload, step.move.peer)
@@ -304,16 +307,19 @@ class Conversation:
     def refusal(self, sender: str, label: str, seq: int = 0) -> RemoteViolation:
         """Return, and count, the violation that `label` from `sender` is in this state."""
         self.violations += 1
-        return RemoteViolation(
-            f"{sender} sent {label}, which the policy does not allow now",
-            role=self.role,
-            peer=sender,
-            label=label,
-            seq=seq,
-            state=self.describe(),
-            allowed=tuple(f"{m.label} from {m.peer}" for m in self._moves(Direction.RECEIVE)),
-            history=self.history,
-        )
+        return not_expected(self._situation(), sender, label, seq)
+
+    def _believe(self, step: Step, envelope: Envelope) -> None:
+        """Take over what a message says, if its condition is true."""
+        values = dict(self._values or {})
+        untrue = changed(step.effect, envelope.payload, values)
+        if untrue is not None:
+            self.violations += 1
+            raise false_there(self._situation(), step.move.peer, step.move.label, envelope.seq, untrue)
+        self._values = values
+
+    def _situation(self) -> Situation:
+        return Situation(self.role, self.describe(), self.moves(), self.history)
 
     # ---------------------------------------------------------------------------- acknowledgement and time
 
@@ -400,9 +406,6 @@ class Conversation:
         """The moves that the policy allows now; none when the conversation has failed."""
         return () if self.error else tuple(self._table.machine.enabled(self._node.state))
 
-    def _moves(self, direction: Direction) -> Iterable[Move]:
-        return (move for move in self.moves() if move.direction is direction)
-
     @property
     def owes(self) -> tuple[str, ...]:
         """The labels one of which this role must still send now."""
@@ -454,6 +457,7 @@ class Conversation:
             "violations": self.violations,
             "peers": [peering.snapshot() for peering in self.peers],
             "held": plain(self._held or ()),
+            "values": stored(self._values or {}),
             "deadlines": [(list(move), at) for move, at in (self._deadlines or {}).items()],
         }
 
@@ -473,7 +477,7 @@ class Conversation:
             )
         if table.machine.lazy:  # its states are numbered as they are met, so the way there is walked again
             for at in range(0, len(snapshot["history"]), 2):
-                conversation._advance(_step(conversation._node, snapshot["history"][at : at + 2]), now)
+                conversation._advance(conversation._node.step(snapshot["history"][at : at + 2]), now)
         else:
             conversation._node = table.node(snapshot["state"])
             conversation._history = snapshot["history"]
@@ -484,15 +488,10 @@ class Conversation:
                 conversation.emitted += peering.sent
                 conversation.confirmed += peering.acked
         conversation._held = envelopes(snapshot["held"]) or None
+        conversation._values = restored(snapshot["values"])
         deadlines = {_move(fields): at for fields, at in snapshot["deadlines"]}
         conversation._deadlines = deadlines or None
         return conversation
-
-
-def _step(node: Node, code: bytes) -> Step:
-    """Return the step out of `node` with this code; a snapshot's history always has one."""
-    steps: Iterable[Step | None] = (*node.receives.values(), *node.sends.values())
-    return next(step for step in steps if step is not None and step.code == code)
 
 
 def _move(fields: list[Any]) -> Move:

@@ -7,7 +7,7 @@ other side. Catch `ConvPolicyError` to catch everything that this library raises
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 __all__ = [
@@ -148,7 +148,8 @@ class ConversationError(ConvPolicyError):
 class LocalViolation(ConversationError):
     """This program tried what the policy does not allow now. Nothing has left the process.
 
-    Attributes: `role`, `state`, `attempted`, `allowed` (the moves that are), `history`.
+    Attributes: `role`, `state`, `attempted`, `allowed` (the moves that are), `history`. Where the move is allowed and
+    the message's condition is false, `values` are those that make it so, by name.
     """
 
     def __init__(
@@ -160,17 +161,20 @@ class LocalViolation(ConversationError):
         attempted: str,
         allowed: tuple[str, ...],
         history: tuple[str, ...] = (),
+        values: Mapping[str, object] | None = None,
     ) -> None:
         self.role, self.state, self.attempted = role, state, attempted
-        self.allowed, self.history = allowed, history
+        self.allowed, self.history, self.values = allowed, history, dict(values or {})
         so_far = ", ".join(history) or "nothing yet"
         super().__init__(
             f"{problem}\n  state: {state}\n  allowed now: {one_of(allowed)}\n  so far: {so_far}\n"
-            f"  Nothing was sent. {_advice(allowed)}"
+            f"  Nothing was sent. {_advice(allowed, false=values is not None)}"
         )
 
 
-def _advice(allowed: tuple[str, ...]) -> str:
+def _advice(allowed: tuple[str, ...], *, false: bool) -> str:
+    if false:
+        return "Send it with values of which the condition is true, or another message."
     if not allowed:
         return "The conversation is over for this role: start a new one."
     return f"First {one_of(allowed)}, or change the policy."
@@ -180,7 +184,7 @@ class RemoteViolation(ConversationError):
     """A peer sent what the policy does not allow. The application never sees the message.
 
     Attributes: `role` (ours), `peer`, `label`, `seq` (its number, 0 where that is not known), `state`, `allowed` (the
-    labels that were), `history`.
+    labels that were), `history`. Where the message's condition is false, `values` are those that make it so, by name.
     """
 
     def __init__(
@@ -194,9 +198,10 @@ class RemoteViolation(ConversationError):
         allowed: tuple[str, ...],
         history: tuple[str, ...] = (),
         seq: int = 0,
+        values: Mapping[str, object] | None = None,
     ) -> None:
         self.role, self.peer, self.label, self.seq, self.state = role, peer, label, seq, state
-        self.allowed, self.history = allowed, history
+        self.allowed, self.history, self.values = allowed, history, dict(values or {})
         super().__init__(
             f"{problem}\n  state: {state}\n  {role} may receive: {one_of(allowed)}\n"
             f"  so far: {', '.join(history) or 'nothing yet'}\n"

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
+from convpolicy.policy.effects import Effect
 
 __all__ = ["CRASH", "Audience", "Direction", "Lane", "Machine", "Move", "Row", "State", "Symbol", "independent"]
 
@@ -107,11 +108,14 @@ Target = TypeVar("Target", bound=Hashable)
 
 
 class Row(NamedTuple, Generic[Target]):
-    """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so."""
+    """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so;
+    `effects` what moves have to do with values.
+    """
 
     moves: Mapping[Move, Target]
     final: bool
     limits: Mapping[Move, float] = {}
+    effects: Mapping[Move, Effect] = {}
 
 
 # Both take what a state stands for (`Machine.key`), which only the one who makes the machine knows the type of.
@@ -244,7 +248,7 @@ class Machine:
         if row is None:
             found = self._expand(self._keys[state])
             moves = {move: self._number(key) for move, key in found.moves.items()}
-            row = self._rows[state] = Row(moves, found.final, found.limits)
+            row = self._rows[state] = Row(moves, found.final, found.limits, found.effects)
         return row
 
     def _number(self, key: Hashable) -> State:

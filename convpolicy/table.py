@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from convpolicy.machine import Audience, Direction, Machine, Move, State, symbol_of
+from convpolicy.policy.effects import Effect
 
 __all__ = ["Node", "Step", "Table"]
 
@@ -19,12 +20,14 @@ class Step:
     """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number.
 
     `together` are the steps that say the same message to all its receivers, this one first, once they are known.
+    `effect` is what the move has to do with values, None for nothing.
     """
 
-    __slots__ = ("code", "index", "move", "node", "peer", "together")
+    __slots__ = ("code", "effect", "index", "move", "node", "peer", "together")
 
-    def __init__(self, move: Move, index: int, peer: int, node: Node, code: bytes) -> None:
-        self.move, self.index, self.peer, self.node, self.code = move, index, peer, node, code
+    def __init__(self, move: Move, index: int, peer: int, node: Node, *, effect: Effect | None) -> None:
+        self.move, self.index, self.peer, self.node, self.effect = move, index, peer, node, effect
+        self.code = index.to_bytes(2, "big")
         self.together: tuple[Step, ...] | None = None
 
 
@@ -34,11 +37,12 @@ Limits: TypeAlias = Mapping[Move, float]
 class Node:
     """A state, compiled. `sends` maps a label, and (label, peer), to its step; `receives` maps a label's index.
 
-    A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `sink` is
-    whether the role is done here, `sends` and `receives` being empty. A node is empty until it is `ready`.
+    A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
+    `receives` for which nobody has to look at values: mostly that very dictionary. `sink` is whether the role is done
+    here, `sends` and `receives` being empty. A node is empty until it is `ready`.
     """
 
-    __slots__ = ("final", "limits", "ready", "receives", "sends", "sink", "state")
+    __slots__ = ("final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -46,7 +50,13 @@ class Node:
         self.final = self.sink = False
         self.sends: dict[str | tuple[str, str], Step | None] = {}
         self.receives: dict[int, Step] = {}
+        self.plain = self.receives
         self.limits: Limits = {}
+
+    def step(self, code: bytes) -> Step:
+        """Return the step out of the node with this code, which there is one of."""
+        steps = (*self.receives.values(), *self.sends.values())
+        return next(step for step in steps if step is not None and step.code == code)
 
 
 class Table:
@@ -84,13 +94,14 @@ class Table:
         row = self.machine.row(node.state)
         for move, target in row.moves.items():
             index = self._indices[symbol_of(self.machine.role, move)]
-            code = index.to_bytes(2, "big")
-            step = Step(move, index, self.roles.index(move.peer), self._node(target), code)
+            step = Step(move, index, self.roles.index(move.peer), self._node(target), effect=row.effects.get(move))
             if move.direction is Direction.RECEIVE:
                 node.receives[index] = step
             else:
                 node.sends[move.label, move.peer] = step
                 node.sends[move.label] = None if move.label in node.sends else step
+        if row.effects:
+            node.plain = {index: step for index, step in node.receives.items() if step.effect is None}
         node.final, node.limits = row.final, row.limits
         node.sink = not row.moves
         node.ready = True

@@ -26,7 +26,8 @@ BELOW: dict[str, set[str]] = {
     "verify": VALUES,
     "show": {*VALUES, "verify"},
     "peering": {*VALUES, "table"},
-    "conversation": {*VALUES, "table", "peering"},
+    "refusals": VALUES,
+    "conversation": {*VALUES, "table", "peering", "refusals"},
     "wire": {*VALUES, "conversation", "peering"},
     "link": {"errors", "policy", "verify", "wire"},
     "runtime": {*VALUES, "table", "verify", "peering", "conversation", "wire", "link"},
@@ -36,7 +37,7 @@ BELOW["verbs"] = EVERYTHING
 BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = BELOW["cli"] = {*EVERYTHING, "verbs", "__init__"}
 
-PURE = {"errors", "policy", "machine", "interop", "table", "verify", "peering", "conversation", "show"}
+PURE = {"errors", "policy", "machine", "interop", "table", "verify", "peering", "refusals", "conversation", "show"}
 IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
 UNSAFE = {"pickle", "cPickle", "dill", "marshal", "shelve", "recv_pyobj", "send_pyobj"}
 
@@ -152,7 +153,7 @@ Faults Field ForeignThread Gap IllFormed Label Link LinkError LocalViolation Mac
 NotImplementable NotReachable PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
 PolicySyntaxError Progress Protocol Quarantined RemoteViolation Report Role RoundOver Script Service ServiceBus
 ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer WiredScript
-Wiring WiringError again call choice crash label labels loop par roles send seq
+Wiring WiringError again call choice crash label labels loop par roles send seq variable
 """
 PUBLIC = NAMES.split()
 

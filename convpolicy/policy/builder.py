@@ -16,6 +16,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from convpolicy.policy.guards import condition
 from convpolicy.policy.model import (
     Again,
     Call,
@@ -30,10 +31,11 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    Variable,
 )
 from convpolicy.policy.payload import label, label_of
 
-__all__ = ["again", "call", "choice", "crash", "label", "labels", "loop", "par", "roles", "send", "seq"]
+__all__ = ["again", "call", "choice", "crash", "label", "labels", "loop", "par", "roles", "send", "seq", "variable"]
 
 M = TypeVar("M")
 
@@ -54,17 +56,21 @@ def send(
     message: type[M] | Label,
     *,
     within: float | timedelta | None = None,
+    where: str | None = None,
 ) -> Send:
     """`message` goes from `sender` to `receiver`, or to each of several.
 
-    `within` (seconds, or a timedelta) is how soon it must be sent once the sender may send it.
+    `within` (seconds, or a timedelta) is how soon it must be sent once the sender may send it. `where` is what must
+    be true of it: of its fields, and with `Label.field` of the last message with that label.
 
     Raises:
         TypeError: the message is neither a label nor a class whose fields can be read.
+        PolicySyntaxError: `where` is not a condition.
     """
     receivers = receiver if isinstance(receiver, tuple) else (receiver,)
     seconds = within.total_seconds() if isinstance(within, timedelta) else within
-    return Send(sender, receivers, label_of(message), None if seconds is None else float(seconds))
+    limit = None if seconds is None else float(seconds)
+    return Send(sender, receivers, label_of(message), limit, where=None if where is None else condition(where))
 
 
 def seq(*steps: Statement) -> Seq:
@@ -91,14 +97,32 @@ def par(*branches: Statement) -> Par:
     return Par(branches)
 
 
-def loop(name: str, *steps: Statement) -> Loop:
-    """The steps, with `again(name)` inside them to start over."""
-    return Loop(name, steps[0] if len(steps) == 1 else Seq(steps))
+def loop(name: str, *steps: Statement, carrying: tuple[Variable, ...] = ()) -> Loop:
+    """The steps, with `again(name)` inside them to start over; `carrying` are values that go from round to round."""
+    return Loop(name, steps[0] if len(steps) == 1 else Seq(steps), variables=carrying)
 
 
-def again(name: str) -> Again:
-    """Back to the head of the enclosing `loop(name, …)`."""
-    return Again(name)
+def again(name: str, *values: str) -> Again:
+    """Back to the head of the enclosing `loop(name, …)`, with `values` for what the loop carries.
+
+    Raises:
+        PolicySyntaxError: a value is not an expression.
+    """
+    return Again(name, values=tuple(map(condition, values)))
+
+
+def variable(name: str, sort: type | str, *roles: Role[Any, Any], start: str, where: str | None = None) -> Variable:
+    """A value that a loop carries: `loop("X", …, carrying=(variable("tries", int, Server, start="0"),))`.
+
+    The `roles` reckon with it: each works out for itself what it is, `start` at first and then what `again` says;
+    `where` must always be true of it.
+
+    Raises:
+        PolicySyntaxError: `start` or `where` is not an expression.
+    """
+    (declared,) = label("", **{name: sort}).fields
+    always = None if where is None else condition(where)
+    return Variable(name, declared.sort, roles, condition(start), always)
 
 
 def call(protocol: Protocol | Policy | str, *roles: Role[Any, Any]) -> Call:

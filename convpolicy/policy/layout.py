@@ -27,9 +27,9 @@ _INDENT = "  "
 _JOINING = ("or", "and", "with")
 
 # A `{` inside `(…)` opens a refinement, which is kept as it is; so is what stands in `[…]`.
-_WORD = re.compile(r'"[^"\n]*"|\[[^\[\]]*\]|\w+(?:\.\w+)*|\S')
+_WORD = re.compile(r'"[^"\n]*"|\[(?:"[^"\n]*"|[^\[\]"])*\]|\w+(?:\.\w+)*|\S')
 _NOT_BLANK = re.compile(r"\S")
-_REFINEMENT = re.compile(r"\{[^{}]*\}")
+_REFINEMENT = re.compile(r'\{(?:"[^"\n]*"|[^{}"])*\}')
 
 
 def format_text(text: str, file: str = "<text>") -> str:

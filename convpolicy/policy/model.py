@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from convpolicy.errors import PolicyError, Position
+from convpolicy.policy.expressions import Expression
 
 __all__ = [
     "Again",
@@ -32,6 +33,7 @@ __all__ = [
     "Send",
     "Seq",
     "Statement",
+    "Variable",
     "normal",
     "statements",
 ]
@@ -147,7 +149,8 @@ class Message:
 class Send:
     """`label from sender to receivers`; to several receivers it is sent to each, in the written order.
 
-    `within` is the number of seconds in which it must be sent once its sender may send it.
+    `within` is the number of seconds in which it must be sent once its sender may send it; `where` is what must be
+    true of its fields, and of what was said before.
     """
 
     sender: AnyRole
@@ -155,6 +158,7 @@ class Send:
     label: Label
     within: float | None = None
     at: Position | None = field(default=None, compare=False, repr=False)
+    where: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +199,45 @@ class Par:
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """A value that a loop carries from round to round: `rounds<Server>: int = 0`.
+
+    `roles` reckon with it: each works out for itself what it is, `start` at first and then what `Again` says.
+    `where` is always true of it.
+    """
+
+    name: str
+    sort: str
+    roles: tuple[AnyRole, ...]
+    start: Expression
+    where: Expression | None = None
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        kind = self.sort if self.where is None else f"({self.name}: {self.sort}{{{self.where}}})"
+        return f"{self.name}<{', '.join(role.name for role in self.roles)}>: {kind} = {self.start}"
+
+
+@dataclass(frozen=True, slots=True)
 class Loop:
-    """`body`, in which `Again(name)` starts over."""
+    """`body`, in which `Again(name)` starts over. `variables` are the values that it carries."""
 
     name: str
     body: Statement
     at: Position | None = field(default=None, compare=False, repr=False)
+    variables: tuple[Variable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Go back to the head of the enclosing `Loop` of that name. Nothing can follow it."""
+    """Go back to the head of the enclosing `Loop` of that name. Nothing can follow it.
+
+    `values` are what the loop's variables become; without any they stay as they are.
+    """
 
     name: str
     at: Position | None = field(default=None, compare=False, repr=False)
+    values: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,8 +275,8 @@ def normal(statement: Statement) -> Statement:
             return Choice(chooser, tuple(map(normal, branches)), at)
         case Par(branches, at):
             return Par(tuple(map(normal, branches)), at)
-        case Loop(name, body, at):
-            return Loop(name, normal(body), at)
+        case Loop(body=body):
+            return replace(statement, body=normal(body))
         case _:
             return statement
 
@@ -384,7 +413,7 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
 #
 # The main protocol first, then what it calls in the order of first call, so that names of protocols do not
 # matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
-# Roles, which of them are reliable, labels, fields, structure and time limits do.
+# Roles, which of them are reliable, labels, fields, structure, time limits and conditions do.
 
 
 def _canonical(policy: Policy) -> Iterator[str]:
@@ -411,9 +440,10 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
         return " ".join(_term(s, loops, numbers) for s in statements)
 
     match statement:
-        case Send(sender, receivers, label, within):
+        case Send(sender, receivers, label, within, where=where):
             limit = "" if within is None else f" within {within!r}"
-            return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit})"
+            guard = "" if where is None else f" where {where}"
+            return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit}{guard})"
         case Crash(role, receivers):
             return f"(crash {role} -> {' '.join(r.name for r in receivers)})"
         case Seq(steps):
@@ -422,9 +452,14 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
             return f"(choice {chooser} {inside(branches)})"
         case Par(branches):
             return f"(par {inside(branches)})"
-        case Loop(name, body):
-            return f"(loop {_term(body, (name, *loops), numbers)})"
-        case Again(name):
-            return f"(again {loops.index(name)})"
+        case Loop(name, body, variables=variables):
+            return f"(loop{_listed(variables)} {_term(body, (name, *loops), numbers)})"
+        case Again(name, values=values):
+            return f"(again {loops.index(name)}{_listed(values)})"
         case Call(protocol, roles):
             return f"(call {numbers[protocol]} {' '.join(r.name for r in roles)})"
+
+
+def _listed(parts: Iterable[Variable | Expression]) -> str:
+    text = ", ".join(map(str, parts))
+    return f" [{text}]" if text else ""

@@ -171,16 +171,15 @@ def _compare(text: Label, python: Label) -> None:
 
 def _typed(statement: Statement, classes: dict[str, type[Any]]) -> Statement:
     match statement:
-        case Send(sender, receivers, declared, within, at):
-            typed = Label(declared.name, declared.fields, classes.get(declared.name), declared.at)
-            return Send(sender, receivers, typed, within, at)
+        case Send(label=declared):
+            return replace(statement, label=replace(declared, type=classes.get(declared.name)))
         case Seq(steps, at):
             return Seq(tuple(_typed(s, classes) for s in steps), at)
         case Choice(chooser, branches, at):
             return Choice(chooser, tuple(_typed(s, classes) for s in branches), at)
         case Par(branches, at):
             return Par(tuple(_typed(s, classes) for s in branches), at)
-        case Loop(name, body, at):
-            return Loop(name, _typed(body, classes), at)
+        case Loop(body=body):
+            return replace(statement, body=_typed(body, classes))
         case _:
             return statement

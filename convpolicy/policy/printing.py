@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from convpolicy.policy.durations import duration
+from convpolicy.policy.expressions import Expression
 from convpolicy.policy.layout import lay_out
 from convpolicy.policy.model import (
     Again,
@@ -24,6 +25,7 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    Variable,
 )
 from convpolicy.policy.source import Source
 
@@ -56,9 +58,9 @@ def _blocks(between: str, branches: Iterable[Statement]) -> str:
 
 def _statement(statement: Statement) -> str:
     match statement:
-        case Send(sender, receivers, label, within):
+        case Send(sender, receivers, label, within, where=where):
             limit = "" if within is None else f" within {duration(within)}"
-            return f"{_label(label)} from {sender} to {_list(receivers)}{limit};"
+            return f"{_label(label, where)} from {sender} to {_list(receivers)}{limit};"
         case Crash(role, receivers):
             return f"crash from {role} to {_list(receivers)};"
         case Seq(steps):
@@ -67,16 +69,24 @@ def _statement(statement: Statement) -> str:
             return f"choice at {chooser} {_blocks('or', branches)}"
         case Par(branches):
             return f"par {_blocks('and', branches)}"
-        case Loop(name, body):
-            return f"rec {name} {_block(body)}"
-        case Again(name):
-            return f"continue {name};"
+        case Loop(name, body, variables=variables):
+            return f"rec {name}{_bracket(variables)} {_block(body)}"
+        case Again(name, values=values):
+            return f"continue {name}{_bracket(values)};"
         case Call(protocol, roles):
             return f"do {protocol}({_list(roles)});"
 
 
-def _label(label: Label) -> str:
+def _label(label: Label, where: Expression | None) -> str:
+    """Return the head of a message; its condition stands behind its last field, as nuScr writes refinements."""
+    if where is not None:
+        return f"{label.name}({', '.join(map(str, label.fields))}{{{where}}})"
     return str(label) if label.fields or label.name in ("", "crash") else label.name
+
+
+def _bracket(parts: Iterable[Variable | Expression]) -> str:
+    text = ", ".join(map(str, parts))
+    return f" [{text}]" if text else ""
 
 
 def _list(roles: Iterable[AnyRole]) -> str:

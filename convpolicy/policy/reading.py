@@ -14,6 +14,8 @@ from lark import Token, Tree
 
 from convpolicy.errors import PolicyError, PolicySyntaxError, Unsupported
 from convpolicy.policy.durations import seconds
+from convpolicy.policy.expressions import Expression, both
+from convpolicy.policy.guards import Placed, condition, values, variables
 from convpolicy.policy.model import (
     Again,
     AnyRole,
@@ -28,6 +30,7 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    Variable,
 )
 from convpolicy.policy.module import Declaration, Module, dotted
 from convpolicy.policy.syntax import Node, parts, place, tokens
@@ -127,23 +130,34 @@ class Reader:
             case "par":
                 return Par(self._blocks(node, (), (*outside, *inside)), at)
             case "rec":
-                self._no_expression(node, "rec with a value")
                 name = str(tokens(node)[0])
-                return Loop(name, self._block(parts(node, "block")[0], (*inside, name), outside), at)
+                body = self._block(parts(node, "block")[0], (*inside, name), outside)
+                return Loop(name, body, at, self._variables(node))
             case "continue":
-                self._no_expression(node, "continue with a value")
-                return self._again(tokens(node)[0], inside, outside)
+                return self._again(node, inside, outside)
             case "do":
                 return self._do(node)
             case other:
                 construct, hint = _UNSUPPORTED[other]
                 raise Unsupported(construct, at=at, hint=hint)
 
-    def _again(self, name: Token, inside: tuple[str, ...], outside: tuple[str, ...]) -> Again:
+    def _again(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Again:
+        name = tokens(node)[0]
         at = place(self._source, name)
         if name not in inside:
             raise unknown_loop(str(name), inside, outside, at)
-        return Again(str(name), at)
+        brackets = tokens(node, "BRACKET")
+        return Again(str(name), at, tuple(v for b in brackets for v in values(b[1:-1], self._placed(b))))
+
+    def _variables(self, node: Node) -> tuple[Variable, ...]:
+        """Read the values that a loop carries; that their roles are there is for the check to say."""
+        brackets = tokens(node, "BRACKET")
+        return tuple(v for b in brackets for v in variables(b[1:-1], Role[Any, Any], self._placed(b)))
+
+    def _placed(self, token: Token) -> Placed:
+        """Return places inside a token that stands in brackets."""
+        begins = (token.start_pos or 0) + 1
+        return lambda start, length: self._source.at(begins + start, length)
 
     def _do(self, node: Node) -> Call:
         at = place(self._source, node)
@@ -171,20 +185,25 @@ class Reader:
             raise unknown_role(str(name), self._declaration.name, self._known, place(self._source, name))
         return known
 
-    def _no_expression(self, node: Node, construct: str) -> None:
-        for bracket in tokens(node, "BRACKET"):
-            hint = "the policy says who sends what, not with which values: take the `[…]` away."
-            self._ignored.append(Unsupported(construct, at=place(self._source, bracket), hint=hint))
-
     # ------------------------------------------------------------------------------------- messages and payloads
 
     def _message(self, node: Node) -> Send | Crash:
         if _is_crash(node):
             return self._crash(node)
-        label = self._label(parts(node, "signature")[0])
+        signature = parts(node, "signature")[0]
+        label, where = self._label(signature), self._where(signature)
         sender = self._role(tokens(node)[0])
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
-        return Send(sender, receivers, label, self._within(node), label.at)
+        return Send(sender, receivers, label, self._within(node), label.at, where)
+
+    def _where(self, signature: Node) -> Expression | None:
+        """Read the conditions of a message: whichever field one stands at, all of them must be true."""
+        where: Expression | None = None
+        for payloads in parts(signature, "payloads"):
+            for payload in parts(payloads, "field", "unnamed", "condition"):
+                for refinement in tokens(payload, "REFINEMENT"):
+                    where = both(where, condition(refinement[1:-1], self._placed(refinement)))
+        return where
 
     def _crash(self, node: Node) -> Crash:
         for limit in parts(node, "within"):
@@ -232,10 +251,6 @@ class Reader:
             construct = f"{dotted(parts(node, 'qualified')[0])}@{tokens(node)[0]}"
             self._ignored.append(Unsupported(construct, at=place(self._source, node), hint=hint))
             return Field("", dotted(parts(node, "qualified")[0]).rpartition(".")[2])
-        for refinement in tokens(node, "REFINEMENT"):
-            hint = "check values where the message is made, or in its payload class."
-            at = place(self._source, refinement)._replace(width=len(refinement))
-            self._ignored.append(Unsupported(f"the refinement {refinement}", at=at, hint=hint))
         name = "".join(tokens(node))
         sort = parts(node, "sort")[0]
         field = Field(name, self._sort(sort))

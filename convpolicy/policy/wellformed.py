@@ -128,6 +128,7 @@ class _Check:
                 self._all(branches, (), (*outside, *inside))
             case Loop(name, body, at):
                 _named(name, "a recursion variable", at)
+                _carried(statement)
                 self.statement(body, (*inside, name), outside)
             case Again(name, at):
                 if name not in inside:
@@ -194,6 +195,33 @@ class _Check:
                 hint=f"give a role for each of {call.protocol}({listed}).",
             )
         _one_of_each([role.name for role in call.roles], "role", call.at, where=f" in the call of {call.protocol}")
+
+
+def _carried(loop: Loop) -> None:
+    """Check the values that a loop carries, and that each `continue` of it gives a value for each or for none."""
+    _one_of_each([variable.name for variable in loop.variables], "value", loop.at, where=f" in rec {loop.name}")
+    for variable in loop.variables:
+        _named(variable.name, "a value", variable.at)
+        ensure_field(Field(variable.name, variable.sort), variable.at)
+    for again in _agains(loop.body, loop.name):
+        if again.values and len(again.values) != len(loop.variables):
+            names = one_of((f"`{v.name}`" for v in loop.variables), empty="no value", word="and")
+            problem = f"`continue {loop.name}` gives {len(again.values)} values, and the loop carries {names}"
+            raise IllFormed(problem, at=again.at, hint="give one for each, in their order, or none to leave them.")
+
+
+def _agains(body: Statement, name: str) -> Iterator[Again]:
+    """Yield every `continue name` of the loop whose body this is; an inner loop of that name has its own."""
+    match body:
+        case Again(again) if again == name:
+            yield body
+        case Seq(steps=inside) | Choice(branches=inside):
+            for statement in inside:
+                yield from _agains(statement, name)
+        case Loop(inner, body) if inner != name:
+            yield from _agains(body, name)
+        case _:
+            pass
 
 
 def _one_of_each(names: Iterable[str], what: str, at: Position | None, where: str = "") -> None:

@@ -153,13 +153,8 @@ class Engine:
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
-        peers = self.peers
-        return {
-            "frames": peers.frames,
-            "malformed": peers.malformed,
-            **self.counts,
-            "resent": self._delivery.resent,
-        }
+        frames, malformed = self.peers.frames, self.peers.malformed
+        return {"frames": frames, "malformed": malformed, **self.counts, "resent": self._delivery.resent}
 
     def _control(self, peer: Peer, item: Item, now: float) -> None:
         """Act on an item that is not a message; the frequent ones come first."""
@@ -207,9 +202,11 @@ class Engine:
         """Send a message to all its receivers; `step`, to the first, is what `conversation.allows` returned for it.
 
         Raises:
-            PayloadError: the message does not fit its declaration; nothing has changed.
+            PayloadError, LocalViolation: it does not fit its declaration, or its condition; nothing has changed.
         """
         packed = [(each, self._pack(each, message)) for each in conversation.together(step)]
+        if step.effect is not None:  # with the values that its receivers will read
+            conversation.vouch(step, self._codecs[step.index].unpack(bytes(packed[0][1])))
         for each, payload in packed:
             self._emit(conversation, each, payload)
 

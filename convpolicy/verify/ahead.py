@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from convpolicy.machine import Lane
+from convpolicy.policy.effects import Change
 from convpolicy.verify.graph import END, Graph
 
-__all__ = ["Inside", "Item", "LocalState", "first_receives"]
+__all__ = ["Inside", "Item", "LocalState", "Owing", "first_receives"]
 
 
 class Inside(NamedTuple):
@@ -24,8 +25,15 @@ class Inside(NamedTuple):
     branches: tuple[LocalState, ...]
 
 
+class Owing(NamedTuple):
+    """At a position, with recursion variables that become something before the role's next move, round by round."""
+
+    position: int
+    changes: tuple[tuple[Change, ...], ...]
+
+
 # What a role may be in: positions of the graph, and pars that are under way.
-Item = int | Inside
+Item = int | Inside | Owing
 LocalState = frozenset[Item]
 
 
@@ -55,6 +63,8 @@ class _Search:
     def _onward(self, item: Item) -> list[int]:
         if isinstance(item, Inside):
             return self._through(item.branches, item.target)
+        if isinstance(item, Owing):
+            item = item.position
         onward = list(self._graph.silent.get(item, ()))
         for (sender, receiver, label, lane), target, *_ in self._graph.exchanges.get(item, ()):
             if (sender, receiver, lane) == self._channel:

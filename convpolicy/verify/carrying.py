@@ -273,8 +273,8 @@ def _places(graph: Graph) -> dict[Symbol, Position | None]:
             seen.add(position)
             fork = graph.forks.get(position)
             after = [*(fork.branches if fork else ()), *([fork.target] if fork else ())]
-            for symbol, target, _, at in graph.exchanges.get(position, ()):
-                places.setdefault(symbol, at)
-                after.append(target)
+            for exchange in graph.exchanges.get(position, ()):
+                places.setdefault(exchange.symbol, exchange.at)
+                after.append(exchange.target)
             todo += reversed([*graph.silent.get(position, ()), *after])
     return places

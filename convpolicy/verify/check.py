@@ -17,6 +17,7 @@ from convpolicy.verify.findings import UNFAIR, Finding, Found, found
 from convpolicy.verify.fix import fix
 from convpolicy.verify.graph import Graph, graph_of
 from convpolicy.verify.report import Report
+from convpolicy.verify.values import values
 
 __all__ = ["check", "require"]
 
@@ -65,7 +66,7 @@ def _check(policy: Policy, places: tuple[Position | None, ...]) -> Report:  # no
     everything = list(found(decision, _stuck(decision, machines)))
     suffering = sorted({one.finding.role for one in everything if one.finding.role})
     trials = _Trials()
-    findings = tuple(_explained(policy, graph, one, suffering, trials) for one in everything)
+    findings = (*(_explained(policy, graph, one, suffering, trials) for one in everything), *values(graph))
     return Report(
         policy,
         decision.verdict,

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from convpolicy.errors import Position, Unsupported
 from convpolicy.machine import CRASH, Audience, Lane, Symbol
+from convpolicy.policy.effects import Slot
+from convpolicy.policy.expressions import Expression
 from convpolicy.policy.model import (
     Again,
     AnyRole,
@@ -31,6 +33,7 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    Variable,
 )
 
 __all__ = ["END", "Exchange", "Fork", "Graph", "graph_of", "unfolded", "without_crash_of"]
@@ -39,12 +42,43 @@ END = 0
 
 
 class Exchange(NamedTuple):
-    """An edge that is one message. `limit` is its `within` in seconds, `at` its place in the text."""
+    """An edge that is one message. `limit` is its `within` in seconds, `at` its place in the text.
+
+    `label` has its fields, `where` its condition. Names in that are looked up in `scope`: `heard` are the receivers of
+    the message so far, this one included.
+    """
 
     symbol: Symbol
     target: int
     limit: float | None
     at: Position | None
+    label: Label
+    where: Expression | None
+    scope: Scope
+    heard: Audience
+
+
+class Scope(NamedTuple):
+    """Where names are looked up: among the values that the loops around carry, then in what this call has said.
+
+    `frame` is the position at which the call begins; equal names of other calls are other names.
+    """
+
+    frame: int
+    carried: Mapping[str, Slot]
+
+
+class Assigned(NamedTuple):
+    """What the value that a loop carries becomes: `value`, whose names are looked up in `scope`.
+
+    `roles` are the names of those who reckon with it, as many of them as there are; `where` is always true of it.
+    """
+
+    slot: Slot
+    variable: Variable
+    value: Expression
+    scope: Scope
+    roles: tuple[str, ...]
 
 
 class Fork(NamedTuple):
@@ -62,7 +96,8 @@ class Graph:
 
     `symbols` numbers the exchanges, `labels` has what each carries: more than one label where the text declares
     different payloads without naming their fields. `audiences` has, by the exchange with the first of them, all the
-    receivers of the messages to several roles. `stopped` has who has stopped for certain at a position.
+    receivers of the messages to several roles. `stopped` has who has stopped for certain at a position, `assigned`
+    what loops' values become when one is left; `conditioned` is whether there is any such value, or any condition.
     """
 
     policy: Policy
@@ -76,6 +111,8 @@ class Graph:
     labels: dict[Symbol, tuple[Label, ...]] = field(default_factory=dict[Symbol, tuple[Label, ...]])
     audiences: dict[Symbol, set[Audience]] = field(default_factory=dict[Symbol, set[Audience]])
     stopped: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    assigned: dict[int, tuple[Assigned, ...]] = field(default_factory=dict[int, tuple[Assigned, ...]])
+    conditioned: bool = False
 
     @property
     def crashes(self) -> bool:
@@ -92,6 +129,17 @@ class Graph:
     def roles(self) -> tuple[str, ...]:
         """The names of the roles, in the policy's order."""
         return tuple(role.name for role in self.policy.roles)
+
+    def reach(self, start: int) -> list[int]:
+        """Return every position that can be reached from one, the ends of branches left out."""
+        found, todo = {start: None}, [start]
+        for here in todo:  # grows while it is walked
+            onward = [*self.silent.get(here, ()), *(exchange.target for exchange in self.exchanges.get(here, ()))]
+            fork = self.forks.get(here)
+            onward += (*fork.branches, fork.target) if fork else ()
+            todo += (new := [p for p in dict.fromkeys(onward) if p not in found and p != END])
+            found.update(dict.fromkeys(new))
+        return todo
 
 
 def graph_of(policy: Policy) -> Graph:
@@ -111,8 +159,17 @@ class _Place(NamedTuple):
     """What a statement needs to know of its surroundings."""
 
     names: Mapping[AnyRole, AnyRole]  # the protocol's own roles → the policy's
-    loops: Mapping[str, int]
+    loops: Mapping[str, _Head]
     lane: Lane
+    scope: Scope
+
+
+class _Head(NamedTuple):
+    """The position at which a loop begins, what it carries, and where the names of its conditions are looked up."""
+
+    position: int
+    variables: tuple[Variable, ...]
+    scope: Scope
 
 
 class _Builder:
@@ -141,7 +198,7 @@ class _Builder:
         protocol = self.graph.policy.protocol(name)
         head = self._calls[name, roles, after, lane] = self.position()
         self._active.append((name, roles))
-        place = _Place(_binding(protocol, roles), {}, lane)
+        place = _Place(_binding(protocol, roles), {}, lane, Scope(head, {}))
         self.graph.silent[head] = [self.build(protocol.body, after, place)]
         self._active.pop()
         return head
@@ -164,15 +221,33 @@ class _Builder:
                 return here
             case Par():
                 return self._par(statement, after, place)
-            case Loop(name, body):
-                head = self.position()
-                loops = {**place.loops, name: head}
-                self.graph.silent[head] = [self.build(body, after, place._replace(loops=loops))]
-                return head
-            case Again(name):
-                return place.loops[name]
+            case Loop():
+                return self._loop(statement, after, place)
+            case Again(name, values=values):
+                return self._assign(place.loops[name], values, place)
             case Call(name, roles, at):
                 return self.call(name, tuple(place.names[role] for role in roles), after, place.lane, at)
+
+    def _loop(self, loop: Loop, after: int, place: _Place) -> int:
+        head = self.position()
+        carried = {**place.scope.carried, **{v.name: (head, v.name) for v in loop.variables}}
+        inside = _Head(head, loop.variables, place.scope._replace(carried=carried))
+        loops = {**place.loops, loop.name: inside}
+        self.graph.silent[head] = [self.build(loop.body, after, place._replace(loops=loops, scope=inside.scope))]
+        return self._assign(inside, tuple(variable.start for variable in loop.variables), place)
+
+    def _assign(self, head: _Head, values: tuple[Expression, ...], place: _Place) -> int:
+        """Return the position from which a loop's head is reached while its values become these."""
+        if not values:
+            return head.position
+        here = self.position()
+        self.graph.silent[here] = [head.position]
+        self.graph.assigned[here] = tuple(
+            Assigned((head.position, v.name), v, value, place.scope, tuple(_name(place, role) for role in v.roles))
+            for v, value in zip(head.variables, values, strict=True)
+        )
+        self.graph.conditioned = True
+        return here
 
     def _send(self, send: Send, after: int, place: _Place) -> int:
         sender = place.names[send.sender].name
@@ -180,14 +255,17 @@ class _Builder:
         if len(audience) > 1:
             first = Symbol(sender, audience[0], send.label.name, place.lane)
             self.graph.audiences.setdefault(first, set()).add(audience)
-        for receiver in reversed(audience):
+        self.graph.conditioned |= send.where is not None
+        for number, receiver in reversed(list(enumerate(audience, 1))):
             here = self.position()
             symbol = Symbol(sender, receiver, send.label.name, place.lane)
             self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
             known = self.graph.labels.get(symbol, ())
             if send.label not in known:
                 self.graph.labels[symbol] = (*known, send.label)
-            self.graph.exchanges[here] = [Exchange(symbol, after, send.within, send.at)]
+            self.graph.exchanges[here] = [
+                Exchange(symbol, after, send.within, send.at, send.label, send.where, place.scope, audience[:number])
+            ]
             after = here
         return after
 
@@ -197,7 +275,7 @@ class _Builder:
             symbol = Symbol(place.names[crash.role].name, place.names[receiver].name, CRASH, place.lane)
             self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
             self.graph.labels[symbol] = (Label(CRASH),)
-            self.graph.exchanges[here] = [Exchange(symbol, after, None, crash.at)]
+            self.graph.exchanges[here] = [Exchange(symbol, after, None, crash.at, Label(CRASH), None, place.scope, ())]
             after = here
         return after
 
@@ -205,11 +283,16 @@ class _Builder:
         here, number = self.position(), len(self.graph.forks)
         self.graph.forks[here] = Fork(number, (), after, par.at)  # takes the number before inner pars do
         starts = tuple(
-            self.build(body, END, _Place(place.names, {}, (*place.lane, (number, branch))))
+            self.build(body, END, _Place(place.names, {}, (*place.lane, (number, branch)), place.scope))
             for branch, body in enumerate(par.branches)
         )
         self.graph.forks[here] = Fork(number, starts, after, par.at)
         return here
+
+
+def _name(place: _Place, role: AnyRole) -> str:
+    """Return the policy's name of a role; a loop's values may name one that is not there, which the check reports."""
+    return place.names.get(role, role).name
 
 
 # ------------------------------------------------------------------------------------------- who has stopped
@@ -232,6 +315,7 @@ class _Living:
     def __init__(self, graph: Graph) -> None:
         self._whole = graph
         self.graph = Graph(graph.policy, symbols=graph.symbols, labels=graph.labels, audiences=graph.audiences)
+        self.graph.conditioned = graph.conditioned
         self.met: list[tuple[int, frozenset[str]]] = []
         self._numbers: dict[tuple[int, frozenset[str]], int] = {}
 
@@ -252,6 +336,8 @@ class _Living:
             self.graph.silent[here] = [self.number(target, stopped) for target in whole.silent[position]]
         if position in whole.choices:
             self.graph.choices[here] = whole.choices[position]
+        if position in whole.assigned:
+            self.graph.assigned[here] = whole.assigned[position]
         if position in whole.forks:
             fork = whole.forks[position]
             branches = tuple(self.number(branch, stopped) for branch in fork.branches)

@@ -19,13 +19,15 @@ from math import prod
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.machine import Direction, Machine, Move, Row, move_of, symbol_of
+from convpolicy.policy.effects import Change, Effect, Slot
 from convpolicy.policy.model import AnyRole, Policy
 from convpolicy.policy.nearest import did_you_mean
-from convpolicy.verify.ahead import Inside, Item, LocalState, first_receives
+from convpolicy.verify.ahead import Inside, Item, LocalState, Owing, first_receives
 from convpolicy.verify.graph import END, Graph, graph_of, without_crash_of
+from convpolicy.verify.knowledge import Knowledge, merged
 from convpolicy.verify.minimal import minimal
 
-__all__ = ["SMALL", "Inside", "Item", "LocalState", "positions", "project"]
+__all__ = ["SMALL", "Inside", "Item", "LocalState", "effects_of", "positions", "project"]
 
 SMALL = 1_000
 
@@ -67,6 +69,18 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
     )
 
 
+def effects_of(graph: Graph, role: str) -> tuple[tuple[Slot, ...], dict[Move, tuple[Effect, ...]]]:
+    """Return what a role cannot do about values: the recursion variables that it cannot keep up with, and the moves
+    that have different effects in places which it cannot tell apart. Of a machine too large to expand, those that are
+    met on the way to `SMALL` states.
+    """
+    view = _Viewpoint(graph, role)
+    start = view.closure([graph.start])
+    if view.size(start) <= SMALL:
+        view.table(start)
+    return tuple(view.lost), view.unclear
+
+
 def positions(state: LocalState) -> frozenset[int]:
     """Return the graph's positions in a local state, those inside of pars included."""
     found: set[int] = set()
@@ -74,7 +88,7 @@ def positions(state: LocalState) -> frozenset[int]:
         if isinstance(item, Inside):
             found.update(*map(positions, item.branches))
         else:
-            found.add(item)
+            found.add(item.position if isinstance(item, Owing) else item)
     return frozenset(found)
 
 
@@ -86,11 +100,22 @@ def _known(graph: Graph, role: AnyRole | str) -> str:
     raise PolicyError(f"{graph.policy.name} has no role {name}\n  {hint}")
 
 
+Owed = tuple[tuple[Change, ...], ...]
+
+
 class _Viewpoint:
-    """The graph as one role sees it."""
+    """The graph as one role sees it.
+
+    What a role cannot do about values is noted on the way: `lost` are the recursion variables that it cannot keep up
+    with, `unclear` the moves that have different effects in places which it cannot tell apart.
+    """
 
     def __init__(self, graph: Graph, role: str) -> None:
         self._graph, self._role = graph, role
+        self._knowledge = Knowledge(graph) if graph.conditioned else None
+        self._needed = self._knowledge.needed(role) if self._knowledge else frozenset[Slot]()
+        self.lost: dict[Slot, None] = {}
+        self.unclear: dict[Move, tuple[Effect, ...]] = {}
         self._starts: dict[int, LocalState] = {}
         self._rows: dict[LocalState, Row[LocalState]] = {}
         self._sizes: dict[LocalState, int] = {}
@@ -114,13 +139,32 @@ class _Viewpoint:
             if all(END in branch for branch in item.branches):
                 yield item.target
             return
-        yield from self._graph.silent.get(item, ())
-        for exchange in self._graph.exchanges.get(item, ()):
+        position, owed = (item.position, item.changes) if isinstance(item, Owing) else (item, ())
+        for target in self._graph.silent.get(position, ()):
+            yield self._owing(target, owed, self._changes(position))
+        for exchange in self._graph.exchanges.get(position, ()):
             if move_of(self._role, exchange.symbol) is None:
-                yield exchange.target
-        fork = self._graph.forks.get(item)
+                yield self._owing(exchange.target, owed)
+        fork = self._graph.forks.get(position)
         if fork is not None:
+            self._lost(owed)
             yield Inside(fork.number, fork.target, tuple(map(self._start, fork.branches)))
+
+    def _changes(self, position: int) -> tuple[Change, ...]:
+        """Return what the role's recursion variables become when a position is left."""
+        return self._knowledge.changes(self._role, position) if self._knowledge else ()
+
+    def _owing(self, target: int, owed: Owed, changes: tuple[Change, ...] = ()) -> Item:
+        """Return the place `target`, with what is to change before the role's next move."""
+        if changes in owed and changes:  # round again, and the role has no part in it
+            self._lost((changes,))
+        elif changes:
+            owed = (*owed, changes)
+        return Owing(target, owed) if owed and target != END else target
+
+    def _lost(self, owed: Owed) -> None:
+        """Note recursion variables that the role cannot keep up with."""
+        self.lost.update(dict.fromkeys(change.slot for changes in owed for change in changes))
 
     def _start(self, position: int) -> LocalState:
         if position not in self._starts:
@@ -133,27 +177,47 @@ class _Viewpoint:
         """Return what the role may do in `state`, in the order of the policy's symbols."""
         targets: dict[Move, list[Item]] = {}
         limits: dict[Move, float] = {}
+        effects: dict[Move, list[Effect]] = {}
         for item in state:
-            for move, target, limit in self._moves(item):
+            for move, target, limit, effect in self._moves(item):
                 targets.setdefault(move, []).append(target)
+                if effect is not None:
+                    effects.setdefault(move, []).append(effect)
                 if limit is not None:
                     # The role cannot tell which of the places it is in, so the tightest limit holds.
                     limits[move] = min(limit, limits.get(move, limit))
         ordered = sorted(targets, key=lambda move: self._graph.symbols[symbol_of(self._role, move)])
-        return Row({move: self.closure(targets[move]) for move in ordered}, END in state, limits)
+        after = {move: self.closure(targets[move]) for move in ordered}
+        return Row(after, END in state, limits, dict(self._together(effects)))
 
-    def _moves(self, item: Item) -> Iterator[tuple[Move, Item, float | None]]:
+    def _together(self, effects: dict[Move, list[Effect]]) -> Iterator[tuple[Move, Effect]]:
+        """Yield the one effect of each move that has any; note the moves whose places in the policy differ."""
+        for move, every in effects.items():
+            one = merged(every, sends=move.direction is Direction.SEND)
+            if one is None:
+                self.unclear.setdefault(move, tuple(every))
+            elif one != Effect():
+                yield move, one
+
+    def _moves(self, item: Item) -> Iterator[tuple[Move, Item, float | None, Effect | None]]:
         if isinstance(item, Inside):
             for place, branch in enumerate(item.branches):
                 row = self.row(branch)
                 for move, after in row.moves.items():
                     branches = (*item.branches[:place], after, *item.branches[place + 1 :])
-                    yield move, item._replace(branches=branches), row.limits.get(move)
+                    yield move, item._replace(branches=branches), row.limits.get(move), row.effects.get(move)
             return
-        for exchange in self._graph.exchanges.get(item, ()):
+        position, owed = (item.position, item.changes) if isinstance(item, Owing) else (item, ())
+        for exchange in self._graph.exchanges.get(position, ()):
             own = move_of(self._role, exchange.symbol)
             if own is not None:  # keeping the time is the sender's business: the receiver's clock starts elsewhere
-                yield own, exchange.target, exchange.limit if own.direction is Direction.SEND else None
+                limit = exchange.limit if own.direction is Direction.SEND else None
+                yield own, exchange.target, limit, self._effect(position, owed)
+
+    def _effect(self, position: int, owed: Owed) -> Effect | None:
+        if self._knowledge is None:
+            return None
+        return self._knowledge.effect(self._role, position, self._needed)._replace(changes=owed)
 
     def _acts(self, item: Item) -> bool:
         return next(self._moves(item), None) is not None

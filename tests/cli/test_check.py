@@ -109,11 +109,11 @@ def test_a_dash_reads_stdin(convpolicy, policies, monkeypatch):
 
 
 def test_what_is_left_out_is_said(convpolicy, tmp_path):
-    file = tmp_path / "refined.nuscr"
-    file.write_text("global protocol P(role A, role B) {\n  x(n: int{n > 0}) from A to B;\n}\n", encoding="utf-8")
+    file = tmp_path / "delegating.nuscr"
+    file.write_text("global protocol P(role A, role B) {\n  x(Game@A) from A to B;\n}\n", encoding="utf-8")
     code, out, _ = convpolicy("check", file)
     assert code == 0
-    assert "the refinement {n > 0}` is not supported yet" in out
+    assert "`Game@A` is not supported yet" in out
     assert "as if this were not there" in out
     (answer,) = answers(convpolicy("check", "--json", file))
     assert [finding["property"] for finding in answer["findings"]] == ["unsupported"]

@@ -198,9 +198,6 @@ def test_the_text_of_a_refusal() -> None:
 @pytest.mark.parametrize(
     ("text", "construct", "place"),
     [
-        ("X(x: int{x > 0}) from A to B;", "the refinement {x > 0}", "2:10"),
-        ("rec X [n<A>: (n: int{0 < n}) = 1] { Y from A to B; }", "rec with a value", "2:8"),
-        ("rec X { Y from A to B; continue X [n + 1]; }", "continue with a value", "2:36"),
         ("X(Game@B) from A to B;", "Game@B", "2:4"),
         ("nested protocol Q(role A, role B) { }", "nested protocol", "2:2"),
     ],

@@ -16,6 +16,7 @@ from convpolicy import (
     Aborted,
     Expired,
     Faults,
+    LocalViolation,
     Memory,
     PayloadError,
     PeerLost,
@@ -447,6 +448,39 @@ def test_a_payload_that_does_not_fit_is_refused_by_its_field_and_never_reaches_t
     answers = stranger.says(envelope("Order", 1, ["chair", "two"], rig=rig))
     refused = next(item for item in answers if isinstance(item, Refused))
     assert refused.reason == "Order does not fit its declaration at `$.quantity`: Expected `int`, got `str`"
+    assert rig.selling.heard == []
+
+
+CONDITIONED = Policy(
+    "Conditioned",
+    seq(send(Buyer, Seller, Order, where="quantity > 0"), send(Seller, Buyer, Invoice, where="amount > 0")),
+)
+
+
+def test_a_message_with_values_that_are_not_allowed_does_not_leave() -> None:
+    rig = Rig(policy=CONDITIONED)
+    rig.connect()
+    conversation = rig.buyer.open()
+    conversation.owner = rig.buying
+    with pytest.raises(LocalViolation, match="`quantity > 0` is false with quantity = 0"):
+        rig.buying.say(conversation, Order("chair", 0))
+    rig.run(0.1)
+    assert rig.selling.heard == []
+    rig.buying.say(conversation, CHAIR)
+    rig.selling.reply = lambda _message: []
+    rig.run(0.1)
+    assert rig.selling.heard == [CHAIR]
+
+
+def test_a_message_with_values_that_are_not_allowed_is_refused_and_never_reaches_the_application() -> None:
+    rig = Rig(policy=CONDITIONED)
+    stranger = Stranger(rig)
+    stranger.hello()
+    answers = stranger.says(envelope("Order", 1, ["chair", -1], rig=rig))
+    refused = next(item for item in answers if isinstance(item, Refused))
+    assert refused.reason == (
+        "Buyer sent Order with values that the policy does not allow: `quantity > 0` is false with quantity = -1"
+    )
     assert rig.selling.heard == []
 
 

@@ -58,7 +58,8 @@ def test_what_the_known_verdicts_leave_out_is_decided_or_refused_by_name() -> No
 
 
 def test_every_witness_replays_and_every_fix_works() -> None:
-    findings = [(checked(row).policy, finding) for row in rows("yes", "no") for finding in checked(row).findings]
+    found = [(checked(row).policy, finding) for row in rows("yes", "no") for finding in checked(row).findings]
+    findings = [(policy, finding) for policy, finding in found if not finding.property.startswith("condition-")]
     assert len(findings) > 40
     for policy, finding in findings:
         assert finding.witness is not None

@@ -37,7 +37,8 @@ class Errand:
     """A task's conversation as `part.role` holds it; `parcel` collects what the role says.
 
     As long as one message follows the other, the errand steps the compiled machine itself. A `Conversation` is made,
-    from the steps that were taken, when something is early, when something is wrong, and when a handler wants one.
+    from the steps that were taken, when something is early, when something is wrong, when values have to be looked at,
+    and when a handler wants one.
     """
 
     __slots__ = ("_batch", "_conversation", "_dialogue", "_node", "_part", "_size", "_steps", "_task", "parcel")
@@ -74,12 +75,12 @@ class Errand:
         """Take a message of this role.
 
         Raises:
-            LocalViolation: the policy does not allow it now.
+            LocalViolation: the policy does not allow it now, or not with these values.
             PayloadError: it does not fit its declaration, or all messages of the task together are too large.
         """
         at_once = self._conversation is None and to is None
         step = self._node.sends.get(name_of(message)) if at_once else None
-        if step is None:
+        if step is None or step.effect is not None:
             step = self.conversation.allows(name_of(message), to)
         packed = self._part.codecs[step.index].pack(message)
         self._size += len(packed) + 8
@@ -87,6 +88,8 @@ class Errand:
             raise PayloadError(
                 step.move.label, f"the messages of one task have more than {MAX_PAYLOAD} bytes in all: send a reference"
             )
+        if step.effect is not None:
+            self.conversation.vouch(step, self._part.codecs[step.index].unpack(packed))
         if self._conversation is None:
             self._take(step)
         else:
@@ -111,7 +114,7 @@ class Errand:
     def _each(self, parcel: Parcel) -> Iterator[Received]:
         codecs = self._part.codecs
         for said in parcel:
-            step = self._node.receives.get(said.label) if self._conversation is None else None
+            step = self._node.plain.get(said.label) if self._conversation is None else None
             if step is None:
                 yield from self._with_care(said)
             else:

@@ -46,6 +46,8 @@ class RootScript(TreeScript[Sends, Receives]):
         conversation, now = self._conversation, asyncio.get_running_loop().time()
         step = conversation.allows(name_of(message), None if to is None else to.name)
         packed = [(each, self._pack(each, message)) for each in conversation.together(step)]
+        if step.effect is not None:
+            conversation.vouch(step, self._part.codecs[step.index].unpack(packed[0][1]))
         went_out = [self._emit(each, payload, now) for each, payload in packed]
         if self._part.timed:
             self._watch_time()

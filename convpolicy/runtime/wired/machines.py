@@ -82,7 +82,7 @@ def leg(machine: Machine) -> Machine:
             return Row({}, True)
         row = machine.row(machine.start if key == _HEAD else key)
         moves = {move: _END if target == machine.start else target for move, target in row.moves.items()}
-        return Row(moves, row.final, row.limits)
+        return Row(moves, row.final, row.limits, row.effects)
 
     return _like(machine, expand, _HEAD)
 
