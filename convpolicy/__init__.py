@@ -4,6 +4,9 @@ Declared once, proved to be followable, projected onto each participant as its o
 at run time over ZeroMQ.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from convpolicy.errors import (
     Aborted,
     ConversationError,
@@ -33,30 +36,32 @@ from convpolicy.errors import (
     Unsupported,
     WiringError,
 )
-from convpolicy.link.bus import Bus
-from convpolicy.link.memory import Faults, Memory
-from convpolicy.link.pipeline import Pipeline
-from convpolicy.link.port import Link
-from convpolicy.link.tree import Tree
-from convpolicy.link.wiring import Wiring
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq, variable
 from convpolicy.policy.model import Field, Label, Message, Protocol, Role
-from convpolicy.runtime.dialogue import Dialogue
-from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
-from convpolicy.runtime.player import Player
-from convpolicy.runtime.script import Script
-from convpolicy.runtime.service import Service
-from convpolicy.runtime.service_bus import ServiceBus
-from convpolicy.runtime.tree.gap import Gap
-from convpolicy.runtime.tree.player import TreePlayer
-from convpolicy.runtime.tree.script import TreeScript
-from convpolicy.runtime.wired.player import WiredPlayer
-from convpolicy.runtime.wired.script import WiredScript
-from convpolicy.verbs import Policy
-from convpolicy.verify.acceptance import Acceptance
-from convpolicy.verify.compatibility import Compatibility
-from convpolicy.verify.report import Report
+
+if TYPE_CHECKING:
+    from convpolicy.link.bus import Bus
+    from convpolicy.link.memory import Faults, Memory
+    from convpolicy.link.pipeline import Pipeline
+    from convpolicy.link.port import Link
+    from convpolicy.link.tree import Tree
+    from convpolicy.link.wiring import Wiring
+    from convpolicy.runtime.dialogue import Dialogue
+    from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
+    from convpolicy.runtime.player import Player
+    from convpolicy.runtime.script import Script
+    from convpolicy.runtime.service import Service
+    from convpolicy.runtime.service_bus import ServiceBus
+    from convpolicy.runtime.tree.gap import Gap
+    from convpolicy.runtime.tree.player import TreePlayer
+    from convpolicy.runtime.tree.script import TreeScript
+    from convpolicy.runtime.wired.player import WiredPlayer
+    from convpolicy.runtime.wired.script import WiredScript
+    from convpolicy.verbs import Policy
+    from convpolicy.verify.acceptance import Acceptance
+    from convpolicy.verify.compatibility import Compatibility
+    from convpolicy.verify.report import Report
 
 __all__ = [
     "Aborted",
@@ -130,6 +135,56 @@ __all__ = [
     "variable",
 ]
 
-# Error texts and `help` say `convpolicy.Policy`, which is what users import, and not where it is defined.
+# What plays a policy is loaded when one of these is first asked for: a check and a command need no ZeroMQ.
+_PLAYING = {
+    "Acceptance": "convpolicy.verify.acceptance",
+    "Batch": "convpolicy.runtime.pipeline.batch",
+    "BatchReport": "convpolicy.runtime.pipeline.batch",
+    "Bus": "convpolicy.link.bus",
+    "Compatibility": "convpolicy.verify.compatibility",
+    "Dialogue": "convpolicy.runtime.dialogue",
+    "Faults": "convpolicy.link.memory",
+    "Gap": "convpolicy.runtime.tree.gap",
+    "Link": "convpolicy.link.port",
+    "Memory": "convpolicy.link.memory",
+    "Pipeline": "convpolicy.link.pipeline",
+    "Player": "convpolicy.runtime.player",
+    "Policy": "convpolicy.verbs",
+    "Progress": "convpolicy.runtime.pipeline.batch",
+    "Report": "convpolicy.verify.report",
+    "Script": "convpolicy.runtime.script",
+    "Service": "convpolicy.runtime.service",
+    "ServiceBus": "convpolicy.runtime.service_bus",
+    "Tree": "convpolicy.link.tree",
+    "TreePlayer": "convpolicy.runtime.tree.player",
+    "TreeScript": "convpolicy.runtime.tree.script",
+    "WiredPlayer": "convpolicy.runtime.wired.player",
+    "WiredScript": "convpolicy.runtime.wired.script",
+    "Wiring": "convpolicy.link.wiring",
+}
+
+
+if not TYPE_CHECKING:  # type checkers would take a module with `__getattr__` to have every name
+
+    def __getattr__(name: str) -> object:
+        """Load everything that plays policies, the first time that something of it is asked for."""
+        if name not in _PLAYING:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for each, module in _PLAYING.items():
+            globals()[each] = getattr(import_module(module), each)
+            _ours(each)
+        return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _ours(name: str) -> None:
+    # Error texts and `help` say `convpolicy.Policy`, which is what users import, and not where it is defined.
+    globals()[name].__module__ = __name__
+
+
 for _name in __all__:
-    globals()[_name].__module__ = __name__
+    if _name not in _PLAYING:
+        _ours(_name)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from convpolicy.cli.exits import Exit
 from convpolicy.errors import ConvPolicyError
@@ -67,6 +65,9 @@ _STYLES = {Exit.GOOD: "green", Exit.REFUSED: "bold red", Exit.ERROR: "bold red",
 
 
 def _print(answers: Sequence[Answer]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and `--json` needs no colours
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(highlight=False)
     for place, answer in enumerate(answers):
         if place:

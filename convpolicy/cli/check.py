@@ -8,29 +8,24 @@ A file that cannot be read or makes no sense is one more answer, not the end: th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from convpolicy.cli.answers import error_to_json, give, said
 from convpolicy.cli.exits import Exit, UsageError
-from convpolicy.cli.files import STDIN, expand, module_of, wiring_of
-from convpolicy.cli.machine import check_machine
-from convpolicy.cli.systems import check_machines
+from convpolicy.cli.files import STDIN, expand, module_of
 from convpolicy.errors import ConvPolicyError
-from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy.module import Module
-from convpolicy.verify.carrying import carried
 from convpolicy.verify.check import check as report_on
 from convpolicy.verify.reading import Notation
 from convpolicy.verify.report import Json, Report, Verdict
 
 __all__ = ["check"]
 
+_Also = Callable[[Report], Report]  # what is looked at beside the policy
 
 _Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Policy files, folders of them, or - for stdin.")]
 _Protocol = Annotated[str | None, typer.Option(metavar="NAME", help="Check only this protocol.")]
@@ -68,13 +63,17 @@ def check(
     if machines:
         if (protocol, over, role, machine) != (None,) * 4:
             raise UsageError("--protocol, --over, --role and --machine are for policies\n  Leave --machines out.")
+        from convpolicy.cli.systems import check_machines  # noqa: PLC0415 - needed here only
+
         check_machines(files, notation, bound, up_to, as_json=as_json)
     if (notation, bound, up_to) != (None,) * 3:
         raise UsageError("--format, --bound and --up-to are for machines\n  Add --machines, or leave them out.")
     if role is not None or machine is not None:
+        from convpolicy.cli.machine import check_machine  # noqa: PLC0415 - needed here only
+
         raise typer.Exit(check_machine(files, protocol, role, machine, as_json=as_json))
-    wiring = None if over is None else wiring_of(over)
-    answers = list(_answers(list(expand(files)), protocol, wiring, named=set(files)))
+    also = _as_it_is if over is None else _over(over)
+    answers = list(_answers(list(expand(files)), protocol, also, named=set(files)))
     give(answers, as_json=as_json)
 
 
@@ -127,7 +126,17 @@ def _ignored_to_json(problem: ConvPolicyError) -> Json:
 # -------------------------------------------------------------------------------------------------- checking
 
 
-def _answers(files: list[str], protocol: str | None, wiring: Wiring | None, *, named: set[str]) -> Iterator[_Answer]:
+def _as_it_is(report: Report) -> Report:
+    return report
+
+
+def _over(wiring: str) -> _Also:
+    from convpolicy.cli.wirings import over_links  # noqa: PLC0415 - links need ZeroMQ, and other checks do not
+
+    return over_links(wiring)
+
+
+def _answers(files: list[str], protocol: str | None, also: _Also, *, named: set[str]) -> Iterator[_Answer]:
     """Yield the answers; a file without a policy is an error only when it is `named`, not when a folder has it."""
     for file in _with_progress(files):
         try:
@@ -139,16 +148,13 @@ def _answers(files: list[str], protocol: str | None, wiring: Wiring | None, *, n
             yield _Answer(file, protocol, problem)
             continue
         for name in names:
-            yield _answer(file, module, name, wiring)
+            yield _answer(file, module, name, also)
 
 
-def _answer(file: str, module: Module, name: str, wiring: Wiring | None) -> _Answer:
+def _answer(file: str, module: Module, name: str, also: _Also) -> _Answer:
     try:
         policy = module.policy(name)
-        report = report_on(policy)
-        if wiring is not None:
-            report = carried(report, carriers(wiring, policy.roles))
-        return _Answer(file, name, report, policy.ignored)
+        return _Answer(file, name, also(report_on(policy)), policy.ignored)
     except ConvPolicyError as problem:
         return _Answer(file, name, problem)
 
@@ -156,4 +162,7 @@ def _answer(file: str, module: Module, name: str, wiring: Wiring | None) -> _Ans
 def _with_progress(files: list[str]) -> Iterable[str]:
     if len(files) == 1 or STDIN in files or not sys.stderr.isatty():
         return files
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and most checks need no bar
+    from rich.progress import track  # noqa: PLC0415
+
     return track(files, "Checking", console=Console(stderr=True), transient=True)

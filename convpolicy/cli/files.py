@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from convpolicy.cli.exits import UsageError
-from convpolicy.errors import WiringError, one_of
-from convpolicy.link.wiring import Wiring
+from convpolicy.errors import one_of
 from convpolicy.policy.module import Module, parse, read
 
-__all__ = ["STDIN", "expand", "module_of", "text_of", "wiring_of"]
+__all__ = ["STDIN", "expand", "module_of", "text_of", "unreadable"]
 
 STDIN = "-"
 _SUFFIXES = (".scr", ".nuscr")
@@ -47,7 +46,7 @@ def module_of(name: str) -> Module:
     try:
         return read(name)
     except OSError as problem:
-        raise _unreadable(name, problem) from problem
+        raise unreadable(name, problem) from problem
 
 
 def text_of(name: str) -> str:
@@ -57,24 +56,11 @@ def text_of(name: str) -> str:
     try:
         return Path(name).read_bytes().decode("utf-8-sig")
     except OSError as problem:
-        raise _unreadable(name, problem) from problem
+        raise unreadable(name, problem) from problem
     except UnicodeDecodeError as problem:
         raise UsageError(f"{name} is not UTF-8 text: {problem}\n  Save it as UTF-8.") from problem
 
 
-def wiring_of(name: str) -> Wiring:
-    """Read a wiring's file.
-
-    Raises:
-        UsageError: the file cannot be read, or is not a wiring; the text shows the line.
-    """
-    try:
-        return Wiring.load(name)
-    except WiringError as problem:
-        raise UsageError(str(problem)) from problem
-    except OSError as problem:
-        raise _unreadable(name, problem) from problem
-
-
-def _unreadable(name: str, problem: OSError) -> UsageError:
+def unreadable(name: str, problem: OSError) -> UsageError:
+    """Return the error that says why a file cannot be read."""
     return UsageError(f"cannot read {name}: {problem.strerror}\n  Check the path.")

@@ -35,5 +35,33 @@ def test_a_reader_that_goes_away_is_no_error(policies):
     assert done.stderr == ""
 
 
+LOADED = """
+import sys
+from convpolicy.cli import main
+sys.argv[1:] = {arguments}
+try:
+    main()
+finally:
+    print(*sorted({{name.partition(".")[0] for name in sys.modules}} & {{"zmq", "asyncio", "transitions", "rich"}}))
+"""
+
+
+@pytest.mark.parametrize(("arguments", "loaded"), [(["check", "--json", "good.scr"], ""), (["bus", "--help"], "zmq")])
+def test_a_command_loads_only_what_it_needs(policies, arguments, loaded):
+    program = LOADED.format(arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", program], cwd=policies, capture_output=True, text=True, check=False)
+    last = done.stdout.splitlines()[-1]
+    assert last == loaded if not loaded else loaded in last
+
+
+def test_the_library_loads_what_plays_policies_when_it_is_asked_for():
+    program = """
+import sys, convpolicy
+assert "zmq" not in sys.modules and "Bus" in dir(convpolicy) and not hasattr(convpolicy, "nonsense")
+assert convpolicy.Policy.__module__ == "convpolicy" and "zmq" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_only_main_is_public():
     assert convpolicy.cli.__all__ == ["main"]

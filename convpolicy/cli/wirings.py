@@ -1,0 +1,33 @@
+"""Wirings, as they are named on a command line: what `--over` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convpolicy.cli.exits import UsageError
+from convpolicy.cli.files import unreadable
+from convpolicy.errors import WiringError
+from convpolicy.link.wiring import Wiring, carriers
+from convpolicy.verify.carrying import carried
+from convpolicy.verify.report import Report
+
+__all__ = ["over_links"]
+
+
+def over_links(name: str) -> Callable[[Report], Report]:
+    """Read a wiring's file; return what adds to a report what its links cannot carry.
+
+    Raises:
+        UsageError: the file cannot be read, or is not a wiring; the text shows the line.
+    """
+    wiring = _read(name)
+    return lambda report: carried(report, carriers(wiring, report.policy.roles))
+
+
+def _read(name: str) -> Wiring:
+    try:
+        return Wiring.load(name)
+    except WiringError as problem:
+        raise UsageError(str(problem)) from problem
+    except OSError as problem:
+        raise unreadable(name, problem) from problem
