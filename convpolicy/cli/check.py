@@ -19,6 +19,7 @@ from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.cli.files import STDIN, expand, module_of
 from convpolicy.errors import ConvPolicyError
 from convpolicy.policy.module import Module
+from convpolicy.show.evidence import explained
 from convpolicy.verify.check import check as report_on
 from convpolicy.verify.reading import Notation
 from convpolicy.verify.report import Json, Report, Verdict
@@ -95,7 +96,8 @@ class _Answer:
         return Exit.UNDECIDED if self.result.verdict is Verdict.EXPLORED else Exit.GOOD
 
     def __str__(self) -> str:
-        return "\n".join([str(self.result), *(f"warning: {_as_if_absent(problem)}" for problem in self.ignored)])
+        text = explained(self.result) if isinstance(self.result, Report) else str(self.result)
+        return "\n".join([text, *(f"warning: {_as_if_absent(problem)}" for problem in self.ignored)])
 
     def to_json(self) -> dict[str, Json]:
         if isinstance(self.result, ConvPolicyError):

@@ -5,7 +5,20 @@ here decides anything: values are read and turned into text.
 """
 
 from convpolicy.show.chart import Chart, chart
+from convpolicy.show.evidence import evidence, explained
 from convpolicy.show.formats import formats, markdown, render
 from convpolicy.show.score import Frame, Message, Note, Score
 
-__all__ = ["Chart", "Frame", "Message", "Note", "Score", "chart", "formats", "markdown", "render"]
+__all__ = [
+    "Chart",
+    "Frame",
+    "Message",
+    "Note",
+    "Score",
+    "chart",
+    "evidence",
+    "explained",
+    "formats",
+    "markdown",
+    "render",
+]

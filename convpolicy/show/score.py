@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from convpolicy.policy.model import Again, AnyRole, Call, Choice, Crash, Loop, Par, Policy, Send, Seq, Statement
 
-__all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps"]
+__all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps", "roles_in"]
 
 
 class Message(NamedTuple):
@@ -73,6 +73,20 @@ def messages(items: Iterable[Item]) -> Iterator[Message]:
         elif isinstance(item, Frame):
             for section in item.sections:
                 yield from messages(section)
+
+
+def roles_in(items: Iterable[Item]) -> set[str]:
+    """Return the roles that have a part in something."""
+    found: set[str] = set()
+    for item in items:
+        match item:
+            case Message(sender, receiver):
+                found |= {sender, receiver}
+            case Note(roles=roles):
+                found |= {*roles}
+            case Frame(sections=sections, roles=roles):
+                found |= {*roles}.union(*map(roles_in, sections))
+    return found
 
 
 Names = Mapping[AnyRole, str]

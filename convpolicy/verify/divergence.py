@@ -1,17 +1,19 @@
 """Where two runs part: the choice in the text that a finding is about.
 
 Two runs that a role cannot tell apart part at some state. The choice there is the innermost one of the graph
-that has the next message of the one run in one branch and the next message of the other in another.
+that has the next message of the one run in one branch and the next message of the other in another. Branches that
+begin alike are one until later: then it is the smallest choice of the text whose branches hold the two messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 from convpolicy.errors import Position
 from convpolicy.machine import Symbol
-from convpolicy.policy.model import Choice
+from convpolicy.policy.model import Choice, Policy, Send, Statement, statements
 from convpolicy.verify.automaton import Automaton
 from convpolicy.verify.graph import END, Graph
 
@@ -42,7 +44,8 @@ def diverge(automaton: Automaton, left: Sequence[Symbol], right: Sequence[Symbol
     others = automaton.origins(state, ahead) if ahead and not over else (END,)
     found = _choice(automaton.terms.graph, automaton.origins(state, ours), others)
     if found is None:
-        return Divergence(ours, theirs, at)
+        written = _in_text(automaton.terms.graph.policy, ours, theirs) if theirs else None
+        return written or Divergence(ours, theirs, at)
     position, branches = found
     choice = automaton.terms.graph.choices[position]
     return Divergence(ours, theirs, choice.at or at, choice, branches)
@@ -67,6 +70,27 @@ def _choice(graph: Graph, left: Sequence[int], right: Sequence[int]) -> tuple[in
             size = sum(map(len, branches))
             best = min(best or (size + 1, 0, (0, 0)), (size, position, (ours, theirs)))
     return best[1:] if best else None
+
+
+def _in_text(policy: Policy, ours: Symbol, theirs: Symbol) -> Divergence | None:
+    """Return the smallest choice of the policy's own body with `ours` in one branch and `theirs` in another."""
+    best: Divergence | None = None
+    for choice in (inside for inside in statements(policy.body) if isinstance(inside, Choice)):
+        left, right = ([_says(branch, symbol) for branch in choice.branches] for symbol in (ours, theirs))
+        apart = (pair for pair in permutations(range(len(left)), 2) if left[pair[0]] and right[pair[1]])
+        branches = next((pair for pair in apart if not (right[pair[0]] and left[pair[1]])), None)
+        if branches:  # what is inside of a choice comes after it, and is smaller
+            best = Divergence(ours, theirs, choice.at, choice, branches)
+    return best
+
+
+def _says(branch: Statement, symbol: Symbol) -> bool:
+    return any(
+        (send.sender.name, send.label.name) == (symbol.sender, symbol.label)
+        and any(receiver.name == symbol.receiver for receiver in send.receivers)
+        for send in statements(branch)
+        if isinstance(send, Send)
+    )
 
 
 def _holding(branches: list[set[int]], origins: Sequence[int]) -> int | None:

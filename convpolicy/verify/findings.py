@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from convpolicy.errors import Position
+from convpolicy.errors import Position, one_of
 from convpolicy.machine import CRASH, Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.verify.conditions import Condition, Views, Violation
@@ -20,6 +20,7 @@ from convpolicy.verify.divergence import Divergence, diverge
 from convpolicy.verify.eligible import Ineligible, Rule
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.progress import Waiting, moves_for_certain
+from convpolicy.verify.silence import silent_rounds
 from convpolicy.verify.twins import Twins
 from convpolicy.verify.unguarded import Unguarded
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
@@ -217,7 +218,10 @@ def _ineligible(decision: Decision, fault: Ineligible) -> Found:
     at = fault.at or next((fault.automaton.place(fault.state, move) for move in fault.moves), None)
     parting = diverge(fault.automaton, (*fault.run, *fault.moves[:1]), (*fault.run, *fault.moves[1:]))
     role, message, detail = _unfit(fault)
-    at = parting.at or at or fault.automaton.terms.graph.policy.at
+    policy = fault.automaton.terms.graph.policy
+    if fault.rule is Rule.GLOBAL_DEADLOCK:
+        at = next((silent.at for silent in silent_rounds(policy)), at)
+    at = parting.at or at or policy.at
     undecided = decision.verdict is Verdict.EXPLORED
     severity = Severity.WARNING if undecided else Severity.ERROR
     return Found(Finding(fault.rule, severity, role, at, message, detail, witness), parting)
@@ -230,10 +234,17 @@ def _unfit(fault: Ineligible) -> tuple[str | None, str, str]:
             detail = f"it may be over here, or go on with {move}, and nobody is told that it is over"
             return move.receiver, f"{move.receiver} cannot tell whether {what} is over", detail
         case Rule.SENDER_DRIVEN, (one, other):
-            detail = f"{one} and {other} exclude each other, and each role may start its own: one must decide"
-            return None, f"{one.sender} and {other.sender} may both go first", detail
+            detail = f"either {one} or {other}, and {one.sender} cannot know which: one of them must decide"
+            return one.sender, f"{one.sender} and {other.sender} may both go first", detail
         case _:
-            return None, "the conversation gets stuck", "it is not over, and there is no message that could come next"
+            return _nothing_follows(fault)
+
+
+def _nothing_follows(fault: Ineligible) -> tuple[str, str, str]:
+    graph = fault.automaton.terms.graph
+    how = "goes round without a message" if silent_rounds(graph.policy) else "gets stuck"
+    detail = "it is not over, and nobody has a message to send that could come next"
+    return graph.roles[0], f"the conversation {how}", f"{detail}: {one_of(graph.roles, word='and')} wait for ever"
 
 
 # ------------------------------------------------------------------------------------------------ progress

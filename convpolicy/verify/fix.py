@@ -2,22 +2,24 @@
 
 What helps depends on what is wrong: a role that cannot tell two branches apart is told which one was taken; a
 message that may come too early waits for a word from its receiver, or gets a name of its own; a branch that ends
-in silence says that it is over; a role that is to go first on another's decision is asked to. Only a policy that
-passes as a whole is a fix. How many changes are tried is bounded, so some policies get none.
+in silence says that it is over; a role that is to go first on another's decision is asked to; a loop that says
+nothing is taken away, or says something; and where the same message may mean two things, one gets another name. Only
+a policy that passes as a whole is a fix. How many changes are tried is bounded, so some policies get none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
-from convpolicy.errors import PolicyError
-from convpolicy.policy.model import AnyRole, Choice, Label, Policy, Send, Seq, Statement, statements
+from convpolicy.errors import PolicyError, one_of
+from convpolicy.policy.model import Again, AnyRole, Call, Choice, Label, Policy, Send, Seq, Statement, statements
 from convpolicy.verify.conditions import Condition
 from convpolicy.verify.eligible import Rule
 from convpolicy.verify.findings import Fix, Found
-from convpolicy.verify.rewriting import beginning, inserted, replaced, sends
+from convpolicy.verify.rewriting import beginning, inserted, replaced, sends, swapped
+from convpolicy.verify.silence import silent_rounds
 from convpolicy.verify.witness import OneRun, TwoRuns
 
 __all__ = ["TRIES", "fix"]
@@ -32,7 +34,8 @@ def fix(policy: Policy, one: Found, suffering: Sequence[str], passes: Callable[[
 
     `suffering` are the roles that findings name: telling one of them alone may not be enough.
     """
-    for text, old, new in islice(_changes(policy, one, suffering), TRIES):
+    changes = chain(_changes(policy, one, suffering), _names_of_their_own(policy, one))
+    for text, old, new in islice(changes, TRIES):
         try:
             changed = replaced(policy, old, new)
             if passes(changed):
@@ -51,6 +54,8 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
             yield from _say_that_it_is_over(policy, choice, parting.branches[1], tells)
         case Rule.SINK_FINAL:
             yield from _end_with_word(policy, one)
+        case Rule.GLOBAL_DEADLOCK:
+            yield from _no_silent_round(policy)
         case Rule.SENDER_DRIVEN if choice:
             yield from _ask_to_begin(policy, choice)
         case Condition.LANES:
@@ -157,6 +162,33 @@ def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
         yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
 
 
+# ------------------------------------------------------------------------------- loops in which nothing is said
+
+
+def _no_silent_round(policy: Policy) -> Iterator[Change]:
+    """Take away what goes round in silence; where the policy then says nothing at all, say something before it."""
+    rounds = silent_rounds(policy)
+    bodies = [policy.body, *(protocol.body for protocol in policy.protocols)]
+    if any(list(sends(body)) for body in bodies):
+        for body in bodies:
+            inside = [old for old in rounds if any(old is statement for statement in statements(body))]
+            stripped = body
+            for old in inside:
+                stripped = swapped(stripped, old, Seq(()))
+            if inside:
+                yield f"take {one_of(map(_round, inside), word='and')} away", body, stripped
+    for old in rounds:
+        speaker, *others = policy.roles
+        word = Send(speaker, tuple(others), Label(_unused(policy, "Next")))
+        yield f"before {_round(old)}, add `{_written(word)}`", old, Seq((word, old))
+
+
+def _round(statement: Again | Call) -> str:
+    if isinstance(statement, Again):
+        return f"`continue {statement.name};`{_line(statement)}"
+    return f"`do {statement.protocol}({', '.join(map(str, statement.roles))});`{_line(statement)}"
+
+
 # ----------------------------------------------------------------------------- messages that come too early
 
 
@@ -169,9 +201,28 @@ def _wait_for_word(policy: Policy, one: Found, branch: Statement) -> Iterator[Ch
 
 def _other_name(policy: Policy, one: Found, within: Statement) -> Iterator[Change]:
     for send in reversed(list(_culprits(one, within))):
-        name = _unused(policy, f"{send.label.name or 'Message'}2")
-        renamed = replace(send, label=replace(send.label, name=name))
-        yield f"give `{_written(send)}`{_line(send)} a name of its own, such as `{_written(renamed)}`", send, renamed
+        yield _renamed(policy, send)
+
+
+def _names_of_their_own(policy: Policy, one: Found) -> Iterator[Change]:
+    """Rename messages that stand in several places: where two runs begin alike, a role may take one for the other."""
+    if one.finding.property in {Rule.GLOBAL_DEADLOCK, Condition.LANES}:
+        return
+    every = list(sends(policy.body))
+    for place, send in reversed(list(enumerate(every))):
+        if any(_same(send, other) for other in every[:place]):
+            yield _renamed(policy, send)
+
+
+def _same(one: Send, other: Send) -> bool:
+    return (one.sender, one.receivers, one.label.name) == (other.sender, other.receivers, other.label.name)
+
+
+def _renamed(policy: Policy, send: Send) -> Change:
+    name = send.label.name or "Message"
+    name = _unused(policy, f"{name}_2" if name[-1].isdigit() else f"{name}2")
+    renamed = replace(send, label=replace(send.label, name=name))
+    return f"give `{_written(send)}`{_line(send)} a name of its own, such as `{_written(renamed)}`", send, renamed
 
 
 def _culprits(one: Found, within: Statement) -> Iterator[Send]:
@@ -201,7 +252,7 @@ def _written(send: Send) -> str:
     return f"{message} from {send.sender} to {', '.join(map(str, send.receivers))};"
 
 
-def _line(statement: Send | Choice) -> str:
+def _line(statement: Statement) -> str:
     return f" (line {statement.at.line})" if statement.at else ""
 
 

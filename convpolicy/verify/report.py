@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from convpolicy.machine import Direction, Symbol, symbol_of
@@ -52,15 +52,22 @@ class Report:
         return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
 
     def __str__(self) -> str:
-        return "\n".join([*self._summary(), *self._details()])
+        return self.told()
 
-    def _details(self) -> Iterator[str]:
+    def told(self, drawing: Callable[[Finding], str] | None = None) -> str:
+        """Return the report for people; `drawing` draws the witness of a finding, below which it then stands."""
+        return "\n".join([*self._summary(), *self._details(drawing)])
+
+    def _details(self, drawing: Callable[[Finding], str] | None) -> Iterator[str]:
         said: set[str] = set()
         for finding in self.findings:
+            fix = str(finding.fix or "")
             yield from _lines(self, finding)
-            if finding.fix:
-                yield f"  fix: {'as above' if finding.fix.text in said else finding.fix}"
-                said.add(finding.fix.text)
+            if drawing and finding.severity is Severity.ERROR and fix not in said:
+                yield from (f"    {line}".rstrip() for line in drawing(finding).splitlines())
+            if fix:
+                yield f"  fix: {'as above' if fix in said else fix}"
+                said.add(fix)
 
     def _summary(self) -> Iterator[str]:
         name = self.policy.name

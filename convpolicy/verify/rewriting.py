@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from convpolicy.policy.model import Choice, Loop, Par, Policy, Send, Seq, Statement, statements
 
-__all__ = ["beginning", "inserted", "replaced", "sends"]
+__all__ = ["beginning", "inserted", "replaced", "sends", "swapped"]
 
 
 def replaced(policy: Policy, old: Statement, new: Statement) -> Policy:
@@ -16,20 +16,21 @@ def replaced(policy: Policy, old: Statement, new: Statement) -> Policy:
     Raises:
         IllFormed: the policy makes no sense any more.
     """
-    protocols = tuple(replace(protocol, body=_swap(protocol.body, old, new)) for protocol in policy.protocols)
-    return replace(policy, body=_swap(policy.body, old, new), protocols=protocols)
+    protocols = tuple(replace(protocol, body=swapped(protocol.body, old, new)) for protocol in policy.protocols)
+    return replace(policy, body=swapped(policy.body, old, new), protocols=protocols)
 
 
-def _swap(here: Statement, old: Statement, new: Statement) -> Statement:
+def swapped(here: Statement, old: Statement, new: Statement) -> Statement:
+    """Return the statement `here` with `new` in the place of `old`."""
     if here is old:
         return new
     match here:
         case Seq(steps=inside):
-            return replace(here, steps=tuple(_swap(step, old, new) for step in inside))
+            return replace(here, steps=tuple(swapped(step, old, new) for step in inside))
         case Choice(branches=inside) | Par(branches=inside):
-            return replace(here, branches=tuple(_swap(branch, old, new) for branch in inside))
+            return replace(here, branches=tuple(swapped(branch, old, new) for branch in inside))
         case Loop(body=body):
-            return replace(here, body=_swap(body, old, new))
+            return replace(here, body=swapped(body, old, new))
         case _:
             return here
 

@@ -66,7 +66,17 @@ def test_branches_that_begin_alike_end_differently() -> None:
 
 
 def test_no_fix_is_made_up() -> None:
-    assert fixes(seq(send(A, B, X), loop("L", again("L")))) == []
+    assert fixes(loop("L", again("L")), roles=(A,)) == []  # it has nobody to talk to
+
+
+def test_a_loop_that_says_nothing_is_taken_away_or_says_something() -> None:
+    assert fixes(seq(send(A, B, X), loop("L", again("L")))) == ["take `continue L;` away"]
+    assert fixes(loop("L", again("L")), roles=(A, B, C)) == ["before `continue L;`, add `Next from A to B, C;`"]
+
+
+def test_where_branches_begin_alike_one_message_gets_another_name() -> None:
+    body = choice(A, seq(send(A, B, X), send(B, C, Y)), seq(send(A, B, X), send(A, B, Z), send(B, C, Y)))
+    assert fixes(body) == ["give `X from A to B;` a name of its own, such as `X2 from A to B;`"]
 
 
 # ------------------------------------------------------------------------------------------------ rewriting
