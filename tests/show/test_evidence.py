@@ -226,7 +226,8 @@ def test_every_refusal_of_the_corpus_names_a_role_and_has_a_chart_and_a_change()
     with (CORPUS / "global.tsv").open(encoding="utf-8", newline="") as table:
         rows = [row for row in csv.DictReader(table, delimiter="\t") if row["implementable"] in {"yes", "no"}]
     reports = [check(read(CORPUS / row["file"]).policy(row["protocol"])) for row in rows]
-    errors = [(report, finding) for report in reports for finding in report.errors]
+    every = [(report, finding) for report in reports for finding in report.errors]
+    errors = [pair for pair in every if not pair[1].property.startswith("condition-")]  # values have no runs
     assert len({id(report) for report, _ in errors}) >= 30
     for report, finding in errors:
         assert finding.role, finding
