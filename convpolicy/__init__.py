@@ -38,7 +38,7 @@ from convpolicy.errors import (
 )
 from convpolicy.machine import Machine
 from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq, variable
-from convpolicy.policy.model import Field, Label, Message, Protocol, Role
+from convpolicy.policy.model import Crashed, Field, Label, Message, Protocol, Role
 
 if TYPE_CHECKING:
     from convpolicy.link.bus import Bus
@@ -72,6 +72,7 @@ __all__ = [
     "Compatibility",
     "ConvPolicyError",
     "ConversationError",
+    "Crashed",
     "Dialogue",
     "Expired",
     "Exposed",

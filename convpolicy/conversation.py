@@ -16,14 +16,14 @@ Every change of state passes through `_advance`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, cast
 
-from convpolicy.errors import ConversationError, Expired, RemoteViolation, one_of
+from convpolicy.errors import ConversationError, Expired, RemoteViolation
 from convpolicy.machine import Direction, Machine, Move, State
-from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
+from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, heads, plain
 from convpolicy.policy.effects import Values, changed, restored, stored
-from convpolicy.policy.model import Message
+from convpolicy.policy.model import Crashed, Role, name_of
 from convpolicy.refusals import Situation, false_here, false_there, not_allowed, not_expected
 from convpolicy.table import Node, Step, Table
 
@@ -35,11 +35,6 @@ _REMEMBERED = 64
 Snapshot = dict[str, Any]
 
 _ONESELF = Peering()  # stands in the place of a conversation's own role, with which nothing is exchanged
-
-
-def name_of(message: object) -> str:
-    """Return the label that a message goes under: its class's name, or what a `Message` says."""
-    return message.label if type(message) is Message else type(message).__name__
 
 
 class Conversation:
@@ -64,6 +59,7 @@ class Conversation:
         "id",
         "owner",
         "peers",
+        "stopped",
         "violations",
         "watched",
     )
@@ -85,6 +81,7 @@ class Conversation:
         self._deadlines: dict[Move, float] | None = None
         self.error: ConversationError | None = None
         self.doom: ConversationError | None = None  # becomes the error once the messages that have come are taken
+        self.stopped: dict[int, str] | None = None  # the roles that have, for which the policy has branches, and why
         self.heard = -1  # the number of the role whose message was taken last
         self.violations = 0
         self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
@@ -119,6 +116,8 @@ class Conversation:
         )
         peer.sends(envelope, now)
         self.emitted += 1
+        if self.stopped is not None and step.peer in self.stopped:
+            self.acknowledge(step.peer, seq, now=now)  # it is lost, as the policy says
         self._advance(step, now)
         return envelope
 
@@ -221,7 +220,7 @@ class Conversation:
         Raises:
             RemoteViolation: a kept message can never be allowed any more; it is dropped.
         """
-        if self._held is None or self.error is not None:
+        if not self.keeps or self.error is not None:
             return None
         receives = self._node.receives
         for envelope in self._heads():
@@ -235,12 +234,30 @@ class Conversation:
                 self._advance(step, now)
                 self.heard = step.peer
                 return Received(step.move.label, envelope.payload, step.move.peer)
+        return self._notice(wanted, by, now) if self.stopped else None
+
+    def _notice(self, wanted: Collection[str] | None, by: str | None, now: float) -> Received | None:
+        """Go on by the branch for a role that has stopped, once what had come from it is taken."""
+        stopped = self.stopped or {}
+        left = {(envelope.sender, self._table.lanes[envelope.label]) for envelope in self._held or ()}
+        for step in self._node.crashes:
+            _, peer, label, lane = step.move
+            drained = step.peer in stopped and (step.peer, lane) not in left
+            if drained and (wanted is None or label in wanted) and by in (None, peer):
+                self._advance(step, now)
+                self.heard = step.peer
+                return Received(label, Crashed(Role(peer), stopped[step.peer]), peer)
         return None
+
+    def stop(self, role: int, why: str, *, now: float = 0.0) -> None:
+        """Note that the role of this number has stopped: nothing more comes from it, and what is said to it is lost."""
+        self.stopped = {role: why, **(self.stopped or {})}
+        self.confirmed += self.peers[role].stop(now)
 
     @property
     def keeps(self) -> bool:
-        """Whether a message has come that was not taken yet."""
-        return self._held is not None
+        """Whether there may be something to take: a message that was not taken yet, or a role that has stopped."""
+        return self._held is not None or self.stopped is not None
 
     def possible(self) -> tuple[str, ...]:
         """Return the labels of kept messages that the state allows now, in the order of their arrival."""
@@ -250,35 +267,14 @@ class Conversation:
     def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
         """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
 
-        It cannot when no continuation allows it, or another message of the same sender and lane has to be taken first.
+        It cannot when no continuation allows it, when another message of the same sender and lane has to be taken
+        first, or when its sender has stopped.
         """
+        first = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
+        return self._table.hopeless(self._node, first, self.stopped or (), wanted, by)
 
-        def fits(label: str, sender: str) -> bool:
-            return (wanted is None or label in wanted) and (by is None or sender == by)
-
-        if self._held is None and any(fits(s.move.label, s.move.peer) for s in self._node.receives.values()):
-            return None
-        heads = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
-        state, before = self._node.state, ""
-        for sender, lane in self._table.channels:
-            name = self._table.roles[sender]
-            if not any(fits(label, name) for label in self._table.machine.may_receive_next(state, name, lane)):
-                continue
-            head = heads.get((sender, lane))
-            if head is None or fits(head, name):
-                return None
-            before = head
-        names = one_of(wanted or ("message",)) + (f" from {by}" if by else "")
-        return f"{before} has come and must be received first" if before else f"the policy allows no {names} any more"
-
-    def _heads(self) -> Iterator[Envelope]:
-        """Yield the first kept envelope of every channel: the same sender and lane are first in, first out."""
-        seen: set[tuple[int, object]] = set()
-        for envelope in tuple(self._held or ()):
-            channel = (envelope.sender, self._table.lanes[envelope.label])
-            if channel not in seen:
-                seen.add(channel)
-                yield envelope
+    def _heads(self) -> list[Envelope]:
+        return heads(self._held or (), self._table.lanes)
 
     def _hold(self, envelope: Envelope) -> None:
         if self._held is None:
@@ -455,6 +451,7 @@ class Conversation:
             "state": self._node.state,
             "history": self._history,
             "violations": self.violations,
+            "stopped": list((self.stopped or {}).items()),
             "peers": [peering.snapshot() for peering in self.peers],
             "held": plain(self._held or ()),
             "values": stored(self._values or {}),
@@ -482,6 +479,7 @@ class Conversation:
             conversation._node = table.node(snapshot["state"])
             conversation._history = snapshot["history"]
         conversation.violations = snapshot["violations"]
+        conversation.stopped = dict(snapshot["stopped"]) or None
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):
             if peering is not _ONESELF:
                 peering.restore(values)

@@ -6,13 +6,15 @@ again with growing pauses until then; the bytes of a payload never change on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
 import msgspec
 
-__all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "envelopes", "plain"]
+from convpolicy.machine import Lane
+
+__all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "envelopes", "heads", "plain"]
 
 # How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
 WINDOW = 16
@@ -109,6 +111,11 @@ class Peering:
         self.resend_at, self.attempts = now + FIRST_RESEND, 0
         return count
 
+    def stop(self, now: float) -> int:
+        """Give up what the peer has not received, because it has stopped; return how many messages those are."""
+        self.ahead, self.owes_ack, self.left = None, False, True
+        return self.acknowledge(self.sent, now)
+
     def resend(self, now: float) -> list[Envelope]:
         """Return what must be transmitted again at `now`, with today's acknowledgement, oldest first."""
         if self.unacked is None or now < self.resend_at:
@@ -129,6 +136,14 @@ class Peering:
         self.sent, self.acked, self.received, unacked, ahead, self.owes_ack = values
         self.unacked = envelopes(unacked) or None
         self.ahead = {envelope.seq: envelope for envelope in envelopes(ahead)} or None
+
+
+def heads(kept: Iterable[Envelope], lanes: Sequence[Lane]) -> list[Envelope]:
+    """Return the first envelope of every channel: the same sender and lane are first in, first out."""
+    first: dict[tuple[int, Lane], Envelope] = {}
+    for envelope in kept:
+        first.setdefault((envelope.sender, lanes[envelope.label]), envelope)
+    return list(first.values())
 
 
 def plain(kept: Iterable[Envelope]) -> list[list[Any]]:

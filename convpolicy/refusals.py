@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from convpolicy.errors import LocalViolation, RemoteViolation, one_of
-from convpolicy.machine import Direction, Move
+from convpolicy.machine import CRASH, Direction, Move
 from convpolicy.policy.effects import Untrue
 
 __all__ = ["Situation", "false_here", "false_there", "not_allowed", "not_expected"]
@@ -31,7 +31,8 @@ class Situation(NamedTuple):
 
     def awaited(self) -> tuple[str, ...]:
         """Return what the role may receive, in words."""
-        return tuple(f"{m.label} from {m.peer}" for m in self.moves if m.direction is Direction.RECEIVE)
+        receives = (move for move in self.moves if move.direction is Direction.RECEIVE and move.label != CRASH)
+        return tuple(f"{move.label} from {move.peer}" for move in receives)
 
 
 def not_allowed(here: Situation, label: str, to: str | None, *, ambiguous: bool) -> LocalViolation:

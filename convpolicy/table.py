@@ -7,10 +7,11 @@ node. Nodes are made when a conversation first reaches them, so a lazy machine s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import TypeAlias
 
-from convpolicy.machine import Audience, Direction, Machine, Move, State, symbol_of
+from convpolicy.errors import one_of
+from convpolicy.machine import CRASH, Audience, Direction, Lane, Machine, Move, State, symbol_of
 from convpolicy.policy.effects import Effect
 
 __all__ = ["Node", "Step", "Table"]
@@ -38,11 +39,12 @@ class Node:
     """A state, compiled. `sends` maps a label, and (label, peer), to its step; `receives` maps a label's index.
 
     A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
-    `receives` for which nobody has to look at values: mostly that very dictionary. `sink` is whether the role is done
-    here, `sends` and `receives` being empty. A node is empty until it is `ready`.
+    `receives` for which nobody has to look at values: mostly that very dictionary. `crashes` are the steps for peers
+    that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node is empty
+    until it is `ready`.
     """
 
-    __slots__ = ("final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
+    __slots__ = ("crashes", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -51,11 +53,12 @@ class Node:
         self.sends: dict[str | tuple[str, str], Step | None] = {}
         self.receives: dict[int, Step] = {}
         self.plain = self.receives
+        self.crashes: tuple[Step, ...] = ()
         self.limits: Limits = {}
 
     def step(self, code: bytes) -> Step:
         """Return the step out of the node with this code, which there is one of."""
-        steps = (*self.receives.values(), *self.sends.values())
+        steps = (*self.receives.values(), *self.crashes, *self.sends.values())
         return next(step for step in steps if step is not None and step.code == code)
 
 
@@ -75,10 +78,9 @@ class Table:
         self.lanes = tuple(symbol.lane for symbol in machine.symbols)
         self.fingerprint = bytes.fromhex(machine.fingerprint)
         senders = [machine.roles.index(symbol.sender) for symbol in machine.symbols]
-        self._incoming = {
-            index: senders[index] for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role
-        }
-        self.channels = tuple(dict.fromkeys((sender, self.lanes[index]) for index, sender in self._incoming.items()))
+        mine = [index for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role]
+        self.channels = tuple(dict.fromkeys((senders[index], self.lanes[index]) for index in mine))
+        self._incoming = {index: senders[index] for index in mine if self.labels[index] != CRASH}
         self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
         self._nodes: dict[State, Node] = {}
         self.start = self.node(machine.start)
@@ -95,7 +97,9 @@ class Table:
         for move, target in row.moves.items():
             index = self._indices[symbol_of(self.machine.role, move)]
             step = Step(move, index, self.roles.index(move.peer), self._node(target), effect=row.effects.get(move))
-            if move.direction is Direction.RECEIVE:
+            if move.label == CRASH:
+                node.crashes = (*node.crashes, step)
+            elif move.direction is Direction.RECEIVE:
                 node.receives[index] = step
             else:
                 node.sends[move.label, move.peer] = step
@@ -133,6 +137,50 @@ class Table:
         if node is None:
             node = self._nodes[state] = Node(state)
         return node
+
+    def hopeless(
+        self,
+        node: Node,
+        heads: Mapping[tuple[int, Lane], str],
+        stopped: Container[int],
+        wanted: Collection[str] | None,
+        by: str | None,
+    ) -> str | None:
+        """Return why none of the labels `wanted` can come any more, or None; see `Conversation.hopeless`.
+
+        `heads` are the first kept messages of every channel, `stopped` the roles that nothing comes from any more.
+        """
+        before = self._first_without(node, heads, stopped, wanted)
+        for sender, lane in self.channels if not before else ():
+            name = self.roles[sender]
+            if by not in (None, name):
+                continue
+            coming = self.machine.may_receive_next(node.state, name, lane)
+            wished = [label for label in coming if wanted is None or label in wanted]
+            head = heads.get((sender, lane))
+            if head is None and sender in stopped and CRASH not in wished:
+                before = f"{name} has stopped" if wished else before
+            elif wished and (head is None or wanted is None or head in wanted):
+                return None
+            elif wished:
+                before = f"{head} has come and must be received first"
+        names = one_of(wanted or ("message",)) + (f" from {by}" if by else "")
+        return before or f"the policy allows no {names} any more"
+
+    def _first_without(
+        self,
+        node: Node,
+        heads: Mapping[tuple[int, Lane], str],
+        stopped: Container[int],
+        wanted: Collection[str] | None,
+    ) -> str:
+        """Return why the crash of a peer has to be taken first: nobody who lives can say what is wanted now."""
+        if wanted is None or CRASH in wanted:
+            return ""
+        if any(step.move.label in wanted and step.peer not in stopped for step in node.receives.values()):
+            return ""
+        gone = (s for s in node.crashes if s.peer in stopped and (s.peer, s.move.lane) not in heads)
+        return next((f"{step.move.peer} has stopped, which must be received first" for step in gone), "")
 
     def sends(self, sender: int, label: int) -> bool:
         """Return whether the policy has a message of this index from that role to this one."""

@@ -76,7 +76,9 @@ class Actor:
         self.finishes = 0
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
-        received = conversation.receive(envelope, now=now)
+        self._take(conversation, conversation.receive(envelope, now=now))
+
+    def _take(self, conversation: Conversation, received: object) -> None:
         while isinstance(received, Received):
             self.heard.append(received.payload)
             for message in self.reply(received.payload):
@@ -87,7 +89,8 @@ class Actor:
         self.engine.send(conversation, conversation.allows(name_of(message)), message)
 
     def relieved(self, conversation: Conversation) -> None:
-        pass
+        if conversation.stopped:
+            self._take(conversation, self.engine.take(conversation))
 
     def finished(self, conversation: Conversation) -> None:
         self.finishes += 1

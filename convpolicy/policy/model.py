@@ -22,6 +22,7 @@ __all__ = [
     "Call",
     "Choice",
     "Crash",
+    "Crashed",
     "Field",
     "Label",
     "Loop",
@@ -34,6 +35,7 @@ __all__ = [
     "Seq",
     "Statement",
     "Variable",
+    "name_of",
     "normal",
     "statements",
 ]
@@ -140,6 +142,22 @@ class Message:
 
     def __repr__(self) -> str:
         return f"{self.label}({', '.join(f'{name}={value!r}' for name, value in self.fields.items())})"
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """`role` has stopped, and the conversation goes on by the branch for that; `why` says how it was noticed.
+
+    Scripts receive it and services handle it like a message: `@seller.on(Crashed)`, `case Crashed(role)`.
+    """
+
+    role: AnyRole
+    why: str = field(default="", compare=False)
+
+
+def name_of(message: object) -> str:
+    """Return the label that a message goes under: its class's name, or what a `Message` says."""
+    return message.label if type(message) is Message else type(message).__name__
 
 
 # ------------------------------------------------------------------------------------------- statements

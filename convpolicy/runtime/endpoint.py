@@ -15,7 +15,8 @@ from convpolicy.conversation import Conversation, Received
 from convpolicy.errors import ConversationError, NotReachable
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
-from convpolicy.runtime.engine import LOST_AFTER, Engine, Owner
+from convpolicy.runtime.engine import LOST_AFTER, Engine
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse

@@ -82,6 +82,14 @@ class Monitor:
                 pass
         return None
 
+    def stop(self, role: int, why: str) -> None:
+        """A role has stopped: the others go on without it."""
+        for side in self._sides:
+            if side.table.role != role:
+                side.stop(role, why)
+                while side.take() is not None:
+                    pass
+
     def _room(self, envelope: Envelope) -> bool:
         """Return whether the receiver's side can keep one more early message."""
         return self._sides[envelope.receiver].waiting(envelope.sender) < WINDOW

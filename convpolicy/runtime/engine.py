@@ -4,17 +4,15 @@ A turn takes what has come in, steps the conversations, lets their owners answer
 one frame a peer. An engine owns one port and plays one role; it never waits and never sleeps. The shell around
 it calls `turn` when the port wakes, when `due` says so, and after anything was said from outside a turn.
 
-An *owner* is whom a conversation's messages are for: a service, which acts on them as they arrive, or a script,
-which asks for them. The engine holds no protocol logic: what is allowed, new, early or repeated is decided by
+The engine holds no protocol logic: what is allowed, new, early or repeated is decided by
 `Conversation`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Collection
+from typing import cast
 
 import msgspec
 
@@ -27,12 +25,15 @@ from convpolicy.errors import (
     PeerLost,
     Quarantined,
     RemoteViolation,
+    Unplayable,
 )
 from convpolicy.link.port import Port
+from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.runtime.peers import PING_AFTER, Peer, Peers, rendezvous
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.table import Step
@@ -46,11 +47,12 @@ from convpolicy.wire.frame import (
     Holds,
     Item,
     Refused,
+    Stopped,
     Unknown,
     Unplayed,
 )
 
-__all__ = ["Engine", "Owner"]
+__all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,22 +60,6 @@ HELD = 1_000  # conversations told to a bus in one item
 VIOLATIONS = 3  # after which a conversation is quarantined
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
-
-
-class Owner(Protocol):
-    """Whom the messages of a conversation are for."""
-
-    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
-        """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
-
-    def relieved(self, conversation: Conversation) -> None:
-        """Something was acknowledged: there may be room to send, or nothing left to wait for."""
-
-    def finished(self, conversation: Conversation) -> None:
-        """Nothing more will be sent or received, and everything is acknowledged."""
-
-    def failed(self, conversation: Conversation) -> None:
-        """The conversation's `error` is set; nothing more will come."""
 
 
 class Engine:
@@ -116,6 +102,7 @@ class Engine:
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed
         self._delivery = Delivery(self.peers, self.conversations.get)
+        self._crashes = Crashes(part, self.peers, self._settle)
         self._tombs = Tombs()
         self._vacancies = Vacancies(self.conversations.get, vacant_after)
         self.now = clock()
@@ -163,6 +150,8 @@ class Engine:
                 self._finished(peer, item.sender, id, now)
         elif isinstance(item, Acknowledged):
             self._acknowledged(peer, item, now)
+        elif isinstance(item, Stopped):
+            self._stopped(peer, item)
         elif isinstance(item, Refused | Ended | Unknown | Unplayed):
             self._bad_news(peer, item)
         else:
@@ -219,10 +208,13 @@ class Engine:
     def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
         now = self.now
         envelope = conversation.emit(step, payload, now=now)
+        if conversation.stopped is not None and step.peer in conversation.stopped:
+            return self._settle(conversation)
         self._delivery.sent(conversation, step.peer, now)
         self.peers.say(conversation.peers[step.peer].route, envelope)
         if self._timed:
             self._delivery.moved(conversation)
+        return None
 
     def _envelope(self, peer: Peer, envelope: Envelope, now: float) -> None:
         conversation = self.conversations.get(envelope.conversation)
@@ -253,12 +245,14 @@ class Engine:
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        """Return the new conversation that an envelope opens; None, and an answer, when it opens none."""
-        id = envelope.conversation  # noqa: A001
-        answer = self._tombs.answer(id, self._role, envelope.sender)
-        if answer is None and (envelope.policy is None or len(id) != 16):
-            answer = Unknown(id, self._role, envelope.sender)
-        if answer is None and envelope.policy != self.part.fingerprint:
+        return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
+
+    def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002
+        """Return the new conversation that a message of `sender` opens; None, and an answer, when it opens none."""
+        answer = self._tombs.answer(id, self._role, sender)
+        if answer is None and (policy is None or len(id) != 16):
+            answer = Unknown(id, self._role, sender)
+        if answer is None and policy != self.part.fingerprint:
             answer = Ended(id, self._role, "aborted", [f"it plays another version of {self.part.policy}"])
         if answer is None:
             conversation = self._new(id)
@@ -336,7 +330,8 @@ class Engine:
 
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         """Return whether `peer` may speak for the role `sender` in a conversation."""
-        return sender in self._numbers and sender != self._role and conversation.peers[sender].route is peer
+        known = sender in self._numbers and sender != self._role and conversation.peers[sender].route is peer
+        return known and (conversation.stopped is None or sender not in conversation.stopped)
 
     def _settle(self, conversation: Conversation) -> None:
         """After any change: finish what is done, and have the rest acknowledged."""
@@ -379,11 +374,24 @@ class Engine:
         Only those who have shown that they know it are asked; to the others the opening is still on its way.
         """
         for role, peering in enumerate(conversation.peers):
-            if role != self._role and (peering.acked or peering.received):
+            if role != self._role and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
                 item = Acknowledged(conversation.id, self._role, role, peering.received)
                 self.peers.say(peering.route, item)
 
     # ----------------------------------------------------------------------------------------- bad news
+
+    def _stopped(self, peer: Peer, item: Stopped) -> None:
+        """A bus says that whoever played a role is gone; for a role that waits for it first, that is the beginning."""
+        conversation = self.conversations.get(item.conversation)
+        if conversation is None and item.policy is not None:
+            conversation = self._open(peer, item.conversation, item.role, item.policy)
+        if conversation is not None and self._heard_from(conversation, item.role, peer):
+            self._without(conversation, item.role, PeerLost(self._table.roles[item.role], item.reason), item.reason)
+
+    def _without(self, conversation: Conversation, role: int, lost: ConversationError, why: str) -> None:
+        """Go on without a role by the policy's branches for that, or end the conversation."""
+        if not self._crashes.stop(conversation, role, why, self.now):
+            self.fail(conversation, lost, tell=isinstance(lost, Unplayable))
 
     def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
         conversation = self.conversations.get(item.conversation)
@@ -412,6 +420,7 @@ class Engine:
             held = [conversation.id for conversation in peer.conversations] + self._tombs.through(peer)
             for start in range(0, len(held), HELD):
                 self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
+            self._crashes.tell(peer)
         for conversation in tuple(peer.conversations):
             for role, peering in enumerate(conversation.peers):
                 if peering.route is peer:
@@ -433,7 +442,9 @@ class Engine:
     def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
         for conversation in tuple(peer.conversations):
             lost = PeerLost(role, why)
-            if conversation.possible() and conversation.emitted == conversation.confirmed:
+            if self._crashes.lost(conversation, role, why, self.now):
+                peer.conversations.pop(conversation, None)
+            elif conversation.possible() and conversation.emitted == conversation.confirmed:
                 conversation.doom = lost  # what has come may be all that was needed
                 conversation.owner.relieved(conversation)
             else:
@@ -452,7 +463,8 @@ class Engine:
             if vain is None:
                 self._delivery.hasten(conversation, role)
             else:
-                self.fail(conversation, vain, tell=True)
+                self._without(conversation, role, vain, vain.why)
+                self._crashes.tell(conversation.peers[role].route, conversation)
 
     def drain(self) -> None:
         """Ask buses for no new conversations."""
@@ -481,16 +493,3 @@ class Engine:
 def _routes(conversation: Conversation) -> dict[Peer, None]:
     """Return every process that the conversation goes through, once."""
     return {p.route: None for p in conversation.peers if p.route is not None}
-
-
-def rendezvous(id: bytes, peers: Sequence[Peer], *, skip: int = 0) -> Peer:  # noqa: A002
-    """Return the peer that a conversation belongs to: the same for everybody who knows the same peers.
-
-    The first `skip` bytes of addresses are not looked at: they mean something only here.
-
-    Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998): the highest hash of the id
-    together with the peer's address wins, so when a peer goes only its own conversations move.
-    """
-    if len(peers) == 1:
-        return peers[0]
-    return max(peers, key=lambda peer: hashlib.blake2b(id + peer.address[skip:], digest_size=8).digest())

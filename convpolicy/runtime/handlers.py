@@ -14,6 +14,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 from convpolicy.errors import ServiceError
+from convpolicy.machine import CRASH
+from convpolicy.policy.model import Crashed, Label
 
 __all__ = ["Declares", "Handler", "Register"]
 
@@ -92,6 +94,13 @@ class Handler:
                 f"  Give it one, the message, or two, the message and the conversation."
             )
         return cls(function, len(parameters) == 2, attempts)
+
+
+def label_of(message: type[Any] | Label) -> str:
+    """Return the label that a class or a label stands for, where a program says what it receives."""
+    if isinstance(message, Label):
+        return message.name
+    return CRASH if message is Crashed else message.__name__
 
 
 def replies(result: object) -> Iterable[object] | None:

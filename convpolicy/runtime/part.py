@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from convpolicy.errors import ConvPolicyError, PolicyError, PolicyMismatch, WiringError, one_of
-from convpolicy.machine import Machine, Symbol
+from convpolicy.machine import CRASH, Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
+from convpolicy.verify.projection import project
 from convpolicy.wire.frame import VERSION, Hello, Plays
 from convpolicy.wire.payload import PayloadCodec
 
@@ -19,8 +20,9 @@ __all__ = ["Part", "difference"]
 class Part:
     """A role of a policy, ready to be played.
 
-    `codecs` has one codec for each label index; `sends` and `receives` map the labels of this role's messages;
-    `timed` is whether any message of the policy has to be sent within a time.
+    `stopping` are the numbers of the roles that may stop and for which the policy has branches; `notices` is
+    whether this role has any of these. `codecs` has one codec for each label index; `sends` and `receives` map the
+    labels of this role's messages; `timed` is whether any message of the policy has to be sent within a time.
 
     Raises:
         PolicyError: a message is declared with different payloads.
@@ -30,12 +32,17 @@ class Part:
         self.policy, self.role = policy.name, machine.role
         self.machine, self.table = machine, Table(machine)
         self.fingerprint = self.table.fingerprint
-        carried = {symbol: _one_payload(symbol, labels) for symbol, labels in graph_of(policy).labels.items()}
+        graph = graph_of(policy)
+        carried = {symbol: _one_payload(symbol, labels) for symbol, labels in graph.labels.items()}
         self.codecs = tuple(PayloadCodec.of(carried[symbol]) for symbol in machine.symbols)
-        self.sends: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.sender == self.role}
-        self.receives: Mapping[str, Label] = {s.label: carried[s] for s in machine.symbols if s.receiver == self.role}
+        said_here = [s for s in machine.symbols if s.label != CRASH]
+        self.sends: Mapping[str, Label] = {s.label: carried[s] for s in said_here if s.sender == self.role}
+        self.receives: Mapping[str, Label] = {s.label: carried[s] for s in said_here if s.receiver == self.role}
+        self.stopping = frozenset(machine.roles.index(role) for role in graph.stopping)
+        self.notices = any(s.label == CRASH and s.receiver == self.role for s in machine.symbols)
         self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
         self._text = policy.canonical
+        self._wakes = [_wakes(project(graph, role)) for role in machine.roles] if self.stopping else []
 
     def hello(self, nonce: bytes, *, answer: bool, holds: bool = False, most: int = 0) -> Hello:
         """Return what this side says first on a connection; `holds` is whether conversations go over it.
@@ -44,6 +51,7 @@ class Part:
         """
         labels = [str(symbol) for symbol in self.machine.symbols]
         plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles), most)
+        plays.stops, plays.wakes = sorted(self.stopping), self._wakes
         return Hello(VERSION, nonce, [plays], answer, holds=holds)
 
     def mismatch(self, hello: Hello, where: str, *, wired: bool = False) -> ConvPolicyError | None:
@@ -80,6 +88,12 @@ class Part:
                 f"`Bus(url, broker=True)`."
             )
         return None
+
+
+def _wakes(machine: Machine) -> list[int]:
+    """Return the numbers of the roles whose stopping may be the beginning for this one."""
+    moves = machine.enabled(machine.start)
+    return sorted({machine.roles.index(move.peer) for move in moves if move.label == CRASH})
 
 
 def _one_payload(symbol: Symbol, labels: tuple[Label, ...]) -> Label:

@@ -8,16 +8,17 @@ frame.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
 from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, decode, encode
 
-__all__ = ["PING_AFTER", "Peer", "Peers", "Watcher"]
+__all__ = ["PING_AFTER", "Peer", "Peers", "Watcher", "rendezvous"]
 
 _log = logging.getLogger(__name__)
 
@@ -288,3 +289,16 @@ class Peers:
                 self._say_finished(peer)
             self.say(peer, Goodbye())
         self.flush()
+
+
+def rendezvous(id: bytes, peers: Sequence[Peer], *, skip: int = 0) -> Peer:  # noqa: A002
+    """Return the peer that a conversation belongs to: the same for everybody who knows the same peers.
+
+    The first `skip` bytes of addresses are not looked at: they mean something only here.
+
+    Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998): the highest hash of the id
+    together with the peer's address wins, so when a peer goes only its own conversations move.
+    """
+    if len(peers) == 1:
+        return peers[0]
+    return max(peers, key=lambda peer: hashlib.blake2b(id + peer.address[skip:], digest_size=8).digest())

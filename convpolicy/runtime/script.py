@@ -12,9 +12,11 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import LocalViolation, Unfinished, one_of
-from convpolicy.policy.model import AnyRole, Label, Message, Role
+from convpolicy.machine import CRASH
+from convpolicy.policy.model import AnyRole, Crashed, Label, Message, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
+from convpolicy.runtime.handlers import label_of
 
 __all__ = ["Script"]
 
@@ -111,7 +113,8 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     ) -> Any:
         """Return the next message of these classes, or the next of any; other legal messages are kept for later.
 
-        With `by`, only what that role sends. `sender` says afterwards who sent it.
+        With `by`, only what that role sends. `sender` says afterwards who sent it. `Crashed` is a role that has
+        stopped, where the policy has a branch for that.
 
         Raises:
             TimeoutError: none came within `timeout` seconds. Nothing is lost by it, nor by cancelling.
@@ -119,7 +122,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             ConversationError: the conversation has ended early.
         """
         self._endpoint.check()
-        wanted = {m.name if isinstance(m, Label) else m.__name__ for m in messages} or None
+        wanted = set(map(label_of, messages)) or None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
         received = self._endpoint.take(self._conversation, wanted, sender)
@@ -246,4 +249,5 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
 def _words(wanted: set[str] | None, sender: str | None) -> str:
     """Return what is waited for, in words: `Propose or Refuse from First`."""
+    wanted = {Crashed.__name__ if label == CRASH else label for label in wanted or ()}
     return one_of(wanted or ("message",)) + (f" from {sender}" if sender else "")

@@ -17,11 +17,13 @@ from typing import Any, Generic, TypeVar, cast, overload
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.link.port import Link
-from convpolicy.policy.model import Label, Role
+from convpolicy.machine import CRASH
+from convpolicy.policy.model import Crashed, Label, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER, Owner
-from convpolicy.runtime.handlers import Declares, Handler, Register, replies
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.handlers import Declares, Handler, Register, label_of, replies
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
 from convpolicy.runtime.tree.gap import Gap
@@ -61,6 +63,8 @@ class Service(Generic[Sends, Receives]):
     @overload
     def on(self, message: type[Gap], *, attempts: int = 1) -> Register[Gap, Any]: ...
     @overload
+    def on(self, message: type[Crashed], *, attempts: int = 1) -> Register[Crashed, Any]: ...
+    @overload
     def on(self: Service[S, N], message: Declares[M, N], *, attempts: int = 1) -> Register[M, S]: ...
 
     def on(self, message: Any, *, attempts: int = 1) -> Register[Any, Any]:
@@ -68,6 +72,8 @@ class Service(Generic[Sends, Receives]):
 
         `attempts` is how often a handler that raises is tried before its conversation is aborted; it is tried
         again only while it has not sent anything.
+
+        A role whose policy has branches for peers that stop has a handler of `Crashed` too, for all of them.
 
         A leaf of a `Tree` may have a handler of `Gap`: it is given what was missed, in its place. On other links
         nothing is missed.
@@ -77,14 +83,20 @@ class Service(Generic[Sends, Receives]):
         """
         if message is Gap and self.part.receives:
             return self._on_gap(attempts)
-        label = message.name if isinstance(message, Label) else message.__name__
-        if label not in self.part.receives:
+        if message is Crashed and not self.part.notices:
+            raise ServiceError(
+                f"{self.role} goes on without nobody in {self.part.policy}.\n"
+                "  The policy has no `crash from … to …` for it: take the handler away."
+            )
+        label = label_of(message)
+        if label not in self.part.receives and message is not Crashed:
             raise ServiceError(
                 f"{self.role} never receives {label} in {self.part.policy}.\n"
                 f"  It receives {one_of(self.part.receives)}."
             )
         if label in self._handlers:
-            raise ServiceError(f"{self.role} has a handler for {label} already.\n  Remove one of the two.")
+            name = _shown(label)
+            raise ServiceError(f"{self.role} has a handler for {name} already.\n  Remove one of the two.")
 
         def register(handler: Callable[..., Any], /) -> Any:
             self._handlers[label] = Handler.of(handler, label, attempts)
@@ -104,11 +116,12 @@ class Service(Generic[Sends, Receives]):
 
     def ensure_complete(self) -> None:
         """Raise `ServiceError` while a message that the role can receive has no handler."""
-        missing = [label for label in self.part.receives if label not in self._handlers]
+        receives = [*self.part.receives, *([CRASH] if self.part.notices else [])]
+        missing = [_shown(label) for label in receives if label not in self._handlers]
         if missing:
             raise ServiceError(
                 f"{self.role} of {self.part.policy} has no handler for {one_of(missing, word='and')}.\n"
-                f"  It receives {one_of(self.part.receives, word='and')}: give each a handler with "
+                f"  It receives {one_of(map(_shown, receives), word='and')}: give each a handler with "
                 f"`@service.on({missing[0]})`."
             )
 
@@ -390,7 +403,7 @@ class _Actor:
             delay = RETRY_AFTER * 2 ** (attempt - 1)
             asyncio.get_running_loop().call_later(delay, self._handle, conversation, received, attempt + 1)
         else:
-            self._give_up(conversation, received.label, problem)
+            self._give_up(conversation, _shown(received.label), problem)
 
     def _give_up(self, conversation: Conversation, label: str, problem: Exception) -> None:
         if conversation.error is not None:
@@ -417,3 +430,8 @@ class _Actor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _shown(label: str) -> str:
+    """Return a label as the program writes it."""
+    return Crashed.__name__ if label == CRASH else label

@@ -35,6 +35,7 @@ from convpolicy.wire.frame import (
     Item,
     Plays,
     Refused,
+    Stopped,
     Unknown,
     Unplayed,
 )
@@ -55,19 +56,27 @@ class _Cast:
 
     def __init__(self, plays: Plays) -> None:
         self.policy, self.roles = plays.policy, plays.roles
+        self.stops = frozenset(plays.stops)  # the roles that conversations go on without
+        self.wakes = plays.wakes  # by role, those whose stopping is the first that it learns of a conversation
         # Their values are how many conversations each takes at once, 0 any number.
         self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
 
 
 class _Bound:
-    """One conversation: who plays each role, and which roles have finished."""
+    """One conversation: who plays each role, which roles have finished, and which have stopped, and why."""
 
-    __slots__ = ("finished", "monitor", "players", "policy", "restored")
+    __slots__ = ("finished", "monitor", "players", "policy", "restored", "stopped")
 
     def __init__(self, policy: bytes, roles: int, monitor: Monitor | None, *, restored: bool) -> None:
         self.policy, self.restored, self.monitor = policy, restored, monitor
         self.players: list[Peer | None] = [None] * roles
         self.finished: set[int] = set()
+        self.stopped: dict[int, str] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether every role that plays has finished."""
+        return all(player is None or role in self.finished for role, player in enumerate(self.players))
 
 
 class Switch:
@@ -159,7 +168,7 @@ class Switch:
         """Note a conversation that an envelope opens; None, and an answer, when it opens none."""
         cast = self._casts.get(envelope.policy or b"")
         if envelope.conversation in self._over:
-            self._late(peer, envelope.conversation)
+            self._late(peer, envelope.conversation, envelope)
         elif self.now < self._settled_at and peer.hello is not None and peer.hello.holds:
             self.dropped += 1  # whoever holds it will say so; the message comes again
         elif cast is None or not self._plays(cast, peer, envelope.sender) or len(self.bound) >= self._most:
@@ -184,7 +193,8 @@ class Switch:
         roles = len(bound.players)
         if not (0 <= sender < roles and 0 <= receiver < roles):
             return None
-        if bound.restored and bound.players[sender] is None and self._plays(self._casts[bound.policy], peer, sender):
+        vacant = bound.restored and bound.players[sender] is None and sender not in bound.stopped
+        if vacant and self._plays(self._casts[bound.policy], peer, sender):
             self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
         return bound.players[receiver] if bound.players[sender] is peer else None
 
@@ -195,6 +205,8 @@ class Switch:
         speaks = 0 <= sender < roles and bound.players[sender] is peer
         if not speaks or not 0 <= receiver < roles or receiver == sender:
             self.peers.say(peer, Unknown(id, receiver, sender))
+        elif receiver in bound.stopped:
+            self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
         elif bound.restored and self.now < self._settled_at:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
@@ -211,6 +223,8 @@ class Switch:
             else:
                 self._assign(bound, id, receiver, player)
                 self._envelope(peer, envelope)
+                for role, why in bound.stopped.items():
+                    self.peers.say(player, Stopped(id, role, why))
 
     def _least_loaded(self, cast: _Cast, role: int) -> Peer | None:
         players = cast.players[role]
@@ -269,6 +283,8 @@ class Switch:
                 self._ended(peer, item)
             case Holds():
                 self._holds(peer, item)
+            case Stopped():
+                self._told_of_crash(peer, item)
             case Draining():
                 self._draining.add(peer)
             case _:
@@ -293,7 +309,7 @@ class Switch:
             if other is not None and other is not peer:
                 self.peers.say(other, Forget(sender, [id]))
         bound.finished.add(sender)
-        if all(player is None or role in bound.finished for role, player in enumerate(bound.players)):
+        if bound.over:
             self._end(id, bound, None)
 
     def _ended(self, peer: Peer, item: Ended) -> None:
@@ -302,14 +318,14 @@ class Switch:
             self._tell(bound, item, but=peer)
             self._end(item.conversation, bound, item)
 
-    def _tell(self, bound: _Bound, item: Ended, *, but: Peer | None = None) -> None:
+    def _tell(self, bound: _Bound, item: Ended | Stopped, *, but: Peer | None = None) -> None:
         for role, player in enumerate(bound.players):
             if player is not None and player is not but and role not in bound.finished:
                 self.peers.say(player, item)
 
     def _end(self, id: bytes, bound: _Bound, ended: Ended | None) -> None:  # noqa: A002
         self.bound.pop(id, None)
-        self._over.add(id, ended, self.now)
+        self._over.add(id, ended, self.now, bound.stopped)
         for player in bound.players:
             if player is not None and player in self._held:
                 self._held[player].pop(id, None)
@@ -326,7 +342,7 @@ class Switch:
                 continue
             if bound is None:
                 bound = self.bound[id] = _Bound(item.policy, len(cast.roles), None, restored=True)
-            if bound.players[item.sender] is None:
+            if bound.players[item.sender] is None and item.sender not in bound.stopped:
                 self._assign(bound, id, item.sender, peer)
                 self._call_back(id, bound, item.sender)
 
@@ -344,9 +360,11 @@ class Switch:
                 if bound.restored and player is None:
                     self._call_back(id, bound, role)
 
-    def _late(self, peer: Peer, id: bytes) -> None:  # noqa: A002
+    def _late(self, peer: Peer, id: bytes, envelope: Envelope | None = None) -> None:  # noqa: A002
         """Answer what comes for a conversation that is over: with the reason, when there is one."""
         ended = self._over.reason(id)
+        if envelope is not None and self._over.went_on_without(id, envelope.sender):
+            self.peers.say(peer, Unknown(id, envelope.receiver, envelope.sender))
         if ended is not None:
             self.peers.say(peer, ended)
 
@@ -379,11 +397,42 @@ class Switch:
         for id, role in self._held.pop(peer, {}).items():  # noqa: A001
             bound = self.bound.get(id)
             if bound is not None and role not in bound.finished:
-                name = self._casts[bound.policy].roles[role]
-                item = Ended(id, role, "lost", [name, why])
-                bound.players[role] = None
-                self._tell(bound, item)
-                self._end(id, bound, item)
+                self._stop(id, bound, role, why)
+
+    def _stop(self, id: bytes, bound: _Bound, role: int, why: str) -> None:  # noqa: A002
+        """End a conversation whose player of a role is gone, or let it go on where its policy says how."""
+        cast = self._casts[bound.policy]
+        bound.players[role] = None
+        if role not in cast.stops:
+            item = Ended(id, role, "lost", [cast.roles[role], why])
+            self._tell(bound, item)
+            self._end(id, bound, item)
+            return
+        bound.stopped[role] = why
+        if bound.monitor is not None:
+            bound.monitor.stop(role, why)
+        self._tell(bound, Stopped(id, role, why))
+        for other, (player, wakes) in enumerate(zip(tuple(bound.players), cast.wakes, strict=False)):
+            if role in wakes and player is None and other not in bound.stopped and id in self.bound:
+                self._begin_with_crash(id, bound, other, Stopped(id, role, why, bound.policy))
+        if bound.over and id in self.bound:
+            self._end(id, bound, None)
+
+    def _begin_with_crash(self, id: bytes, bound: _Bound, role: int, item: Stopped) -> None:  # noqa: A002
+        """Find a player for a role whose part begins with a crash."""
+        player = self._least_loaded(self._casts[bound.policy], role)
+        if player is None:
+            self._stop(id, bound, role, self._why(bound.policy, role))
+        else:
+            self._assign(bound, id, role, player)
+            self.peers.say(player, item)
+
+    def _told_of_crash(self, peer: Peer, item: Stopped) -> None:
+        """A player knows of a crash: from a bus before this one, or because nobody came to play the role."""
+        bound = self.bound.get(item.conversation)
+        known = bound is not None and peer in bound.players and 0 <= item.role < len(bound.players)
+        if bound is not None and known and bound.players[item.role] is None and item.role not in bound.stopped:
+            self._stop(item.conversation, bound, item.role, item.reason)
 
     def _look(self) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""

@@ -35,6 +35,7 @@ class Pair:
         self._roles = policy.roles
         self.sides = {role: Conversation(project(policy, role), bytes(16), now=self._clock()) for role in policy.roles}
         self._trace: list[str] = []
+        self._stopped: set[Role[Any, Any]] = set()
         self.received: list[object] = []
 
     def sends(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> None:
@@ -58,13 +59,29 @@ class Pair:
 
     def deliver(self, envelope: Envelope) -> Received | Arrival:
         """Let an envelope arrive, and its receiver take what it can."""
-        side = self.sides[self._roles[envelope.receiver]]
+        receiver = self._roles[envelope.receiver]
+        if receiver in self._stopped:
+            return Arrival.DUPLICATE  # nobody is there
+        side = self.sides[receiver]
         result = side.receive(envelope, now=self._clock())
-        taken = result if isinstance(result, Received) else None
+        self._take(side, result if isinstance(result, Received) else None)
+        return result
+
+    def stops(self, role: Role[Any, Any]) -> None:
+        """Let `role` stop: the others go on by the policy's branches for that, where they wait for it.
+
+        What it has said and was not delivered is lost.
+        """
+        self._stopped.add(role)
+        for other, side in self.sides.items():
+            if other not in self._stopped:
+                side.stop(self._roles.index(role), "it was stopped", now=self._clock())
+                self._take(side, side.take(now=self._clock()))
+
+    def _take(self, side: Conversation, taken: Received | None) -> None:
         while taken is not None:
             self.received.append(taken.payload)
             taken = side.take(now=self._clock())
-        return result
 
     @property
     def trace(self) -> str:
@@ -83,5 +100,5 @@ class Pair:
 
     @property
     def done(self) -> bool:
-        """Whether every role may stop."""
-        return all(side.final for side in self.sides.values())
+        """Whether every role that has not stopped may stop."""
+        return all(side.final for role, side in self.sides.items() if role not in self._stopped)

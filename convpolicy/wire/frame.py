@@ -30,6 +30,7 @@ __all__ = [
     "Ping",
     "Plays",
     "Refused",
+    "Stopped",
     "Unknown",
     "Unplayed",
     "decode",
@@ -50,7 +51,8 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
     """One policy that the other side plays a role in. `text` is its canonical form, to say what differs.
 
     `roles` are all the roles of the policy, in the order of their numbers. `most` is how many conversations the process
-    takes at once, 0 any number.
+    takes at once, 0 any number. Where the policy has branches for roles that stop, `stops` are the numbers of those
+    that may, and `wakes` are, for each role, those whose stopping is the first that it learns of a conversation.
     """
 
     policy: str
@@ -60,6 +62,8 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
     labels: list[str]
     roles: list[str]
     most: int = 0
+    stops: list[int] = []
+    wakes: list[list[int]] = []
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -158,8 +162,32 @@ class Unplayed(msgspec.Struct, array_like=True, tag=11, gc=False):
     reason: str
 
 
+class Stopped(msgspec.Struct, array_like=True, tag=12, gc=False):
+    """Whoever played `role` in this conversation is gone; it goes on by the policy's branches for that.
+
+    `policy` is the fingerprint, and there only when the receiver may not know the conversation yet.
+    """
+
+    conversation: bytes
+    role: int
+    reason: str
+    policy: bytes | None = None
+
+
 Item = (
-    Envelope | Hello | Acknowledged | Refused | Ended | Unknown | Forget | Ping | Goodbye | Holds | Draining | Unplayed
+    Envelope
+    | Hello
+    | Acknowledged
+    | Refused
+    | Ended
+    | Unknown
+    | Forget
+    | Ping
+    | Goodbye
+    | Holds
+    | Draining
+    | Unplayed
+    | Stopped
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from convpolicy.conversation import Envelope
 from convpolicy.errors import LocalViolation, PolicyError
 from convpolicy.policy import gallery
-from convpolicy.policy.model import Message, Role
+from convpolicy.policy.model import Crashed, Message, Role
 from convpolicy.policy.scribble import load
 from convpolicy.testing.clock import ManualClock
 from convpolicy.testing.pair import Pair
@@ -124,6 +124,25 @@ def test_the_money_comes_back_once() -> None:
     talk = Told("purchase-cancel", *PAID, "Seller: Shipment", "Buyer: Keep", "Buyer: Accepted")
     assert talk.refuses("Seller: Refund")
     assert talk.refuses("Buyer: Cancel")
+
+
+# failover
+
+
+def test_the_backup_is_asked_when_the_primary_has_stopped_and_only_then() -> None:
+    assert Told("failover", "Client: Ask", "Primary: Answer", "Client: Unneeded").done
+    talk = Told("failover", "Client: Ask")
+    assert talk.refuses("Client: Ask")
+    talk.pair.stops(Role("Primary"))
+    assert talk.pair.received[-1] == Crashed(Role("Primary"))
+    assert talk.go("Client: Ask", "Backup: Answer").done
+
+
+def test_what_the_primary_has_said_is_heard_before_it_is_missed() -> None:
+    talk = Told("failover", "Client: Ask", "Primary: Answer")
+    talk.pair.stops(Role("Primary"))
+    assert talk.go("Client: Unneeded").done
+    assert not any(isinstance(message, Crashed) for message in talk.pair.received)
 
 
 # two-buyers

@@ -4,98 +4,31 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from helpers import (
     CHAIR,
     NINE,
-    Actor,
     Buyer,
     Invoice,
     Order,
     Payment,
     Seller,
     Shipment,
-    an_engine,
     buys,
     purchase,
     sells,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from town import Town, begins, silent
 
-from convpolicy import Faults, Memory, Policy, Unplayable, label, roles, send, seq
-from convpolicy.conversation import Conversation, name_of
+from convpolicy import Faults, Policy, Unplayable, label, roles, send, seq
+from convpolicy.conversation import name_of
 from convpolicy.policy.model import Message
-from convpolicy.runtime.engine import Engine
-from convpolicy.runtime.switch import GRACE, Switch
-from convpolicy.testing.clock import ManualClock
+from convpolicy.runtime.switch import GRACE
 
 Reply = Callable[[object], list[object]]
-
-
-class Town:
-    """A bus, and processes that play roles over it."""
-
-    def __init__(self, *, faults: Faults | None = None, grace: float = 0.0, **settings: Any) -> None:
-        self.clock = ManualClock()
-        self.link = Memory(faults=faults)
-        self._random = random.Random(3)
-        self._settings = settings
-        self.players: list[Engine] = []
-        self.switch = self._open(grace)
-
-    def _open(self, grace: float) -> Switch:
-        port = self.link.open(listen=True)
-        return Switch(port, clock=self.clock, new_id=self._random.randbytes, grace=grace, **self._settings)
-
-    def player(self, role: str, reply: Reply, policy: Policy = purchase, **settings: Any) -> tuple[Engine, Actor]:
-        """Start a process that plays a role, and register it."""
-        port = self.link.open(listen=False)
-        engine, actor = an_engine(
-            policy, role, reply, port, clock=self.clock, new_id=self._random.randbytes, **settings
-        )
-        engine.peers.connect(self.clock())
-        self.players.append(engine)
-        self.turns()
-        return engine, actor
-
-    def kill(self, engine: Engine) -> None:
-        """A process is gone, without a word."""
-        engine._port.close()
-        self.players.remove(engine)
-
-    def restart_bus(self, *, grace: float = GRACE) -> None:
-        self.switch.peers._port.close()
-        self.switch = self._open(grace)
-
-    def turns(self) -> None:
-        for _ in range(100):
-            for engine in (*self.players, self.switch):
-                engine.turn()  # type: ignore[attr-defined]
-            if not any(port.readable() for port in self.link._ends.values()):
-                return
-
-    def run(self, seconds: float) -> None:
-        end = self.clock.now + seconds
-        self.turns()
-        while self.clock.now < end:
-            self.clock.advance(min(0.25, end - self.clock.now))
-            self.turns()
-
-
-def begins(actor: Actor, message: object = CHAIR) -> Conversation:
-    """Open a conversation by its first message."""
-    actor.engine.tick()
-    conversation = actor.engine.open()
-    conversation.owner = actor
-    actor.engine.send(conversation, conversation.allows(name_of(message)), message)
-    return conversation
-
-
-def silent(_message: object) -> list[object]:
-    return []
 
 
 def test_a_purchase_goes_over_the_bus_and_the_bus_forgets_it() -> None:
@@ -523,8 +456,7 @@ def test_a_bus_that_enforces_passes_on_what_is_allowed_whatever_the_network_does
 
 
 def test_conversations_are_spread_over_buses_by_their_ids_and_only_those_of_a_lost_bus_move() -> None:
-    from convpolicy.runtime.engine import rendezvous
-    from convpolicy.runtime.peers import Peer
+    from convpolicy.runtime.peers import Peer, rendezvous
 
     buses = [Peer(f"tcp://10.0.0.{n}:5555".encode(), 0.0) for n in range(4)]
     ids = [random.Random(n).randbytes(16) for n in range(2_000)]

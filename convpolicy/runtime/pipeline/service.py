@@ -13,7 +13,8 @@ from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER, Owner
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.stage import start_stage
 from convpolicy.runtime.service import Playing, Service, Started

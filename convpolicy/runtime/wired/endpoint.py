@@ -13,7 +13,8 @@ from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.endpoint import Endpoint, random_bytes
-from convpolicy.runtime.engine import LOST_AFTER, Owner
+from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse

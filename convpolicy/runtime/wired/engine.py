@@ -20,9 +20,9 @@ from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import ConversationError, PayloadError, RoundOver
 from convpolicy.link.port import Port
 from convpolicy.runtime.endings import ended, error_of
-from convpolicy.runtime.engine import Engine, rendezvous
+from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers import Peer, rendezvous
 from convpolicy.runtime.wired.legs import Legs, Receipts
 from convpolicy.runtime.wired.machines import carriage
 from convpolicy.runtime.wired.seat import Seat

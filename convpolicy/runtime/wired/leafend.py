@@ -23,7 +23,7 @@ from convpolicy.errors import (
 )
 from convpolicy.link.tree import Tree
 from convpolicy.machine import State
-from convpolicy.runtime.engine import Owner
+from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import difference
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.runtime.tree.gap import Gap, Why

@@ -1,0 +1,25 @@
+"""Whom messages are for: a service, which acts on them as they arrive, or a script, which asks for them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from convpolicy.conversation import Conversation, Envelope
+
+__all__ = ["Owner"]
+
+
+class Owner(Protocol):
+    """Whom the messages of a conversation are for."""
+
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
+
+    def relieved(self, conversation: Conversation) -> None:
+        """Something was acknowledged: there may be room to send, or nothing left to wait for."""
+
+    def finished(self, conversation: Conversation) -> None:
+        """Nothing more will be sent or received, and everything is acknowledged."""
+
+    def failed(self, conversation: Conversation) -> None:
+        """The conversation's `error` is set; nothing more will come."""
