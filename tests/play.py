@@ -61,12 +61,21 @@ def wired(name: str, place: Path) -> Iterator[Wired]:
         yield Wired(name, place, stack)
 
 
+def types(process: Process, line: str) -> None:
+    """Type a line where a program reads what is typed."""
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
 def rest(process: Process) -> list[str]:
     """Wait until a program that was read from has ended well, and return what it printed since.
 
     `finished` would lose what has been read ahead.
     """
     assert process.stdout is not None
+    assert process.stdin is not None
+    process.stdin.close()
     lines = process.stdout.read().splitlines()
     assert (process.wait(PATIENCE), process.stderr and process.stderr.read()) == (0, "")
     return lines

@@ -21,11 +21,13 @@ Process = subprocess.Popen[str]
 
 @contextmanager
 def program(*arguments: str | Path, folder: Path | None = None) -> Iterator[Process]:
-    """Run Python with these arguments; the process is gone when the block is left."""
+    """Run Python with these arguments, and a pipe for what is typed; the process is gone when the block is left."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, *map(str, arguments)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder) as process:
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=folder
+    ) as process:
         try:
             yield process
         finally:

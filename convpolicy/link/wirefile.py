@@ -34,7 +34,7 @@ Pair: TypeAlias = tuple[AnyRole, AnyRole]
 
 _KINDS = ("bus", "tree", "pipeline", "memory")
 _KEYS = ("from", "to", *_KINDS)
-_BROKER = "broker"  # the one key that is not a text
+_BROKER, _AT_MOST = "broker", "at_most"  # the keys that are not texts
 _TABLE = re.compile(r"\s*\[\[\s*link\s*\]\]")
 _PLACE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)\Z", re.DOTALL)
 
@@ -104,6 +104,7 @@ class _Entry:
     address: str
     source: _Source
     broker: bool = False
+    at_most: tuple[int, float] | None = None
 
     def made(self, make: Callable[[], Link]) -> Link:
         """Make the link; what is wrong with it is wrong in this line."""
@@ -147,7 +148,8 @@ def _entry(number: int, table: object, source: _Source) -> _Entry:
     if roles[0] == roles[1]:
         raise source.error(f"{roles[0]} is wired to itself", "Name two different roles.", number, "to")
     broker = _brokered(number, given, kinds[0], source)
-    return _Entry(number, (roles[0], roles[1]), kinds[0], texts[kinds[0]], source, broker)
+    at_most = _capped(number, given, kinds[0], source)
+    return _Entry(number, (roles[0], roles[1]), kinds[0], texts[kinds[0]], source, broker, at_most)
 
 
 def _brokered(number: int, table: Mapping[str, object], kind: str, source: _Source) -> bool:
@@ -161,12 +163,27 @@ def _brokered(number: int, table: Mapping[str, object], kind: str, source: _Sour
     return broker
 
 
+def _capped(number: int, table: Mapping[str, object], kind: str, source: _Source) -> tuple[int, float] | None:
+    if _AT_MOST not in table:
+        return None
+    if kind != "tree":
+        raise source.error(f"a {kind} has no `{_AT_MOST}`", "Leave it out, or use a tree.", number, _AT_MOST)
+    match table[_AT_MOST]:
+        case [int(count), int() | float() as seconds] if count >= 1 and seconds > 0 and not isinstance(count, bool):
+            return count, seconds
+        case _:
+            hint = f"Write how many rounds in how many seconds:  {_AT_MOST} = [3, 604_800]"
+            raise source.error(f"`{_AT_MOST}` is a number and a time", hint, number, _AT_MOST)
+
+
 def _texts(number: int, table: Mapping[str, object], source: _Source) -> Iterator[tuple[str, str]]:
     for key, value in table.items():
-        if key == _BROKER:
+        if key in (_BROKER, _AT_MOST):
             continue
         if key not in _KEYS:
-            hint = f"{did_you_mean(key, (*_KEYS, _BROKER))}A link has `from`, `to`, and one of {one_of(_KINDS)}."
+            hint = (
+                f"{did_you_mean(key, (*_KEYS, _BROKER, _AT_MOST))}A link has `from`, `to`, and one of {one_of(_KINDS)}."
+            )
             raise source.error(f"a link has no `{key}`", hint, number, key)
         if not isinstance(value, str):
             raise source.error(f"`{key}` is a text", f'Write it in quotes:  {key} = "…"', number, key)
@@ -206,7 +223,8 @@ def _link(group: Sequence[_Entry]) -> Link:
         case "bus":
             return Bus(first.address, broker=any(entry.broker for entry in group))
         case "tree":
-            return Tree(first.address, root=first.pair[0])
+            caps = [entry.at_most for entry in group if entry.at_most is not None]
+            return Tree(first.address, root=first.pair[0], at_most=caps[0] if caps else None)
         case "pipeline":
             stages: dict[tuple[Named, Named], str | Link] = {
                 entry.pair: Bus(entry.address, broker=True) if entry.broker else entry.address for entry in group

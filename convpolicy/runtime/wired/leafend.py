@@ -149,16 +149,28 @@ class LeafEnd:
             match head:
                 case Enter():
                     self._inbox.pop()
-                    self._enter(head)
+                    if not self._goes_on(head):
+                        self._enter(head)
                 case Heard():
                     self._inbox.pop()
                     self._take(head)
                 case Gap():
                     self._inbox.pop()
-                    self._end(Aborted(_missed(head), by=self._seat.cast.root))
+                    if not self._left_out(head):
+                        self._end(Aborted(_missed(head), by=self._seat.cast.root))
                 case Over() | CutOff():
                     self._over(head)
                     return
+
+    def _left_out(self, gap: Gap) -> bool:
+        """Return whether rounds were left out on purpose, and nobody but this leaf steps the thread."""
+        return gap.why in ("capped", "conflated") and not self._seat.cast.forks
+
+    def _goes_on(self, event: Enter) -> bool:
+        """Return whether the thread is where it would enter: behind rounds that were left out."""
+        thread = self._thread
+        alive = thread is not None and thread.error is None and not self._seat.cast.forks
+        return alive and event.epoch == self._epoch and self._state == self._leaf.entries[event.point]
 
     def _takes(self, label: int) -> bool:
         """Return whether the thread can take a message now. What it cannot waits here, for a thread that comes after
