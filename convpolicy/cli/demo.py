@@ -1,9 +1,9 @@
 """`convpolicy demo`: a policy is checked, and processes hold its conversation over tcp.
 
 The processes are the programs of `examples/`, as they are: a buyer and a seller, and a buyer that breaks the policy;
-or the roles of another policy of the gallery around a service bus, or along a pipeline. All write what they receive
-into one pipe, line by line; a program prints a message before it acts on it, so the order of the lines is the order
-of cause and effect, and each line can be drawn as an arrow when it comes.
+or the roles of another policy of the gallery around a service bus, along a pipeline, or over the links of a wiring.
+All write what they receive into one pipe, line by line; a program prints a message before it acts on it, so the order
+of the lines is the order of cause and effect, and each line can be drawn as an arrow when it comes.
 """
 
 from __future__ import annotations
@@ -35,25 +35,32 @@ __all__ = ["demo"]
 
 
 class _Cast(NamedTuple):
-    """The programs of a demo: services, which run until they are told to end, and scripts, which end by themselves."""
+    """The programs of a demo: services, which run until they are told to end, and scripts, which end by themselves.
+
+    With a `leader`, a script that the others wait for, that one is started first.
+    """
 
     services: tuple[str, ...]
     scripts: tuple[str, ...]
+    leader: str = ""
 
 
 _CASTS = {  # a file, and what it is told beside the address
     "contract-net": _Cast(
         ("contractor.py First --amount 90", "contractor.py Second", "contractor.py Third --amount 80"), ("manager.py",)
     ),
+    "newsletter": _Cast(("press.py", "reader.py --open"), (), "publisher.py Chairs Tables"),
     "purchase": _Cast(("seller.py",), ("buyer.py",)),
     "purchase-cancel": _Cast(("seller.py",), ("buyer.py --cancel",)),
     "reminder": _Cast(("buyer.py",), ("seller.py",)),
     "render": _Cast(("screen.py", "painter.py", "painter.py"), ("source.py",)),
     "shipping": _Cast(("seller.py", "bank.py", "shipper.py"), ("buyer.py",)),
     "support": _Cast(("agent.py", "desk.py"), ("customer.py",)),
+    "survey": _Cast(("counter.py", "counter.py", "respondents.py 12"), (), "surveyor.py 12"),
     "two-buyers": _Cast(("seller.py",), ("second_buyer.py", "first_buyer.py")),
 }
 _RECEIVED = re.compile(r"(?P<receiver>\w+) received (?P<label>\w+)\((?P<payload>.*)\)(?: from (?P<sender>\w+))?$")
+_ADDRESS = re.compile(r"tcp://127\.0\.0\.1:(\d+)")
 _PATIENCE = 10.0  # seconds for a process to end when it is told to
 _Start = Callable[..., Awaitable[Process]]
 
@@ -114,6 +121,8 @@ async def _play(folder: Path, policy: Policy) -> int:
             return await _two(folder, policy, said, start, writing)
         if folder.name == "render":
             return await _through_a_pipeline(folder, said, start, writing)
+        if (folder / "wiring.toml").exists():
+            return await _over_links(folder, policy, said, start, writing)
         return await _around_a_bus(folder, policy, said, start, writing)
 
 
@@ -174,10 +183,35 @@ async def _through_a_pipeline(folder: Path, said: asyncio.StreamReader, start: _
     return Exit.REFUSED if any(codes) else Exit.GOOD
 
 
-def _told(folder: Path, program: str, url: str) -> list[str | Path]:
+async def _over_links(folder: Path, policy: Policy, said: asyncio.StreamReader, start: _Start, writing: int) -> int:
+    """The links are those of the example's wiring, at addresses of this demo alone."""
+    cast = _CASTS[folder.name]
+    with tempfile.TemporaryDirectory(prefix="cp") as place:
+        wiring = Path(place) / "wiring.toml"
+        wiring.write_text(_ADDRESS.sub(rf"ipc://{place}/\1", (folder / "wiring.toml").read_text(encoding="utf-8")))
+        bus = await start("-m", "convpolicy.cli", "bus", f"ipc://{place}/5555")
+        await _address(said, "the service bus")
+        leader = await start(*_told(folder, cast.leader, wiring), stdout=PIPE)
+        services: list[Process] = []
+        for service in cast.services:
+            services.append(await start(*_told(folder, service, wiring)))
+            await said.readline()  # `Counter is at work`
+        typer.echo(f"{len(services) + 2} processes, all of them over the links of {folder.name}/wiring.toml:\n")
+        os.close(writing)
+        drawing = asyncio.ensure_future(_draw(said, policy))
+        out, _ = await leader.communicate()
+        for service_process in (*services, bus):
+            service_process.terminate()
+        codes = [await process.wait() for process in (leader, *services, bus)]
+        await drawing
+    typer.echo("\n" + out.decode().rstrip())
+    return Exit.REFUSED if any(codes) else Exit.GOOD
+
+
+def _told(folder: Path, program: str, url: str | Path) -> list[str | Path]:
     """Return the command of a program of the table: a role, if it has one, comes before the address."""
     file, *words = program.split()
-    roles = 1 if words and not words[0].startswith("-") else 0
+    roles = 1 if words and not words[0].startswith("-") and isinstance(url, str) else 0
     return [folder / file, *words[:roles], url, *words[roles:]]
 
 

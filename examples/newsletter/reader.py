@@ -6,6 +6,7 @@ Type the number of an edition to open it. With `--open` every edition is opened 
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 
 from messages import Closed, Content, Edition, Open, OptOut, Reader, newsletter, typed, wiring, words
 
@@ -15,6 +16,8 @@ AT_ONCE = "--open" in words()
 
 reader = newsletter.service(Reader)
 talks: list[Dialogue[Open | OptOut]] = []  # the last one is the one that is open
+unread: list[int] = []
+came = asyncio.Event()  # something that was opened
 
 
 @reader.on(Edition)
@@ -22,29 +25,27 @@ def hear(edition: Edition, conversation: Dialogue[Open | OptOut]) -> Open | None
     """Say that there is one."""
     print(f"Reader received {edition}", flush=True)
     talks[:] = [conversation]
-    return Open(edition.number) if AT_ONCE and "Open" in conversation.owes else None
+    unread.append(edition.number)
+    return following(conversation)
 
 
 @reader.on(Content)
-def read(content: Content) -> None:
+def read(content: Content, conversation: Dialogue[Open | OptOut]) -> Open | None:
     """Show what it says."""
     print(f"Reader received {content}", flush=True)
+    came.set()
+    return following(conversation)
+
+
+def following(conversation: Dialogue[Open | OptOut]) -> Open | None:
+    """Return what to open next without being told: one after the other."""
+    return Open(unread.pop(0)) if AT_ONCE and unread and "Open" in conversation.owes else None
 
 
 @reader.on(Closed)
-def close(closed: Closed, conversation: Dialogue[OptOut]) -> OptOut | None:
-    """There is nothing more to hear of: nothing more will be opened."""
+def close(closed: Closed) -> None:
+    """There will be no other; what there was can be opened still."""
     print(f"Reader received {closed}", flush=True)
-    return OptOut() if "OptOut" in conversation.owes else None
-
-
-def say(message: Open | OptOut) -> None:
-    """Say something to the press, if it may be said now."""
-    try:
-        for conversation in talks:
-            conversation.tell(message)
-    except ConvPolicyError as problem:
-        print(problem, flush=True)
 
 
 async def main() -> None:
@@ -54,15 +55,30 @@ async def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.cancel)
     await asyncio.wait({over})
-    say(OptOut())
+    await opt_out()
     await playing.stop(drain=0.0)
+
+
+async def opt_out() -> None:
+    """Say that nothing more is wanted, once what was opened has come."""
+    for conversation in talks:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5.0):
+                while conversation.error is None and "OptOut" not in conversation.owes:
+                    came.clear()
+                    await came.wait()
+            if conversation.error is None:
+                conversation.tell(OptOut())
 
 
 async def open_what_is_typed() -> None:
     """Open every edition whose number is typed."""
     async for line in typed():
-        if line.isdecimal():
-            say(Open(int(line)))
+        try:
+            for conversation in talks:
+                conversation.tell(Open(int(line)))
+        except (ConvPolicyError, ValueError) as problem:
+            print(problem, flush=True)
 
 
 if __name__ == "__main__":

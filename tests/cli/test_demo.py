@@ -27,7 +27,8 @@ def test_an_unknown_demo_lists_those_there_are(convpolicy):
     code, _, err = convpolicy("demo", "auction")
     assert code == 2
     assert (
-        "There is contract-net, purchase, purchase-cancel, reminder, render, shipping, support and two-buyers." in err
+        "There is contract-net, newsletter, purchase, purchase-cancel, reminder, render, shipping, support, survey and "
+        "two-buyers." in err
     )
 
 
@@ -71,3 +72,19 @@ def test_interrupted_it_leaves_nothing_behind(number, code):
     seller = int(re.findall(r"process (\d+)", line)[0])
     with pytest.raises(ProcessLookupError):
         os.kill(seller, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "heard", "last"),
+    [
+        ("newsletter", {"Edition": 2, "Open": 1, "Content": 1, "Closed": 1}, "Publisher is ready"),
+        ("survey", {"Answers": 22, "NoAnswer": 2}, "  And lamps?               1: 1    2: 3    3: 3    4: 2    5: 2"),
+    ],
+)
+def test_the_demo_of_a_wiring_draws_what_is_heard_over_its_links(name, heard, last):
+    code, out, err = run("-m", "convpolicy.cli", "demo", name)
+    assert (code, err) == (0, "")
+    _, _, drawn = out.partition(f"over the links of {name}/wiring.toml:")
+    for label, count in heard.items():
+        assert len(re.findall(rf"\b{label} ─", drawn)) >= count, drawn
+    assert drawn.splitlines()[-1].rstrip() == last

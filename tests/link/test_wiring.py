@@ -167,6 +167,13 @@ def test_two_chains_are_two_pipelines_in_whatever_order_they_are_written() -> No
     assert {repr(link) for link in wiring.links.values()} == {"<Pipeline A → B → C>", "<Pipeline X → Y → Z>"}
 
 
+def test_a_tree_says_how_many_rounds_a_leaf_hears_at_most() -> None:
+    text = f'{LINK}tree = "tcp://127.0.0.1:6000"\nat_most = [3, 604_800]\n'
+    link = Wiring.loads(text).link(A, B)
+    assert isinstance(link, Tree)
+    assert link.at_most == (3, 604_800)
+
+
 LINK = '[[link]]\nfrom = "A"\nto = "B"\n'
 
 
@@ -189,6 +196,24 @@ LINK = '[[link]]\nfrom = "A"\nto = "B"\n'
                 "    4 | bux = 'tcp://127.0.0.1:5555'\n"
                 "      | ^^^\n"
                 "  did you mean `bus`? A link has `from`, `to`, and one of bus, tree, pipeline or memory."
+            ),
+        ),
+        (
+            f"{LINK}tree = 'tcp://127.0.0.1:6000'\nat_most = 3\n",
+            (
+                "w.toml:5:1: `at_most` is a number and a time\n"
+                "    5 | at_most = 3\n"
+                "      | ^^^^^^^\n"
+                "  Write how many rounds in how many seconds:  at_most = [3, 604_800]"
+            ),
+        ),
+        (
+            f"{LINK}memory = 'x'\nat_most = [3, 7]\n",
+            (
+                "w.toml:5:1: a memory has no `at_most`\n"
+                "    5 | at_most = [3, 7]\n"
+                "      | ^^^^^^^\n"
+                "  Leave it out, or use a tree."
             ),
         ),
         (

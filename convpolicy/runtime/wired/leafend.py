@@ -86,6 +86,7 @@ class LeafEnd:
         self._state: State | None = None  # of the spine
         self._epoch, self._closed = b"", False
         self._heard: list[int] = []
+        self._left_out: Gap | None = None  # what the thread is to go on behind
         port = tree.open_leaf()
         self.url = port.url
         self._subscriber = Subscriber(
@@ -149,28 +150,36 @@ class LeafEnd:
             match head:
                 case Enter():
                     self._inbox.pop()
-                    if not self._goes_on(head):
-                        self._enter(head)
+                    self._enter(head)
                 case Heard():
                     self._inbox.pop()
                     self._take(head)
                 case Gap():
                     self._inbox.pop()
-                    if not self._left_out(head):
-                        self._end(Aborted(_missed(head), by=self._seat.cast.root))
+                    self._miss(head)
                 case Over() | CutOff():
                     self._over(head)
                     return
 
-    def _left_out(self, gap: Gap) -> bool:
-        """Return whether rounds were left out on purpose, and nobody but this leaf steps the thread."""
-        return gap.why in ("capped", "conflated") and not self._seat.cast.forks
+    def _miss(self, gap: Gap) -> None:
+        """Messages are missing. Where rounds were left out on purpose the thread may go on behind them, if nobody but
+        this leaf steps it.
+        """
+        if gap.why in ("capped", "conflated") and not self._seat.cast.forks:
+            self._left_out = gap
+        else:
+            self._end(Aborted(_missed(gap), by=self._seat.cast.root))
 
     def _goes_on(self, event: Enter) -> bool:
-        """Return whether the thread is where it would enter: behind rounds that were left out."""
-        thread = self._thread
-        alive = thread is not None and thread.error is None and not self._seat.cast.forks
-        return alive and event.epoch == self._epoch and self._state == self._leaf.entries[event.point]
+        """Return whether the thread is where it would enter, behind rounds that were left out; else it ends."""
+        left_out, self._left_out = self._left_out, None
+        if left_out is None:
+            return False
+        here = event.epoch == self._epoch and self._state == self._leaf.entries[event.point]
+        if here and self._thread is not None and self._thread.error is None:
+            return True
+        self._end(Aborted(_missed(left_out), by=self._seat.cast.root))
+        return False
 
     def _takes(self, label: int) -> bool:
         """Return whether the thread can take a message now. What it cannot waits here, for a thread that comes after
@@ -185,6 +194,8 @@ class LeafEnd:
         return name in thread.awaits or thread.hopeless({name}) is not None
 
     def _enter(self, event: Enter) -> None:
+        if self._goes_on(event):
+            return
         if self._thread is not None:
             self._end(Aborted("the conversation has gone on elsewhere", by=self._seat.cast.root))
         self._epoch, self._heard = event.epoch, []
@@ -249,6 +260,9 @@ class LeafEnd:
             self._end(TooSlow(self._seat.role, event.waiting))
         elif event.reason:
             self._end(Aborted(event.reason, by=self._seat.cast.root))
+        elif self._left_out is not None:
+            self._end(Aborted(_missed(self._left_out), by=self._seat.cast.root))
+        self._left_out = None
         self._thread = None
         self._subscriber.unfollow(self._follower.stream, self._reader)
         self._follow()
