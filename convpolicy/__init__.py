@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from convpolicy.link.tree import Tree
     from convpolicy.link.wiring import Wiring
     from convpolicy.runtime.dialogue import Dialogue
+    from convpolicy.runtime.observing import Observed
     from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
     from convpolicy.runtime.player import Player
     from convpolicy.runtime.script import Script
@@ -91,6 +92,7 @@ __all__ = [
     "MissingExtra",
     "NotImplementable",
     "NotReachable",
+    "Observed",
     "PayloadError",
     "PeerLost",
     "Pipeline",
@@ -148,6 +150,7 @@ _PLAYING = {
     "Gap": "convpolicy.runtime.tree.gap",
     "Link": "convpolicy.link.port",
     "Memory": "convpolicy.link.memory",
+    "Observed": "convpolicy.runtime.observing",
     "Pipeline": "convpolicy.link.pipeline",
     "Player": "convpolicy.runtime.player",
     "Policy": "convpolicy.verbs",

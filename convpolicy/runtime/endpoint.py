@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Collection
 
@@ -16,6 +17,7 @@ from convpolicy.errors import ConversationError, NotReachable
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.runtime.engine import LOST_AFTER, Engine
+from convpolicy.runtime.observing import Observation, ObservedEngine
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
@@ -42,10 +44,11 @@ class Endpoint:
         welcome: Callable[[Conversation], Owner],
         lost_after: float = LOST_AFTER,
         at_most: int = 0,
+        observation: Observation | None = None,
     ) -> None:
         self.part, self.link = part, link
         self._listen, self._welcome, self._lost_after = listen, welcome, lost_after
-        self._at_most = at_most
+        self._at_most, self._observation = at_most, observation
         self._started: Callable[[str], None] | None = None
         self._closed = False
         self._idle = asyncio.Event()
@@ -66,7 +69,9 @@ class Endpoint:
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
         self._met: asyncio.Future[None] = self._loop.create_future()
         self._port = self.link.open(listen=self._listen)
-        self.engine = Engine(
+        observed = self._observation
+        engine = Engine if observed is None else functools.partial(ObservedEngine, observed)
+        self.engine: Engine = engine(
             self.part,
             self._port,
             clock=self._loop.time,

@@ -23,6 +23,7 @@ from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import Declares, Handler, Register, label_of, replies
+from convpolicy.runtime.observing import Observation, Observed
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
@@ -51,7 +52,7 @@ class Service(Generic[Sends, Receives]):
         self._opens = opens
         self._handlers: dict[str, Handler] = {}
         self._gaps: Handler | None = None
-        self._actor: _Actor | None = None
+        self._observation: Observation | None = None
 
     @property
     def role(self) -> str:
@@ -114,6 +115,20 @@ class Service(Generic[Sends, Receives]):
 
         return cast("Register[Any, Any]", register)
 
+    def observe(self, tell: Callable[[Observed], object], *, quiet: float = 60.0) -> None:
+        """Have `tell` called with everything that happens in the conversations, from the next start on.
+
+        A conversation that has not moved for `quiet` seconds is told of, too; it is looked for once a second. `tell` is
+        called in the event loop, in the middle of things: it must be quick. What it raises is logged.
+
+        Raises:
+            ServiceError: somebody observes this service already, or `quiet` is not above 0.
+        """
+        if self._observation is not None or quiet <= 0:
+            why = "is observed already" if self._observation is not None else f"cannot be quiet for {quiet:g} s"
+            raise ServiceError(f"{self.role} {why}.\n  Call `observe` once, with `quiet` above 0.")
+        self._observation = Observation(tell, quiet)
+
     def ensure_complete(self) -> None:
         """Raise `ServiceError` while a message that the role can receive has no handler."""
         receives = [*self.part.receives, *([CRASH] if self.part.notices else [])]
@@ -157,7 +172,15 @@ class Service(Generic[Sends, Receives]):
         self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
     ) -> Endpoint:
         listen = not self._opens
-        return Endpoint(self.part, via, listen=listen, welcome=welcome, lost_after=lost_after, at_most=at_most)
+        return Endpoint(
+            self.part,
+            via,
+            listen=listen,
+            welcome=welcome,
+            lost_after=lost_after,
+            at_most=at_most,
+            observation=self._observation,
+        )
 
     async def serve(
         self,

@@ -19,6 +19,7 @@ from convpolicy.verify.check import check
 # What is warned of, and why it is as it should be.
 WARNED = {
     "alert": "Staff",  # most activity is as ever: the staff hear nothing of it, which is the point
+    "watch": "Alarm",  # a viewer looks as long as it likes
     "support": "Desk",  # a desk that hears nothing has a customer who gets answers
 }
 
@@ -336,10 +337,12 @@ def test_the_staff_hear_of_changes_only() -> None:
 
 
 def test_three_ways_of_watching_do_not_wait_for_each_other() -> None:
-    talk = Told("watch", "Meter: Figures", "Viewer: Ask", "Alarm: Overdue", "Meter: Figures", "Archive: History")
+    talk = Told("watch", "Viewer: Look to Archive", "Viewer: Look to Meter", "Viewer: Look to Alarm")
+    talk.go("Meter: Figures", "Viewer: Ask", "Alarm: Overdue", "Meter: Figures", "Archive: History")
     talk.go("Alarm: Silent", "Alarm: Settled", "Viewer: Ask", "Alarm: NoMoreAlarms", "Archive: Unknown")
     assert talk.refuses("Alarm: Overdue")
-    assert talk.go("Viewer: Enough", "Meter: Figures", "Meter: NoMoreFigures").done
+    talk.go("Viewer: Enough", "Viewer: Leave to Meter", "Meter: Figures", "Meter: NoMoreFigures")
+    assert talk.go("Viewer: Leave to Alarm").done
 
 
 # marketplace

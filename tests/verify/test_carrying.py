@@ -228,7 +228,7 @@ def test_alerts_go_out_over_a_tree() -> None:
 
 
 def test_watching_in_three_ways() -> None:
-    wiring = {**both("Viewer", "Archive"), ("Meter", "Viewer"): TREE, ("Alarm", "Viewer"): TREE}
+    wiring = {**both("Viewer", "Archive"), **both("Viewer", "Meter"), **both("Viewer", "Alarm")}
     assert wired("watch", wiring)
 
 

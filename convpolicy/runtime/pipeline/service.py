@@ -57,10 +57,14 @@ class AnyLinkService(Service[Sends, Receives]):
 
         Raises:
             ServiceError: a message has no handler.
-            WiringError: the pipeline or the tree cannot carry the policy, the role is a pipeline's first, or `at_most`
-                is given.
+            WiringError: the pipeline or the tree cannot carry the policy, the role is a pipeline's first, `at_most` is
+                given, or the service is observed; over a wiring it is not, either.
             LinkError: the address cannot be used, or nobody answered.
         """
+        if self._observation is not None and isinstance(via, Pipeline | Tree | Wiring):
+            raise WiringError(
+                f"{self.role} cannot be observed over {via!r}.\n  Play it over a Bus or Memory, or leave out `observe`."
+            )
         if not isinstance(via, Pipeline | Tree):
             return await super().start(via, timeout=timeout, lost_after=lost_after, at_most=at_most, started=started)
         if at_most is not None:
