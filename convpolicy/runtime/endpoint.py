@@ -71,7 +71,7 @@ class Endpoint:
         self._port = self.link.open(listen=self._listen)
         observed = self._observation
         engine = Engine if observed is None else functools.partial(ObservedEngine, observed)
-        self.engine: Engine = engine(
+        self.engine = engine(
             self.part,
             self._port,
             clock=self._loop.time,
