@@ -8,14 +8,17 @@ A wiring is a value, like every link: `Wiring({(Market, Supplier): tree, (Buyer,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from convpolicy.errors import WiringError, one_of
+from convpolicy.link.bus import Bus
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.wirefile import read
 from convpolicy.policy.model import Role
-from convpolicy.verify.carrier import Carrier
+from convpolicy.verify.carrier import Carrier, Players
 
 __all__ = ["Wiring", "carriers"]
 
@@ -80,10 +83,11 @@ class Wiring(Link):
 
     def between(self, sender: str, receiver: str) -> Carrier | None:
         """Say how it carries what one role says to another; None when it does not."""
-        link = self.links.get((sender, receiver))
-        if link is None:
-            link = self._answering(sender, receiver)
-        return None if link is None else link.between(sender, receiver)
+        link = self.links.get((sender, receiver)) or self._answering(sender, receiver)
+        carrier = None if link is None else link.between(sender, receiver)
+        if link is None or carrier is None or carrier.players is Players.EACH:
+            return carrier
+        return replace(carrier, direct=not _at_a_bus(link, sender))
 
     def link(self, sender: Role[Any, Any], receiver: Role[Any, Any]) -> Link:
         """Return the link that carries what one role says to another.
@@ -126,6 +130,13 @@ class Wiring(Link):
 
     def __repr__(self) -> str:
         return f"<Wiring of {self._listed()}>"
+
+
+def _at_a_bus(link: Link, sender: str) -> bool:
+    """Return whether a service bus listens for both ends: of a pipeline, for those of the stage behind `sender`."""
+    if isinstance(link, Pipeline):
+        link = link.links[link.roles.index(sender)]
+    return isinstance(link, Bus) and link.broker
 
 
 def carriers(link: Link, roles: Iterable[Role[Any, Any]]) -> dict[tuple[str, str], Carrier]:

@@ -21,10 +21,12 @@ class Carrier:
     """What carries the messages of one role to another: `link` as texts name it, and what it keeps.
 
     `ordered` is whether messages arrive in the order in which they were sent, `answers` whether the link also
-    carries what the receiver says to the sender.
+    carries what the receiver says to the sender. `direct` is whether one of the two has to listen for the other, so
+    that one of them can have one player only.
     """
 
     link: str
     ordered: bool
     answers: bool
     players: Players = Players.ONE
+    direct: bool = False

@@ -1,10 +1,10 @@
 """Can these links carry this policy? Links come in as facts (`Carrier`), one for each ordered pair of roles.
 
-Five things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player
+Six things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player
 may take the next message (push-pull) has to remember the one before. Any player takes the one message, and another
 is for the player that is bound. It talks to a role that needs its messages in order: several
 players are never in order with each other. A role whose players may come late (publish-subscribe) has no place
-at which to enter.
+at which to enter. Two roles that talk both have many players, and neither can listen for the other.
 
 Order is a question only where several players meet. Between two players a conversation numbers its messages and
 puts them right, whatever the link does; so a link that mixes them up is fine there.
@@ -49,7 +49,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     wired = _Wired(report.policy, carriers)
     findings = [*wired.strangers(), *wired.missing()]
     if report:  # what machines do says nothing of a policy that cannot be followed
-        findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
+        findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out(), *wired.crowded()]
     return replace(report, findings=(*report.findings, *findings))
 
 
@@ -239,6 +239,25 @@ class _Wired:
 
     def _heard_by_each(self, role: str, move: Move) -> bool:
         return move.direction is Direction.RECEIVE and self._reaches_each(_received(role, move))
+
+    # ------------------------------------------------------------------------------------- many on both sides
+
+    def crowded(self) -> Iterator[Finding]:
+        """Yield the first message between two roles that both have many players and no service bus between them."""
+        many = {receiver for (_, receiver), c in self._carriers.items() if c.players is not Players.ONE}
+        met: set[frozenset[str]] = set()
+        for symbol in self._places:
+            ends = frozenset((symbol.sender, symbol.receiver))
+            carrier = self._carriers.get((symbol.sender, symbol.receiver))
+            if carrier is not None and carrier.direct and ends <= many and ends not in met:
+                met.add(ends)
+                message = f"{symbol.sender} and {symbol.receiver} both have many players, and none can listen for all"
+                detail = f"{carrier.link} needs one that listens, where {symbol.label} is said"
+                fix = (
+                    f"put a service bus between {symbol.sender} and {symbol.receiver}: Bus(url, broker=True), also as "
+                    f"an address of a Pipeline"
+                )
+                yield self._finding(symbol, message, detail, fix)
 
 
 def _heard(machine: Machine, moves: Iterable[Move], sender: str) -> Symbol | None:

@@ -31,7 +31,10 @@ PIPELINE = Pipeline({(A, B): "tcp://127.0.0.1:7001", (B, C): "tcp://127.0.0.1:70
 def test_a_link_that_answers_serves_both_directions() -> None:
     wiring = Wiring({(A, B): BUS})
     assert wiring.link(A, B) is wiring.link(B, A) is BUS
-    assert wiring.between("B", "A") == Carrier(repr(BUS), ordered=True, answers=True)
+    assert wiring.between("B", "A") == Carrier(repr(BUS), ordered=True, answers=True, direct=True)
+    met = Wiring({(A, B): Bus("tcp://127.0.0.1:5555", broker=True)}).between("A", "B")
+    assert met is not None
+    assert not met.direct, "a service bus listens for both"
 
 
 def test_a_direction_may_have_a_link_of_its_own() -> None:
@@ -123,6 +126,7 @@ tree = "tcp://127.0.0.1:6000"
 from = "Supplier"
 to = "Clerk"
 pipeline = "tcp://127.0.0.1:7001"
+broker = true
 
 [[link]]
 from = "Clerk"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +218,17 @@ def test_the_marketplace_needs_every_link_of_it(pair: tuple[str, str]) -> None:
     report = wired("marketplace", {other: carrier for other, carrier in MARKET.items() if other != pair})
     spoken = pair != ("Market", "Buyer")  # the market says nothing to the buyer
     assert bool(report) is not spoken
+
+
+def test_where_both_have_many_players_nobody_can_listen() -> None:
+    carriers = {pair: replace(carrier, direct=carrier is not TREE) for pair, carrier in MARKET.items()}
+    met = {**carriers, ("Supplier", "Clerk"): SHARED}
+    assert wired("marketplace", met), "one service bus is enough: the buyer is one"
+    finding = the_one(wired("marketplace", carriers))
+    assert finding.message == "Supplier and Clerk both have many players, and none can listen for all"
+    assert finding.detail == "the pipeline needs one that listens, where Quote is said"
+    assert finding.fix is not None
+    assert finding.fix.text.startswith("put a service bus between Supplier and Clerk: Bus(url, broker=True)")
 
 
 def test_a_survey_is_counted_by_anybody() -> None:
