@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convpolicy.errors import (
     Aborted,
+    CheckedOnly,
     ConversationError,
     ConvPolicyError,
     Expired,
@@ -70,6 +71,7 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Bus",
+    "CheckedOnly",
     "Compatibility",
     "ConvPolicyError",
     "ConversationError",

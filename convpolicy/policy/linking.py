@@ -8,6 +8,7 @@ that is given nothing stands for itself, so a protocol with parameters can be ch
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from typing import NamedTuple
 from convpolicy.errors import IllFormed, PolicyError, Position, Unsupported, one_of
 from convpolicy.policy.model import Policy, Protocol
 from convpolicy.policy.module import Declaration, Import, Module, dotted, read
-from convpolicy.policy.reading import Argument, Reader
+from convpolicy.policy.nesting import Nesting, Scope, inside, is_nested
+from convpolicy.policy.reading import Argument, Reader, Targets
 from convpolicy.policy.syntax import Node, parts, place, tokens
 
 __all__ = ["link"]
@@ -26,38 +28,52 @@ _MOST_PROTOCOLS = 200
 
 def link(module: Module, name: str) -> Policy:
     """Return a protocol and all that it calls as a policy; see `Module.policy` for what it raises."""
-    linker = _Linker()
-    declared = linker.declaration(module, name)
-    linker.ask(module, declared, ())
-    main, *called = linker.linked()
-    reliable = tuple(role for role in main.roles if role.name in declared.reliable)
-    return Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(linker.ignored), reliable)
+    nesting = Nesting(name)
+    first = _Linker(nesting)
+    declared = first.declaration(module, name)
+    main = first.policy(Scope(module), declared, name)
+    nested = list[Policy]()
+    for asked in nesting.asked:  # grows while it is walked
+        nested.append(_Linker(nesting).policy(asked.scope, asked.declaration, asked.name))
+    everything = (*main.ignored, *(problem for policy in nested for problem in policy.ignored))
+    return replace(main, nested=tuple(nested), ignored=everything)
 
 
 class _Asked(NamedTuple):
     """A protocol that the policy needs, and the name that it has there."""
 
     name: str
-    module: Module
+    scope: Scope
     declaration: Declaration
     arguments: tuple[Argument, ...]
 
 
 class _Linker:
-    def __init__(self) -> None:
+    """Makes one policy, the main protocol first; what that calls as nested is asked of `nesting`."""
+
+    def __init__(self, nesting: Nesting) -> None:
+        self._nesting = nesting
         self.ignored: list[PolicyError] = []
         self._asked: list[_Asked] = []
-        self._names: dict[tuple[str, str, tuple[Argument, ...]], str] = {}
+        self._names: dict[tuple[str, Position, tuple[Argument, ...]], str] = {}
         self._modules: dict[Path, Module] = {}
 
-    def ask(self, module: Module, declaration: Declaration, arguments: tuple[Argument, ...]) -> str:
-        """Return the name that a protocol has in the policy, and see to it that it is linked."""
-        key = (module.file, declaration.name, arguments)
+    def policy(self, scope: Scope, declaration: Declaration, name: str) -> Policy:
+        """Return a protocol and what it goes on as."""
+        self.ask(scope, declaration, (), name)
+        main, *called = self.linked()
+        reliable = tuple(role for role in main.roles if role.name in declaration.reliable)
+        return Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(self.ignored), reliable)
+
+    def ask(self, scope: Scope, declaration: Declaration, arguments: tuple[Argument, ...], named: str = "") -> str:
+        """Return the name that a protocol has in the policy (`named`, when given), and see to it that it is linked."""
+        module = scope.module
+        key = (module.file, declaration.at, arguments)
         if key not in self._names:
             kept = {p.name for p in module.protocols} if arguments else set[str]()
-            name = self._unused("_".join((declaration.name, *(a.word for a in arguments))), kept)
+            name = self._unused(named or "_".join((declaration.name, *(a.word for a in arguments))), kept)
             self._names[key] = name
-            self._asked.append(_Asked(name, module, declaration, arguments))
+            self._asked.append(_Asked(name, scope, declaration, arguments))
         return self._names[key]
 
     def _unused(self, name: str, kept: set[str]) -> str:
@@ -75,14 +91,17 @@ class _Linker:
                 hint = "it seems to call itself with ever larger type parameters; give it the same ones."
                 raise Unsupported(f"{asked.declaration.name}<…>", at=asked.declaration.at, hint=hint)
             if number:
-                _refuse_reliable(asked.module, asked.declaration.tree)
+                _refuse_reliable(asked.scope.module, asked.declaration.tree)
             yield self._read(asked)
 
     def _read(self, asked: _Asked) -> Protocol:
-        module, declaration = asked.module, asked.declaration
+        module, declaration = asked.scope.module, asked.declaration
         _refuse(module, declaration)
+        self._once(inside(module, declaration))
         environment = {p.name: a for p, a in zip(declaration.parameters, asked.arguments, strict=False)}
-        reader = Reader(module, declaration, environment, partial(self._call, module), self.ignored)
+        scope = asked.scope.within(declaration)
+        targets = Targets(partial(self._call, module), partial(self._nesting.call, scope))
+        reader = Reader(module, declaration, environment, targets, self.ignored)
         return Protocol(asked.name, reader.roles, reader.body(), declaration.at)
 
     def _call(self, module: Module, target: Node, arguments: tuple[Argument, ...]) -> str:
@@ -92,15 +111,24 @@ class _Linker:
             listed = one_of((f"`{p.name}`" for p in declaration.parameters), empty="none", word="and")
             problem = f"{declaration.name} is given {len(arguments)} types, and has {len(declaration.parameters)}"
             self.ignored.append(IllFormed(problem, at=at, hint=f"its type parameters are {listed}."))
-        return self.ask(where, declaration, arguments[: len(declaration.parameters)])
+        if "nested" in declaration.kinds:
+            raise is_nested(declaration.name, at)
+        return self.ask(Scope(where), declaration, arguments[: len(declaration.parameters)])
 
     def declaration(self, module: Module, name: str, at: Position | None = None) -> Declaration:
         """Return the protocol of that name, the first when there are several."""
-        first, *others = module.declarations(name, at)
-        for other in others:
-            hint = f"give one of them another name. The first is at {first.at}."
-            self.ignored.append(IllFormed(f"the protocol {name} is declared twice", at=other.at, hint=hint))
-        return first
+        found = module.declarations(name, at)
+        self._once(found)
+        return found[0]
+
+    def _once(self, declared: list[Declaration]) -> None:
+        """Note the protocols that have the name of one before them."""
+        first: dict[str, Declaration] = {}
+        for each in declared:
+            if each is not first.setdefault(each.name, each):
+                hint = f"give one of them another name. The first is at {first[each.name].at}."
+                problem = f"the protocol {each.name} is declared twice"
+                self.ignored.append(IllFormed(problem, at=each.at, hint=hint))
 
     # ---------------------------------------------------------------------------------------------- names of modules
 
@@ -155,19 +183,16 @@ def _refuse(module: Module, declaration: Declaration) -> None:
     if "explicit" in declaration.kinds:
         hint = "roles are connected by the link that the policy runs over: take `explicit` away."
         raise Unsupported("explicit global protocol", at=at, hint=hint)
-    if "nested" in declaration.kinds:
-        hint = "write `aux global protocol` to have a protocol that is only called."
-        raise Unsupported("nested protocol", at=at, hint=hint)
-    _refuse_parts(module, declaration.tree)
+    _refuse_parts(module, declaration.tree, nested="nested" in declaration.kinds)
 
 
-def _refuse_parts(module: Module, tree: Node) -> None:
+def _refuse_parts(module: Module, tree: Node, *, nested: bool) -> None:
     for extra in parts(tree, "extra"):
         hint = "the policy says who sends what, not with which values: take the `(…)` away."
         raise Unsupported("a protocol with values", at=place(module.source, extra), hint=hint)
     for roles in parts(tree, "roles"):
-        for new in parts(roles, "newrole"):
-            hint = "name every role among the protocol's roles."
+        for new in parts(roles, "newrole") if not nested else ():
+            hint = "only a `nested protocol` has new roles; name every role among the protocol's roles."
             raise Unsupported("new role", at=place(module.source, new), hint=hint)
         for role in parts(roles, "role"):
             for alias in tokens(role)[1:]:

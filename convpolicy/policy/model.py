@@ -329,6 +329,7 @@ class Policy:
     what a text also says and nothing here looks at, such as a refinement of a payload: such a policy can be
     checked as if it were not there, but `scribble.load` refuses it. Every role may stop in the middle of a
     conversation but those that are `reliable`, which matters where the policy has branches that begin with a `Crash`.
+    `nested` are the policies of the conversations that this one starts (`A calls P(B);`): they are checked with it.
 
     Raises:
         IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
@@ -341,6 +342,7 @@ class Policy:
     at: Position | None = field(default=None, compare=False, repr=False)
     ignored: tuple[PolicyError, ...] = field(default=(), compare=False, repr=False)
     reliable: tuple[AnyRole, ...] = ()
+    nested: tuple[Policy, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes

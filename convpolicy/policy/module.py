@@ -46,7 +46,10 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True)
 class Declaration:
-    """One protocol of a file as it is written. `kinds` are the words before `protocol`; some roles are `reliable`."""
+    """One protocol of a file as it is written. `kinds` are the words before `protocol`; some roles are `reliable`.
+
+    `fresh` are the roles that are `new`, which stand last: a call of a nested protocol finds somebody for them.
+    """
 
     name: str
     kinds: frozenset[str]
@@ -55,6 +58,7 @@ class Declaration:
     at: Position
     tree: Node = field(compare=False, repr=False)
     reliable: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
 
     @property
     def checkable(self) -> bool:
@@ -181,6 +185,7 @@ def declaration(source: Source, node: Node) -> Declaration:
         place(source, name),
         node,
         tuple(str(tokens(role)[0]) for role in written if tokens(role, "RELIABLE")),
+        tuple(str(tokens(role)[0]) for role in written if role.data == "newrole"),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lark import Token, Tree
 
-from convpolicy.errors import PolicyError, PolicySyntaxError, Unsupported
+from convpolicy.errors import CheckedOnly, PolicyError, PolicySyntaxError, Position, Unsupported
 from convpolicy.policy.durations import seconds
 from convpolicy.policy.expressions import Expression, both
 from convpolicy.policy.guards import Placed, condition, values, variables
@@ -33,17 +33,17 @@ from convpolicy.policy.model import (
     Variable,
 )
 from convpolicy.policy.module import Declaration, Module, dotted
+from convpolicy.policy.nesting import Called, invitations, is_nested
 from convpolicy.policy.syntax import Node, parts, place, tokens
 from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_role
 
-__all__ = ["Argument", "CallTarget", "Reader"]
+__all__ = ["Argument", "Reader", "Targets"]
 
 _UNSUPPORTED = {
     "connection": ("connect", "roles are connected by the link that the policy runs over: take the `connect` away."),
     "connect": ("connect", "roles are connected by the link that the policy runs over: take the statement away."),
     "disconnect": ("disconnect", "a role is done when its part of the policy ends: take the statement away."),
     "wrap": ("wrap", "encryption is a matter of the link, not of the policy: take the statement away."),
-    "calls": ("calls", "use `do` to go on as another protocol with roles that are here already."),
     "interruptible": ("interruptible", "write the interrupting message as a branch of a `choice`."),
     "local_receive": ("receive without a receiver", "in a global protocol write `Label from A to B;`."),
     "local_send": ("send without a sender", "in a global protocol write `Label from A to B;`."),
@@ -63,13 +63,19 @@ class Argument(NamedTuple):
 
 
 Environment = Mapping[str, Argument]
-CallTarget = Callable[[Node, tuple[Argument, ...]], str]
+
+
+class Targets(NamedTuple):
+    """How calls are linked: `go_on` returns the name that a `do`'s target has in the policy, `start` what `calls` means."""
+
+    go_on: Callable[[Node, tuple[Argument, ...]], str]
+    start: Callable[[str, Position], Called]
 
 
 class Reader:
     """Reads the body of `declaration`.
 
-    `call` links a `do`'s target, and returns its name in the policy. `ignored` gets what is left out.
+    `targets` links what it calls. `ignored` gets what is left out.
     """
 
     def __init__(
@@ -77,12 +83,13 @@ class Reader:
         module: Module,
         declaration: Declaration,
         environment: Environment,
-        call: CallTarget,
+        targets: Targets,
         ignored: list[PolicyError],
     ) -> None:
         self._ignored = ignored
-        self._nested = {str(tokens(nested)[0]) for nested in declaration.tree.find_data("nested")}
-        self._source, self._environment, self._call = module.source, environment, call
+        nested = {str(tokens(nested)[0]) for nested in declaration.tree.find_data("nested")}
+        self._nested = nested - {protocol.name for protocol in module.protocols}
+        self._source, self._environment, self._targets = module.source, environment, targets
         self._declaration = declaration
         self.roles = tuple(self._declared(role) for part in parts(declaration.tree, "roles") for role in part.children)
         self._known = {role.name: role for role in self.roles}
@@ -111,9 +118,6 @@ class Reader:
             for step in node.children
             if isinstance(step, Tree) and step.data not in {"annotation", "nested"}
         )
-        for nested in parts(node, "nested"):
-            hint = "move the protocol out of this one, as `aux global protocol`."
-            self._ignored.append(Unsupported("nested protocol", at=place(self._source, nested), hint=hint))
         return steps[0] if len(steps) == 1 else Seq(steps, place(self._source, node))
 
     def _blocks(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> tuple[Statement, ...]:
@@ -137,6 +141,8 @@ class Reader:
                 return self._again(node, inside, outside)
             case "do":
                 return self._do(node)
+            case "calls":
+                return self._calls(node)
             case other:
                 construct, hint = _UNSUPPORTED[other]
                 raise Unsupported(construct, at=at, hint=hint)
@@ -166,11 +172,24 @@ class Reader:
             raise Unsupported(f"do {tokens(node)[0]}: …", at=at, hint=hint)
         target = parts(node, "qualified")[0]
         if dotted(target) in self._nested:
-            hint = f"move {dotted(target)} out of this protocol, as `aux global protocol`."
-            raise Unsupported(f"do {dotted(target)}, a nested protocol", at=place(self._source, target), hint=hint)
+            raise is_nested(dotted(target), place(self._source, target))
         arguments = [self._argument(a) for part in parts(node, "arguments") for a in parts(part, "argument")]
         roles = tuple(self._passed(role) for role in parts(node, "rolearg"))
-        return Call(self._call(target, tuple(arguments)), roles, at)
+        return Call(self._targets.go_on(target, tuple(arguments)), roles, at)
+
+    def _calls(self, node: Node) -> Seq:
+        """Read the call of a nested protocol: those who take part are invited."""
+        at = place(self._source, node)
+        for arguments in parts(node, "arguments"):
+            hint = "give the nested protocol no types."
+            raise Unsupported("calls with types", at=place(self._source, arguments), hint=hint)
+        target = parts(node, "qualified")[0]
+        called = self._targets.start(dotted(target), place(self._source, target))
+        given = tuple(self._role(name) for names in parts(node, "names") for name in tokens(names))
+        hint = f"{called.written} is a conversation of its own: run it as one, and send its id in a message."
+        caller = self._role(tokens(node)[0])
+        self._ignored.append(CheckedOnly(f"{caller} calls {called.written}", at=at, hint=hint))
+        return invitations(caller, called, given, at)
 
     def _passed(self, node: Node) -> AnyRole:
         role, *renamed = tokens(node)

@@ -33,10 +33,16 @@ REPAIRED = 400  # positions of a policy for which fixes are tried
 def check(policy: Policy) -> Report:
     """Decide whether every role can follow the policy, and explain what is in the way.
 
+    The conversations that it starts are checked as policies of their own: each has its own channels, and who takes part
+    is there until it is over (Demangeon and Honda, "Nested Protocols in Session Types", CONCUR 2012).
+
     Raises:
         Unsupported: the policy calls itself in a way that no state machine can follow.
     """
-    return _check(policy, _places(policy))
+    report = _check(policy, _places(policy))
+    if not policy.nested:
+        return report
+    return replace(report, policy=policy, nested=tuple(_check(inner, _places(inner)) for inner in policy.nested))
 
 
 def require(policy: Policy, role: AnyRole | str | None = None) -> Report:

@@ -24,7 +24,7 @@ class Report:
     `implementable` is None where only exploration could be asked. `fair_progress` and `unfair_progress` are None
     where they were not decided. `roles` maps each role to the number of states of its machine, None when they are
     too many to count. `bounds` maps each channel to the most messages that can be in flight, None when there is
-    no such number.
+    no such number. `nested` has the reports of the conversations that the policy starts, which must be good as well.
     """
 
     policy: Policy
@@ -35,28 +35,32 @@ class Report:
     findings: tuple[Finding, ...]
     roles: Mapping[str, int | None]
     bounds: Mapping[Channel, int | None]
+    nested: tuple[Report, ...] = ()
 
     @property
     def implementable(self) -> bool | None:
         """Whether every role can follow the policy; None when that is not known."""
-        if self.verdict is Verdict.EXPLORED:
-            return None
-        return self.verdict is Verdict.IMPLEMENTABLE
+        verdicts = {self.verdict, *(report.verdict for report in self.nested)}
+        if Verdict.REJECTED in verdicts:
+            return False
+        return None if Verdict.EXPLORED in verdicts else True
 
     def __bool__(self) -> bool:
-        return self.verdict is Verdict.IMPLEMENTABLE and not self.errors
+        return self.implementable is True and not self.errors
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings that refuse the policy."""
-        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+        """The findings that refuse the policy, or one that it starts."""
+        own = (finding for finding in self.findings if finding.severity is Severity.ERROR)
+        return (*own, *(finding for report in self.nested for finding in report.errors))
 
     def __str__(self) -> str:
         return self.told()
 
     def told(self, drawing: Callable[[Finding], str] | None = None) -> str:
         """Return the report for people; `drawing` draws the witness of a finding, below which it then stands."""
-        return "\n".join([*self._summary(), *self._details(drawing)])
+        nested = (f"nested: {report.told(drawing)}" for report in self.nested)
+        return "\n".join([*self._summary(), *self._details(drawing), *nested])
 
     def _details(self, drawing: Callable[[Finding], str] | None) -> Iterator[str]:
         said: set[str] = set()
@@ -95,6 +99,7 @@ class Report:
     def to_json(self) -> dict[str, Json]:
         """Return the report as plain values, with the keys that `convpolicy check --json` prints."""
         at = self.policy.at
+        nested: dict[str, Json] = {"nested": [report.to_json() for report in self.nested]} if self.nested else {}
         return {
             "file": at.file if at else None,
             "protocol": self.policy.name,
@@ -106,6 +111,7 @@ class Report:
             "findings": [_finding_to_json(finding) for finding in self.findings],
             "roles": dict(self.roles),
             "bounds": {channel_name(channel): bound for channel, bound in self.bounds.items()},
+            **nested,
         }
 
     def sequence(self) -> str:

@@ -153,7 +153,6 @@ def test_a_text_without_a_file_imports_nothing() -> None:
     [
         ("explicit global protocol P(role A, role B) { }", "explicit global protocol", "1:26"),
         ("local protocol P(self A, role B) { X to B; }", "local protocol", "1:16"),
-        ("nested protocol P(role A, role B) { }", "nested protocol", "1:17"),
         (head("P(role A; new role B) { }"), "new role", "1:27"),
         (head("P(role A, role B as C) { }"), "as C", "1:37"),
         (head('P(role A) (x: int) @"(0)" { }'), "a protocol with values", "1:27"),
@@ -161,18 +160,17 @@ def test_a_text_without_a_file_imports_nothing() -> None:
         (head("P(role A, role B) {\n X connect A to B; }"), "connect", "2:2"),
         (head("P(role A, role B) {\n disconnect A and B; }"), "disconnect", "2:2"),
         (head("P(role A, role B) {\n wrap A to B; }"), "wrap", "2:2"),
-        (head("P(role A, role B) {\n A calls P(A, B); }"), "calls", "2:2"),
+        (
+            head("P(role A, role B) {\n nested protocol Q(role C) { } A calls Q<X>(A); }"),
+            "calls with types",
+            "2:41",
+        ),
         (head("P(role A, role B) {\n interruptible { } with { X, Y by A; } }"), "interruptible", "2:2"),
         (head("P(role A, role B) {\n do X: P(A, B); }"), "do X: …", "2:2"),
         (head("P(role A, role B) {\n do P(A as C, B as D); }"), "A as C", "2:7"),
         (head("P(role A, role B) {\n X from A; }"), "receive without a receiver", "2:2"),
         (head("P(role A, role B) {\n X to B; }"), "send without a sender", "2:2"),
         (head("P(role A, role B) {\n other.X from A to B; }"), "other.X", "2:2"),
-        (
-            head("P(role A, role B) {\n nested protocol Q(role C, role D) { } do Q(A, B); }"),
-            "do Q, a nested protocol",
-            "2:43",
-        ),
     ],
 )
 def test_what_is_read_but_not_supported_is_refused_by_name(text: str, construct: str, place: str) -> None:
@@ -199,7 +197,7 @@ def test_the_text_of_a_refusal() -> None:
     ("text", "construct", "place"),
     [
         ("X(Game@B) from A to B;", "Game@B", "2:4"),
-        ("nested protocol Q(role A, role B) { }", "nested protocol", "2:2"),
+        ("Y(Other@A) from B to A;", "Other@A", "2:4"),
     ],
 )
 def test_what_says_nothing_of_who_sends_what_can_be_checked_but_not_loaded(
