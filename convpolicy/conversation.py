@@ -244,6 +244,9 @@ class Conversation:
             _, peer, label, lane = step.move
             drained = step.peer in stopped and (step.peer, lane) not in left
             if drained and (wanted is None or label in wanted) and by in (None, peer):
+                if step.effect is not None:
+                    self._values = dict(self._values or {})
+                    changed(step.effect, None, self._values)
                 self._advance(step, now)
                 self.heard = step.peer
                 return Received(label, Crashed(Role(peer), stopped[step.peer]), peer)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from convpolicy.errors import Position, one_of
-from convpolicy.machine import Direction, Machine, Move, State, Symbol
+from convpolicy.machine import CRASH, Direction, Machine, Move, State, Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.policy.nearest import did_you_mean
 from convpolicy.verify.bounds import bounds
@@ -49,7 +50,8 @@ def carried(report: Report, carriers: Carriers) -> Report:
     wired = _Wired(report.policy, carriers)
     findings = [*wired.strangers(), *wired.missing()]
     if report:  # what machines do says nothing of a policy that cannot be followed
-        findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out(), *wired.crowded()]
+        findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
+        findings += [*wired.crowded(), *wired.unnoticed()]
     return replace(report, findings=(*report.findings, *findings))
 
 
@@ -99,6 +101,16 @@ class _Wired:
         message = f"{names} from {sender} to {receiver} would go against a one-way link"
         detail = f"{back.link} carries what {receiver} says to {sender}, and nothing back"
         return self._finding(first, message, detail, fix)
+
+    def unnoticed(self) -> Iterator[Finding]:
+        """Yield the first crash that its receiver would not learn of: only one link between all roles tells it."""
+        links = {carrier.link for carrier in self._carriers.values()}
+        bound = all(carrier.players is Players.ONE for carrier in self._carriers.values())
+        crashes = (symbol for symbol in self._places if symbol.label == CRASH)
+        for symbol in islice(crashes, 0 if bound and len(links) == 1 else 1):
+            message = f"{symbol.receiver} may not learn that {symbol.sender} has stopped"
+            detail = "each link knows only who is gone from its own ends, and the crash branches are everybody's"
+            yield self._finding(symbol, message, detail, "carry the whole policy over one Bus")
 
     # --------------------------------------------------------------------------------------- any of many players
 

@@ -316,6 +316,7 @@ class _Living:
         self._whole = graph
         self.graph = Graph(graph.policy, symbols=graph.symbols, labels=graph.labels, audiences=graph.audiences)
         self.graph.conditioned = graph.conditioned
+        self.graph.conditioned = graph.conditioned
         self.met: list[tuple[int, frozenset[str]]] = []
         self._numbers: dict[tuple[int, frozenset[str]], int] = {}
 
@@ -334,6 +335,8 @@ class _Living:
         here, whole = self._numbers[position, stopped], self._whole
         if position in whole.silent:
             self.graph.silent[here] = [self.number(target, stopped) for target in whole.silent[position]]
+        if position in whole.assigned:
+            self.graph.assigned[here] = whole.assigned[position]
         if position in whole.choices:
             self.graph.choices[here] = whole.choices[position]
         if position in whole.assigned:

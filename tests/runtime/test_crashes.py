@@ -19,8 +19,12 @@ from convpolicy import (
     LocalViolation,
     Memory,
     PeerLost,
+    Pipeline,
     Policy,
     ServiceError,
+    Tree,
+    Wiring,
+    WiringError,
     choice,
     crash,
     labels,
@@ -30,9 +34,14 @@ from convpolicy import (
     seq,
 )
 from convpolicy.policy.builder import again
-from convpolicy.policy.model import Message
+from convpolicy.policy.model import Message, Role
+from convpolicy.policy.scribble import loads
 from convpolicy.runtime.engine import Engine
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.pipeline.route import ensure_carried
 from convpolicy.testing.clock import ManualClock
+from convpolicy.testing.pair import Pair
+from convpolicy.verify.projection import project
 
 FAILOVER = Path(__file__).parents[1] / "failover.py"
 WHY = Crashed(Primary)
@@ -351,3 +360,51 @@ def test_who_never_goes_on_without_anybody_needs_none() -> None:
     third = woken.service(C)
     with pytest.raises(ServiceError, match="C goes on without nobody in Woken"):
         third.on(Crashed)
+
+
+# ------------------------------------------------------------------------------------- links that do not tell it
+
+
+def test_a_tree_a_pipeline_and_a_wiring_do_not_carry_crash_branches() -> None:
+    root, leaf, last = roles("Root", "Leaf", "Last")
+    body = loop("X", choice(root, seq(send(root, leaf, X), again("X")), crash(root, at=leaf)))
+    told = Policy("Told", body, reliable=(leaf,))
+    with pytest.raises(WiringError, match="a tree does not tell who has"):
+        told.player(leaf, via=Tree("tcp://127.0.0.1:1", root=root))
+    steps = choice(root, seq(send(root, leaf, X), send(leaf, last, X)), seq(crash(root, at=leaf), send(leaf, last, Y)))
+    task = Policy("Task", steps, reliable=(leaf, last))
+    pipeline = Pipeline({(root, leaf): "tcp://127.0.0.1:1", (leaf, last): "tcp://127.0.0.1:2"})
+    with pytest.raises(WiringError, match="gives the task of a worker that stops to another one"):
+        ensure_carried(Part(task, project(task, root)), pipeline)
+    one, other = Bus("tcp://127.0.0.1:1"), Bus("tcp://127.0.0.1:2")
+    assert task.check(over=one)
+    report = task.check(over=Wiring({(root, leaf): one, (leaf, last): other}))
+    assert not report
+    assert "Leaf may not learn that Root has stopped" in str(report)
+    assert "fix: carry the whole policy over one Bus" in str(report)
+
+
+# ------------------------------------------------------------------------------------- with conditions on values
+
+# What a loop carries is known to those who go on, and a condition holds before and after a crash.
+counted = """
+global protocol Counted(role Source, reliable role Sink, reliable role Log) {
+  rec Next [n<Source, Sink>: int = 0] {
+    choice at Source { Item(number: int{number = n + 1}) from Source to Sink; continue Next [n + 1]; }
+    or { crash from Source to Sink; Got(count: int{count = n}) from Sink to Log; }
+  }
+}"""
+
+
+def test_what_a_loop_carries_is_known_after_a_crash() -> None:
+    pair = Pair(loads(counted))
+    source, sink = Role("Source"), Role("Sink")
+    pair.sends(source, Message("Item", {"number": 1}))
+    pair.sends(source, Message("Item", {"number": 2}))
+    with pytest.raises(LocalViolation, match="Source may not send this Item"):
+        pair.sends(source, Message("Item", {"number": 4}))
+    pair.stops(source)
+    with pytest.raises(LocalViolation, match="Sink may not send this Got"):
+        pair.sends(sink, Message("Got", {"count": 3}))
+    pair.sends(sink, Message("Got", {"count": 2}))
+    assert pair.done

@@ -76,7 +76,13 @@ def plan(policy: Policy, tree: Tree) -> Plan:
             f"the root of {tree} is {root}, and {policy.name} has no such role.\n"
             f"  Make it {one_of(roles)}: Tree({tree.url!r}, root={roles[0]})."
         )
-    for symbol in graph_of(policy).symbols:
+    graph = graph_of(policy)
+    if graph.crashes:
+        raise WiringError(
+            f"{policy.name} is not carried by {tree}: it has branches for roles that stop, and a tree does not tell "
+            f"who has.\n  Carry it over a Bus."
+        )
+    for symbol in graph.symbols:
         if symbol.sender != root:
             raise WiringError(_against_the_stream(policy, symbol, tree))
     return Plan(root, policy.canonical, {role: _leaf(policy, role, str(tree)) for role in roles if role != root})
