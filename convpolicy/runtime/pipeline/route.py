@@ -27,11 +27,6 @@ def ensure_carried(part: Part, via: Pipeline) -> None:
             f"{part.policy} has the roles {one_of(roles, word='and')}, the pipeline {one_of(via.roles, word='and')}.\n"
             f"  Give the Pipeline a pair for every message of the policy."
         )
-    if part.stopping:
-        raise WiringError(
-            f"{part.policy} has branches for roles that stop, and a pipeline gives the task of a worker that stops to "
-            f"another one.\n  Leave the branches out, or carry it over a Bus."
-        )
     for symbol in part.machine.symbols:
         _ensure_forward(part, symbol, via)
     said = {(symbol.sender, symbol.receiver) for symbol in part.machine.symbols}
@@ -41,6 +36,16 @@ def ensure_carried(part: Part, via: Pipeline) -> None:
                 f"in {part.policy} {sender} says nothing to {receiver}, so the pipeline would have nothing to carry "
                 f"there.\n  Leave the pair ({sender}, {receiver}) out."
             )
+    _ensure_tasks(part)
+
+
+def _ensure_tasks(part: Part) -> None:
+    """Check that a conversation can be a task, which waits for a worker, and is given to another when one dies."""
+    if part.stopping:
+        raise WiringError(
+            f"{part.policy} has branches for roles that stop, and a pipeline gives the task of a worker that stops to "
+            f"another one.\n  Leave the branches out, or carry it over a Bus."
+        )
     if part.timed:
         raise WiringError(
             f"{part.policy} has messages that must be sent within a time, and tasks of a pipeline may wait as long as "
