@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from wirings import MARKET, gallery_seat, tree
+from wirings import MARKET, gallery_seat, tree, wiring
 
-from convpolicy import Link, Memory, WiringError
+from convpolicy import Link, Memory, Policy, WiringError, again, label, loop, par, roles, send, seq
+from convpolicy.runtime.wired.seat import seat
 
 
 def test_the_roles_of_the_marketplace():
@@ -49,13 +50,17 @@ def test_the_press_is_outside_of_the_trunk():
 
 
 def test_a_wiring_with_the_trees_of_two_roots_is_refused():
-    links: dict[tuple[str, str], Link] = {
-        ("Viewer", "Archive"): Memory(),
-        ("Meter", "Viewer"): tree("Meter"),
-        ("Alarm", "Viewer"): tree("Alarm"),
-    }
+    meter, alarm, viewer = roles("Meter", "Alarm", "Viewer")
+    watch = Policy(
+        "Watch",
+        par(
+            loop("Figures", seq(send(meter, viewer, label("Figure")), again("Figures"))),
+            loop("Alarms", seq(send(alarm, viewer, label("Overdue")), again("Alarms"))),
+        ),
+    )
+    links: dict[tuple[str, str], Link] = {("Meter", "Viewer"): tree("Meter"), ("Alarm", "Viewer"): tree("Alarm")}
     with pytest.raises(WiringError, match="Watch is wired to the trees of Alarm and Meter, and takes one"):
-        gallery_seat("watch", links, "Viewer")
+        seat(watch, wiring(links), "Viewer")
 
 
 def test_a_wiring_that_cannot_carry_the_policy_is_refused_with_the_finding():
