@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from convpolicy.errors import Position
 from convpolicy.machine import Symbol
@@ -19,13 +20,41 @@ from convpolicy.verify.terms import Term, Terms, TooLarge
 __all__ = ["Automaton", "automaton_of"]
 
 
-@dataclass(slots=True)
+@dataclass
 class Automaton:
     """States are 0, 1, 2, … from the start, breadth-first. `moves[state]` maps each symbol to the next state."""
 
     terms: Terms
     states: list[frozenset[Term]] = field(default_factory=list[frozenset[Term]])
     moves: list[dict[Symbol, int]] = field(default_factory=list[dict[Symbol, int]])
+
+    @cached_property
+    def before(self) -> list[list[tuple[Symbol, int]]]:
+        """The moves that lead to each state, and where they come from."""
+        before: list[list[tuple[Symbol, int]]] = [[] for _ in self.states]
+        for source, moves in enumerate(self.moves):
+            for symbol, target in moves.items():
+                before[target].append((symbol, source))
+        return before
+
+    @cached_property
+    def sources(self) -> dict[Symbol, list[int]]:
+        """The states that each symbol leaves."""
+        sources: dict[Symbol, list[int]] = {}
+        for state, moves in enumerate(self.moves):
+            for symbol in moves:
+                sources.setdefault(symbol, []).append(state)
+        return sources
+
+    @cached_property
+    def turns(self) -> dict[str, list[int]]:
+        """The states that moves of each role leave, in order."""
+        turns: dict[str, dict[int, None]] = {}
+        for state, moves in enumerate(self.moves):
+            for sender, receiver, *_ in moves:
+                turns.setdefault(sender, {})[state] = None
+                turns.setdefault(receiver, {})[state] = None
+        return {role: list(states) for role, states in turns.items()}
 
     def is_final(self, state: int) -> bool:
         """Return whether the conversation may be over in this state."""

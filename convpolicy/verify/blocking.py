@@ -10,11 +10,12 @@ moves to the lane around it (*promotion*), for what follows the par depends on a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from convpolicy.machine import Lane, Symbol, independent
 from convpolicy.verify.terms import Step
 
-__all__ = ["Blocking"]
+__all__ = ["Blocking", "blocking_of"]
 
 
 class Blocking:
@@ -23,9 +24,9 @@ class Blocking:
     def __init__(self, roles: Iterable[str], symbols: Iterable[Symbol]) -> None:
         lanes = sorted({s.lane[:depth] for s in symbols for depth in range(len(s.lane) + 1)} | {()})
         self._bits = {(role, lane): 1 << n for n, (role, lane) in enumerate((r, ln) for r in roles for ln in lanes)}
+        dependent = {lane: [other for other in lanes if not independent(lane, other)] for lane in lanes}
         self._dependents = {
-            (role, lane): sum(self._bits[role, other] for other in lanes if not independent(lane, other))
-            for role, lane in self._bits
+            (role, lane): sum(self._bits[role, other] for other in dependent[lane]) for role, lane in self._bits
         }
         self._promotions: dict[int, list[tuple[int, int]]] = {}
         for (role, lane), bit in self._bits.items():
@@ -62,3 +63,9 @@ class Blocking:
                 if blocked & inside:
                     blocked = (blocked & ~inside) | around
         return blocked
+
+
+@lru_cache(maxsize=16)
+def blocking_of(roles: tuple[str, ...], symbols: tuple[Symbol, ...]) -> Blocking:
+    """Return the bits of a policy: one answer for all the orders in which its branches are laid."""
+    return Blocking(roles, symbols)

@@ -13,6 +13,7 @@ neither waits for it nor sends on it, so their product is not needed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from convpolicy.machine import CRASH, Lane
 from convpolicy.verify.blocking import Blocking
@@ -38,8 +39,9 @@ def bounds(graph: Graph) -> dict[Channel, int | None]:
     found: dict[Channel, int | None] = {}
     for lane, channels in lanes.items():
         steps = _steps(graph, lane)
+        ahead = None if steps is None else _Ahead(steps, blocking)
         for channel in channels:
-            found[channel] = None if steps is None else _most(steps, blocking, channel)
+            found[channel] = None if ahead is None else ahead.most(channel)
     return {channel: found[channel] for channel in dict.fromkeys(map(channel_of, graph.symbols))}
 
 
@@ -66,39 +68,57 @@ def _width(graph: Graph, par: int) -> int:
     return next(len(fork.branches) for fork in graph.forks.values() if fork.number == par)
 
 
-def _most(steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel) -> int | None:
-    edges: Edges = {}
-    starts = list(_starts(steps, blocking, channel))
-    waiting = list(dict.fromkeys(starts))
-    known = set(waiting)
-    for node in waiting:
-        edges[node] = list(_ahead(steps, blocking, channel, node))
-        fresh = [target for target, _ in edges[node] if target not in known]
-        known.update(fresh)
-        waiting += dict.fromkeys(fresh)
-        if len(waiting) > CAP:
-            return None
-    ahead = _longest(edges)
-    return None if ahead is None else max((1 + ahead[node] for node in starts), default=0)
+class _Ahead:
+    """How far the sender of a channel gets ahead of its receiver, on the steps that all channels of a lane share."""
 
+    def __init__(self, steps: dict[Term, tuple[Step, ...]], blocking: Blocking) -> None:
+        self._steps, self._blocking = steps, blocking
+        self._of: dict[Channel, list[Step]] = {}
+        for step in chain.from_iterable(steps.values()):
+            if step.symbol.label != CRASH:
+                self._of.setdefault(channel_of(step.symbol), []).append(step)
+        self._bits = {channel: 1 << number for number, channel in enumerate(self._of)}
+        self._to_come = self._still_to_come()
 
-def _starts(steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel) -> Iterator[Node]:
-    """Yield where the conversation is when a message of the channel has been sent and its receiver stops before it."""
-    for leaving in steps.values():
-        for step in leaving:
-            if channel_of(step.symbol) == channel and step.symbol.label != CRASH:
-                yield step.target, blocking.join(blocking.one(channel.receiver, channel.lane), step.joins)
+    def _still_to_come(self) -> dict[Term, int]:
+        """Return, for every term, the channels on which something may still be sent, as bits."""
+        to_come: dict[Term, int] = {}
+        for together in components({term: [step.target for step in out] for term, out in self._steps.items()}):
+            found = 0
+            for step in chain.from_iterable(self._steps[term] for term in together):
+                found |= self._bits.get(channel_of(step.symbol), 0) | to_come.get(step.target, 0)
+            to_come.update(dict.fromkeys(together, found))
+        return to_come
 
+    def most(self, channel: Channel) -> int | None:
+        """Return the most messages in flight on a channel; None where there is no bound, or none was found."""
+        edges: Edges = {}
+        starts = list(self._starts(channel))
+        waiting = list(dict.fromkeys(starts))
+        known = set(waiting)
+        for node in waiting:
+            edges[node] = list(self._onward(channel, node))
+            fresh = [target for target, _ in edges[node] if target not in known]
+            known.update(fresh)
+            waiting += dict.fromkeys(fresh)
+            if len(waiting) > CAP:
+                return None
+        ahead = _longest(edges)
+        return None if ahead is None else max((1 + ahead[node] for node in starts), default=0)
 
-def _ahead(
-    steps: dict[Term, tuple[Step, ...]], blocking: Blocking, channel: Channel, node: Node
-) -> Iterator[tuple[Node, int]]:
-    term, blocked = node
-    if blocking.holds(blocked, channel.sender, channel.lane):
-        return
-    for step in steps[term]:
-        sent = int(channel_of(step.symbol) == channel and step.symbol.label != CRASH)
-        yield (step.target, blocking.after(blocked, step)), sent
+    def _starts(self, channel: Channel) -> Iterator[Node]:
+        """Yield where the conversation is when a message has been sent and its receiver stops before it."""
+        for step in self._of.get(channel, ()):
+            yield step.target, self._blocking.join(self._blocking.one(channel.receiver, channel.lane), step.joins)
+
+    def _onward(self, channel: Channel, node: Node) -> Iterator[tuple[Node, int]]:
+        """Yield where the others get from a node, and how many messages are sent on the way; not where none can be."""
+        term, blocked = node
+        if self._blocking.holds(blocked, channel.sender, channel.lane) or not self._to_come[term] & self._bits[channel]:
+            return
+        for step in self._steps[term]:
+            sent = int(channel_of(step.symbol) == channel and step.symbol.label != CRASH)
+            yield (step.target, self._blocking.after(blocked, step)), sent
 
 
 def _longest(edges: Edges) -> dict[Node, int] | None:

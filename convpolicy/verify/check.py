@@ -22,7 +22,6 @@ from convpolicy.verify.values import values
 __all__ = ["check", "require"]
 
 CONFIRM = 5_000  # configurations, when a rejection looks for a run that gets stuck
-COUNTED = 1_000  # states of one machine
 TRIED = 50  # changed policies, for the fixes of one report
 QUICK = Limits(
     acyclic=200, cyclic=200, configurations=1_000, crashes=1_000
@@ -124,4 +123,4 @@ def _good(decision: Decision) -> bool:
 
 
 def _sizes(machines: Mapping[str, Machine]) -> dict[str, int | None]:
-    return {role: len(machine.moves) if machine.within(COUNTED) else None for role, machine in machines.items()}
+    return {role: None if machine.lazy else len(machine.moves) for role, machine in machines.items()}

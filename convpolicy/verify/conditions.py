@@ -91,7 +91,7 @@ def _send(view: View, left: int, right: int) -> Iterator[Violation]:
 
 
 def _mixed(views: Views, view: View, left: int, right: int) -> Iterator[Violation]:
-    receives = list(view.receives(right))
+    receives = view.receives(right)
     for symbol in view.sends(left) if receives else ():
         for other in receives:
             state = _conflict(views, view, right, symbol, other)
@@ -134,7 +134,7 @@ def _what_comes_first(view: View, path: tuple[Symbol, ...]) -> Symbol:
 
 
 def _same_message(view: View, left: int, right: int) -> Iterator[Violation]:
-    others = list(view.sends(right))
+    others = view.sends(right)
     for symbol in view.sends(left):
         for other in others if symbol.label != CRASH else ():
             same = symbol[:3] == other[:3] and symbol.lane < other.lane

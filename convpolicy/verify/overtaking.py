@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from convpolicy.machine import Lane, Symbol
 from convpolicy.verify.automaton import Automaton
-from convpolicy.verify.blocking import Blocking
+from convpolicy.verify.blocking import blocking_of
 from convpolicy.verify.terms import Term
 
 __all__ = ["Channel", "Overtaking", "channel_of"]
@@ -41,7 +41,7 @@ class Overtaking:
     def __init__(self, automaton: Automaton) -> None:
         graph = automaton.terms.graph
         self._automaton = automaton
-        self._blocking = Blocking(graph.roles, graph.symbols)
+        self._blocking = blocking_of(graph.roles, tuple(graph.symbols))
         self._known: dict[tuple[int, Channel], dict[str, tuple[Symbol, ...]]] = {}
 
     def early(self, state: int, channel: Channel) -> dict[str, tuple[Symbol, ...]]:

@@ -52,11 +52,10 @@ def _first_outside(view: View, entry: int, good: frozenset[int]) -> int | None:
 
 def moves_at_all(view: View) -> frozenset[int]:
     """Return the states from which others' moves lead to one of the role's."""
-    moves = view.automaton.moves
-    found = {state for state, out in enumerate(moves) if any(map(view.mine, out))}
-    waiting = list(found)
+    waiting = list(view.turns)
+    found = set(waiting)
     for state in waiting:
-        for symbol, source in view.before[state]:
+        for symbol, source in view.automaton.before[state]:
             if source not in found and not view.mine(symbol):
                 found.add(source)
                 waiting.append(source)
@@ -66,15 +65,21 @@ def moves_at_all(view: View) -> frozenset[int]:
 def moves_for_certain(view: View) -> frozenset[int]:
     """Return the states from which every run of the others comes to a move of the role (a least fixpoint)."""
     moves = view.automaton.moves
-    open_ends = [sum(_leads_away(view, out, symbol) for symbol in out) for out in moves]
-    found = [state for state, count in enumerate(open_ends) if moves[state] and not count]
+    open_ends: dict[int, int] = {}  # of the states that were met: how many moves may still lead away for ever
+    found = [state for state in view.turns if not _leading_away(view, moves[state])]
     for state in found:
-        for symbol, source in view.before[state]:
+        for symbol, source in view.automaton.before[state]:
             if _leads_away(view, moves[source], symbol):
+                if source not in open_ends:
+                    open_ends[source] = _leading_away(view, moves[source])
                 open_ends[source] -= 1
                 if not open_ends[source]:
                     found.append(source)
     return frozenset(found)
+
+
+def _leading_away(view: View, out: dict[Symbol, int]) -> int:
+    return sum(_leads_away(view, out, symbol) for symbol in out)
 
 
 def _leads_away(view: View, out: dict[Symbol, int], symbol: Symbol) -> bool:

@@ -9,7 +9,6 @@ whose machines can be exponentially large where the pairs are not.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -38,8 +37,15 @@ class View:
         self._after: dict[int, dict[Symbol, tuple[int, ...]]] = {}
         self._unable: dict[tuple[int, Symbol], int | None] = {}
         self._reach: dict[tuple[Symbol, Lane], frozenset[int]] = {}
-        self.before = self._backwards()
+        self._sends: dict[int, tuple[Symbol, ...]] = {}
+        self._receives: dict[int, tuple[Symbol, ...]] = {}
         self._links: dict[Pair, _Link | None] = {}
+        self._all_found = False
+
+    @property
+    def turns(self) -> list[int]:
+        """The states in which the role may move."""
+        return self.automaton.turns.get(self.role, [])
 
     def mine(self, symbol: Symbol) -> bool:
         """Return whether the role takes part in this exchange."""
@@ -71,13 +77,17 @@ class View:
             self._after[entry] = {symbol: tuple(targets) for symbol, targets in moves.items()}
         return self._after[entry]
 
-    def sends(self, entry: int) -> Iterator[Symbol]:
-        """Yield what the role may send next."""
-        return (symbol for symbol in self.after(entry) if symbol.sender == self.role)
+    def sends(self, entry: int) -> tuple[Symbol, ...]:
+        """Return what the role may send next."""
+        if entry not in self._sends:
+            self._sends[entry] = tuple(symbol for symbol in self.after(entry) if symbol.sender == self.role)
+        return self._sends[entry]
 
-    def receives(self, entry: int) -> Iterator[Symbol]:
-        """Yield what the role may receive next."""
-        return (symbol for symbol in self.after(entry) if symbol.receiver == self.role)
+    def receives(self, entry: int) -> tuple[Symbol, ...]:
+        """Return what the role may receive next."""
+        if entry not in self._receives:
+            self._receives[entry] = tuple(symbol for symbol in self.after(entry) if symbol.receiver == self.role)
+        return self._receives[entry]
 
     def source(self, entry: int, symbol: Symbol) -> int:
         """Return the first state of the closure that a move of the role leaves."""
@@ -93,10 +103,10 @@ class View:
         return self._reach[key]
 
     def _reaching(self, symbol: Symbol, branch: Lane) -> frozenset[int]:
-        found = {state for state, moves in enumerate(self.automaton.moves) if symbol in moves}
-        waiting = list(found)
+        waiting = list(self.automaton.sources.get(symbol, ()))
+        found = set(waiting)
         for state in waiting:
-            for passed, source in self.before[state]:
+            for passed, source in self.automaton.before[state]:
                 inside = passed.lane[: len(branch)] == branch
                 if inside and source not in found and self._passes(passed, symbol):
                     found.add(source)
@@ -105,13 +115,6 @@ class View:
 
     def _passes(self, passed: Symbol, symbol: Symbol) -> bool:
         return not self.mine(passed) or (self.pass_own and independent(passed.lane, symbol.lane))
-
-    def _backwards(self) -> list[list[tuple[Symbol, int]]]:
-        before: list[list[tuple[Symbol, int]]] = [[] for _ in self.automaton.states]
-        for source, moves in enumerate(self.automaton.moves):
-            for symbol, target in moves.items():
-                before[target].append((symbol, source))
-        return before
 
     def unable(self, entry: int, symbol: Symbol) -> int | None:
         """Return a state of the closure from which this send can no longer be reached; None when there is none."""
@@ -125,16 +128,18 @@ class View:
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the pairs of entries that look alike, each once and in one order, shortest runs first."""
-        self._links = {(0, 0): None}
-        waiting: deque[Pair] = deque([(0, 0)])
-        while waiting:
-            pair = waiting.popleft()
+        if self._all_found:
+            yield from self._links
+            return
+        self._links = links = dict[Pair, _Link | None]({(0, 0): None})
+        waiting: list[Pair] = [(0, 0)]
+        for pair in waiting:  # grows while it is walked: breadth-first
             yield pair
             for symbol, found in self._successors(pair):
-                left, right = found
-                if found not in self._links and (right, left) not in self._links:
-                    self._links[found] = _Link(pair, symbol)
+                if found not in links and found[::-1] not in links:
+                    links[found] = _Link(pair, symbol)
                     waiting.append(found)
+        self._all_found = True
 
     def _successors(self, pair: Pair) -> Iterator[tuple[Symbol, Pair]]:
         ours, theirs = self.after(pair[0]), self.after(pair[1])
