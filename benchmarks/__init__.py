@@ -14,5 +14,6 @@ both; ratios are taken round by round. Every benchmark checks that all it asked 
     bus.py        players and buses; bus_process.py, bare_proxy.py: brokers
     storm.py      a restart with hundreds of clients; storm_end.py, storm_clients.py: both sides
     scale.py      what costs more among many than among few; crowd.py: peers in any number without a transport
+    check.py      what a check costs by the size of the policy; growing.py: policies of any size; plot.py: drawn
     bare_seller.py, bare_buyer.py                        the same messages over bare pyzmq and msgpack
 """

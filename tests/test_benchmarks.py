@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -74,6 +76,10 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert len({row["case"] for row in footprint if row["unit"] == "files"}) == 8
     assert {row["what"] for row in footprint} >= {"a player", "a client", "a reader", "an open conversation"}
 
+    check = found["benchmarks"]["check"]
+    assert len({row["case"] for row in check}) == 10 + 1
+    assert len([row for row in check if row["case"] == "process"]) == 3
+
     storm = found["benchmarks"]["storm"]
     assert len({row["case"] for row in storm}) == len({row["what"] for row in storm}) - 1 == 4
 
@@ -113,3 +119,51 @@ def test_rows_give_medians_spreads_and_ratios_round_by_round(monkeypatch: pytest
     assert row.ratios == [2, 3, 1]
     assert table([row]) == "  1 in flight  service  2,000 (1,000 - 3,000)  messages/s  x 2 (1 - 3)"
     assert [percentile(range(100), share) for share in (0.5, 0.99)] == [50, 99]
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import growing
+
+    return growing
+
+
+def test_the_shapes_that_are_checked_are_as_large_as_they_say_and_pass(growing: Any) -> None:
+    for shape in growing.SHAPES.values():
+        small, large = shape(10, "A"), shape(60, "B")
+        assert 8 <= growing.interactions(small) <= 15
+        assert 40 < growing.interactions(large) <= 60
+        assert small.check()
+        assert large.check()
+        assert shape(10, "A") == small != shape(10, "B"), "a policy of another round is another policy"
+
+
+def test_costs_are_drawn_and_put_into_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import plot
+
+    rows = [
+        {"case": "chain", "what": f"{n:,} interactions", "median": n * n / 1_000, "samples": []}
+        for n in (50, 200, 500, 1_000)
+    ]
+    rows.append({"case": "process", "what": "python", "median": 9, "samples": [8, 9, 20]})
+    (curve,) = plot.curves(rows)
+    assert curve == ("chain", [(50, 2.5), (200, 40), (500, 250), (1_000, 1_000)])
+    assert plot.power(curve.points) == pytest.approx(2)
+    assert plot.power(curve.points[:2]) is None
+    drawn = ElementTree.fromstring(plot.svg([curve]))
+    line = drawn.find("{http://www.w3.org/2000/svg}polyline")
+    assert line is not None
+    assert line.get("points") == "283.2,375.6 466.8,211.1 588.2,102.3 680.0,20.0"
+    page = plot.with_table("a\n<!-- measured -->\nold\n<!-- /measured -->\nb\n", plot.table([curve], rows))
+    assert "| chain | 2.5 ms | 40 ms | 250 ms | 1,000 ms | n^2.0 |\n\n- python: 9 ms\n<!-- /measured -->\nb" in page
+    with pytest.raises(ValueError, match="has no <!-- measured -->"):
+        plot.with_table("a", "b")
+
+
+def test_the_page_shows_what_the_plot_shows() -> None:
+    page = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
+    drawn = ElementTree.fromstring((ROOT / "docs" / "check.svg").read_text(encoding="utf-8"))
+    named = {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert set(re.findall(r"^\| ([a-z ]+) \|.*n\^", page, re.MULTILINE)) <= named

@@ -7,9 +7,11 @@ as it goes, and is asked as well where loops meet `par`: there the conditions ha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 from convpolicy.machine import Machine
 from convpolicy.verify.automaton import automaton_of
@@ -56,13 +58,14 @@ class By(StrEnum):
 class Limits:
     """How large things may become: states of the interleaved automaton without and with loops; configurations.
 
-    Those in which roles may stop have a number of their own.
+    Those in which roles may stop have a number of their own. When not `whole` the first fault is enough.
     """
 
     acyclic: int = 400
     cyclic: int = 1_500
     configurations: int = 20_000
     crashes: int = 60_000
+    whole: bool = True
 
 
 Fault = Ineligible | Twins | Unguarded | tuple[Views, Violation]
@@ -149,9 +152,11 @@ def _explored_crashes(graph: Graph, limits: Limits) -> Decision:
 
 def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:
     """Return what the conditions look at: one automaton with all interleavings, or one for each order."""
-    cap = limits.cyclic if loops or not graph.forks else limits.acyclic
+    if not graph.forks:
+        return [Views(automaton_of(Terms(graph, cap=graph.size), cap=sys.maxsize))]
+    cap = limits.cyclic if loops else limits.acyclic
     try:
-        return [Views(automaton_of(Terms(graph, cap=cap), cap=cap if graph.forks else 10**9))]
+        return [Views(automaton_of(Terms(graph, cap=cap), cap=cap))]
     except TooLarge:
         if loops:
             raise
@@ -167,7 +172,9 @@ def _first_of_each(found: Iterable[Ineligible]) -> list[Ineligible]:
 
 def _by_conditions(graph: Graph, every: list[Views], limits: Limits, *, loops: bool) -> Decision:
     by = By.LANES_IN_ORDER if every[0].in_order else By.LANES if graph.forks else By.CONDITIONS
-    broken = tuple(_faults(graph, every))
+    broken = tuple(islice(_faults(graph, every), None if limits.whole else 1))
+    if broken and not limits.whole:
+        return Decision(graph, Verdict.REJECTED, by, broken, progress_known=False)
     faults: tuple[Fault, ...] = (*broken, *twins(graph))
     waits = tuple(_waits(graph, every))
     if any(violation.condition is not Condition.LANES for _, violation in broken):

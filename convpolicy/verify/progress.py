@@ -12,6 +12,7 @@ postpones it does not count against unfair progress.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from convpolicy.machine import Symbol, independent
@@ -38,10 +39,11 @@ def waiting(view: View) -> Iterator[Waiting]:
     able = moves_at_all(view)
     certain = moves_for_certain(view)
     pairs = list(view.pairs())
+    entries = dict.fromkeys(chain.from_iterable(pairs))
     for looping, good in ((False, able), (True, certain)):
-        lost = {entry: _first_outside(view, entry, good) for pair in pairs for entry in pair}
-        for left, right in (side for pair in pairs for side in dict.fromkeys((pair, pair[::-1]))):
-            state = lost[right]
+        lost = {entry: state for entry in entries if (state := _first_outside(view, entry, good)) is not None}
+        for left, right in (side for pair in pairs if lost for side in dict.fromkeys((pair, pair[::-1]))):
+            state = lost.get(right)
             if state is not None and view.after(left):
                 yield Waiting(view.role, (left, right), state, next(iter(view.after(left))), looping)
 

@@ -37,6 +37,7 @@ class View:
         self._after: dict[int, dict[Symbol, tuple[int, ...]]] = {}
         self._unable: dict[tuple[int, Symbol], int | None] = {}
         self._reach: dict[tuple[Symbol, Lane], frozenset[int]] = {}
+        self._bits: dict[int, tuple[int, ...]] = {}
         self._sends: dict[int, tuple[Symbol, ...]] = {}
         self._receives: dict[int, tuple[Symbol, ...]] = {}
         self._links: dict[Pair, _Link | None] = {}
@@ -133,20 +134,34 @@ class View:
             return
         self._links = links = dict[Pair, _Link | None]({(0, 0): None})
         waiting: list[Pair] = [(0, 0)]
+        partners = {0: 1}  # of each entry that was found in a pair, the entries that it was found with, as bits
         for pair in waiting:  # grows while it is walked: breadth-first
             yield pair
-            for symbol, found in self._successors(pair):
-                if found not in links and found[::-1] not in links:
-                    links[found] = _Link(pair, symbol)
-                    waiting.append(found)
+            for symbol, found in self._new_after(pair, partners):
+                links[found] = _Link(pair, symbol)
+                waiting.append(found)
         self._all_found = True
 
-    def _successors(self, pair: Pair) -> Iterator[tuple[Symbol, Pair]]:
-        ours, theirs = self.after(pair[0]), self.after(pair[1])
-        for symbol, lefts in ours.items():
+    def _new_after(self, pair: Pair, partners: dict[int, int]) -> Iterator[tuple[Symbol, Pair]]:
+        """Yield the pairs that one more move leads to; each is added to the partners.
+
+        One pair often leads to hundreds that are known from others. Bits tell that without going through them.
+        """
+        theirs = self.after(pair[1])
+        for (symbol, lefts), among in zip(self.after(pair[0]).items(), self._bits_after(pair[0]), strict=True):
             for right in theirs.get(symbol, ()):
-                for left in lefts:
-                    yield symbol, (left, right)
+                new = among & ~partners.get(right, 0)
+                for left in lefts if new else ():
+                    if new >> left & 1:
+                        partners[right] = partners.get(right, 0) | 1 << left
+                        partners[left] = partners.get(left, 0) | 1 << right
+                        yield symbol, (left, right)
+
+    def _bits_after(self, entry: int) -> tuple[int, ...]:
+        """Return where each of the role's next moves leads, in the order of `after`, as bits."""
+        if entry not in self._bits:
+            self._bits[entry] = tuple(sum(1 << target for target in targets) for targets in self.after(entry).values())
+        return self._bits[entry]
 
     def runs(self, pair: Pair) -> tuple[tuple[Symbol, ...], tuple[Symbol, ...]]:
         """Return two runs from the start that look alike to the role and lead to the two entries."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from convpolicy.policy.builder import again, choice, labels, loop, par, roles, send, seq
+from convpolicy.policy.builder import again, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.decide import By, Decision, Limits, Verdict, decide
@@ -49,6 +49,20 @@ def compare(policy: Policy) -> None:
     for finding, _ in found(one, None):
         assert finding.witness is not None
         assert finding.witness.replay(policy), finding
+
+
+def test_a_choice_of_any_number_of_branches_is_decided() -> None:
+    branches = (send(P, Q, label(f"M{number}")) for number in range(2_000))
+    decision = decided(choice(P, *branches), Limits())
+    assert (decision.verdict, decision.by) == (Verdict.IMPLEMENTABLE, By.CONDITIONS)
+
+
+def test_one_fault_is_enough_when_not_the_whole_is_asked_for() -> None:
+    one, other = (seq(send(P, Q, m), send(R, Q, m), send(S, Q, m)) for m in (A, B))
+    body = choice(P, one, other)  # neither R nor S is told
+    whole, first = decided(body, Limits()), decided(body, Limits(whole=False))
+    assert first.verdict is whole.verdict is Verdict.REJECTED
+    assert len(first.faults) == 1 < len(whole.faults)
 
 
 def test_a_middle_branch_is_seen_first_and_last_too() -> None:
