@@ -22,6 +22,7 @@ __all__ = [
     "LinkError",
     "LocalViolation",
     "MissingExtra",
+    "NotCompatible",
     "NotImplementable",
     "NotReachable",
     "PayloadError",
@@ -135,6 +136,17 @@ class NotImplementable(PolicyError):
     def __init__(self, policy: str, text: str, report: object, *, role: str | None = None) -> None:
         self.policy, self.report, self.role = policy, report, role
         super().__init__(text)
+
+
+class NotCompatible(PolicyError):
+    """A role cannot speak with those that have another version of its policy; `report` has what was found."""
+
+    def __init__(self, policy: str, role: str, other: str, why: str, report: object) -> None:
+        self.policy, self.role, self.other, self.report = policy, role, other, report
+        super().__init__(
+            f"{role} of {policy} cannot speak with the version {other[:12]}\n  {why}\n"
+            f"  Upgrade in another order, which `convpolicy compat OLD NEW` shows, or let the old conversations finish."
+        )
 
 
 class WiringError(_PlacedError):

@@ -203,6 +203,21 @@ class Machine:
             symbols=symbols,
         )
 
+    def in_words_of(self, symbols: tuple[Symbol, ...], fingerprint: str) -> Machine:
+        """Return the same machine with another version's fingerprint and table of exchanges, for the wire."""
+        return Machine(
+            self.role,
+            self.row,
+            self.start,
+            ahead=self.may_receive_next,
+            lazy=self.lazy,
+            policy=self.policy,
+            fingerprint=fingerprint,
+            roles=self.roles,
+            symbols=symbols,
+            audiences=self.audiences,
+        )
+
     # ------------------------------------------------------------------------------------------ the table
 
     def after(self, state: State, move: Move) -> State:

@@ -39,7 +39,7 @@ from convpolicy.verify import check as checking
 from convpolicy.verify.acceptance import Acceptance
 from convpolicy.verify.acceptance import accepts as accepting
 from convpolicy.verify.carrying import carried
-from convpolicy.verify.compatibility import Compatibility, compatible
+from convpolicy.verify.compatibility import Compatibility, compatible, require_fit
 from convpolicy.verify.projection import project
 from convpolicy.verify.report import Report
 
@@ -128,12 +128,15 @@ class Policy(model.Policy):
         """
         return compatible(old, self)
 
-    def service(self, role: Role[S, R], /) -> Service[S, R]:
+    def service(self, role: Role[S, R], /, *, also: Iterable[model.Policy] = ()) -> Service[S, R]:
         """Return a service that plays `role` in many conversations, once its handlers are registered.
 
-        Raises as `project` does.
+        It answers those as well that have one of the other versions in `also`, in the same conversations' words and
+        by the same handlers: that this goes well is checked.
+
+        Raises as `project` does, and NotCompatible when a conversation with one of those versions could get stuck.
         """
-        part = self._part(role)
+        part = self._part(role, also)
         return AnyLinkService(part, self, opens=_opens(part))
 
     def batch(
@@ -159,20 +162,37 @@ class Policy(model.Policy):
     ) -> WiredPlayer[S, R]: ...
     @overload
     def player(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = ...,
+        lost_after: float = ...,
+        also: Iterable[model.Policy] = ...,
     ) -> Player[S, R]: ...
 
     def player(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = 10.0,
+        lost_after: float = LOST_AFTER,
+        also: Iterable[model.Policy] = (),
     ) -> Player[S, R] | TreePlayer[S, R]:
         """Return a connection over which `role` takes part in any number of conversations: `async with` it.
 
         `timeout` is how many seconds to wait for the other side, `lost_after` after how many seconds of silence
-        it counts as gone. Over a `Tree` nothing is waited for: `ready` of a conversation does.
+        it counts as gone. Over a `Tree` nothing is waited for: `ready` of a conversation does. `also` has other
+        versions of the policy that the other side may have: see `service`.
 
-        Raises as `project` does, and WiringError when a tree cannot carry the policy.
+        Raises as `service` does, and WiringError when a tree cannot carry the policy.
         """
-        part = self._part(role)
+        part = self._part(role, also)
+        if isinstance(via, Tree | Wiring):
+            part.alone(via)
         if isinstance(via, Tree):
             return TreePlayer(part, plan(self, via), via, lost_after=lost_after)
         if isinstance(via, Wiring):
@@ -190,23 +210,41 @@ class Policy(model.Policy):
     ) -> WiredJoining[S, R]: ...
     @overload
     def join(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = ...,
+        lost_after: float = ...,
+        also: Iterable[model.Policy] = ...,
     ) -> Joining[S, R]: ...
 
     def join(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = 10.0,
+        lost_after: float = LOST_AFTER,
+        also: Iterable[model.Policy] = (),
     ) -> Joining[S, R] | TreeJoining[S, R]:
         """Play `role` in one conversation: `async with purchase.join(Buyer, via=link) as conversation:`.
 
-        Leaving early aborts the conversation and tells the other roles; a leaf of a `Tree` just leaves. Raises as
-        `project` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
+        Leaving early aborts the conversation and tells the other roles; a leaf of a `Tree` just leaves. `also` has
+        other versions of the policy that the other side may have: see `service`.
+
+        Raises as `service` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
         PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while something is still owed.
         """
+        if isinstance(via, Tree | Wiring):
+            self._part(role, also).alone(via)
         if isinstance(via, Tree):
             return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
         if isinstance(via, Wiring):
             return WiredJoining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
-        return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
+        return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after, also=also), close=True)
 
     @overload
     def join_blocking(
@@ -214,19 +252,39 @@ class Policy(model.Policy):
     ) -> BlockingJoining[S, R | Gap]: ...
     @overload
     def join_blocking(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = ..., lost_after: float = ...
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = ...,
+        lost_after: float = ...,
+        also: Iterable[model.Policy] = ...,
     ) -> BlockingJoining[S, R]: ...
 
     def join_blocking(
-        self, role: Role[S, R], /, *, via: Link, timeout: float = 10.0, lost_after: float = LOST_AFTER
+        self,
+        role: Role[S, R],
+        /,
+        *,
+        via: Link,
+        timeout: float = 10.0,
+        lost_after: float = LOST_AFTER,
+        also: Iterable[model.Policy] = (),
     ) -> BlockingJoining[S, R] | BlockingJoining[S, R | Gap]:
         """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
-        self._part(role)
-        return BlockingJoining[S, R](lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after))
+        also = tuple(also)
+        self._part(role, also)
+        return BlockingJoining[S, R](
+            lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after, also=also)
+        )
 
-    def _part(self, role: Role[Any, Any]) -> Part:
+    def _part(self, role: Role[Any, Any], also: Iterable[model.Policy] = ()) -> Part:
         checking.require(self, role)
-        return _part(self, role.name, _classes(self))
+        others = tuple(also)
+        for other in others:
+            require_fit(other, self, role)
+        return _part(self, role.name, _classes(self), others)
 
     def __format__(self, format: str) -> str:  # noqa: A002 - what `format()` calls it
         return render(self, format) if format else repr(self)
@@ -249,7 +307,10 @@ def _classes(policy: model.Policy) -> tuple[type[Any] | None, ...]:
 
 
 @functools.lru_cache(maxsize=64)
-def _part(policy: model.Policy, role: str, classes: tuple[type[Any] | None, ...]) -> Part:
+def _part(
+    policy: model.Policy, role: str, classes: tuple[type[Any] | None, ...], also: tuple[model.Policy, ...]
+) -> Part:
     """Compile a role once for each policy and its payload classes, which equal policies may declare differently."""
     del classes
-    return Part(policy, project(policy, role))
+    part = Part(policy, project(policy, role))
+    return part.beside(also) if also else part

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from convpolicy.errors import ConvPolicyError, NotImplementable, ServiceError, WiringError
+from convpolicy.errors import ConvPolicyError, NotCompatible, NotImplementable, ServiceError, WiringError
 
 __all__ = ["Exit", "UsageError", "code_of"]
 
@@ -24,4 +24,8 @@ class UsageError(ConvPolicyError):
 
 def code_of(problem: ConvPolicyError) -> Exit:
     """Return the code for an error: 1 when a check refused a policy or a service, 2 for everything else."""
-    return Exit.REFUSED if isinstance(problem, NotImplementable | ServiceError | WiringError) else Exit.ERROR
+    return (
+        Exit.REFUSED
+        if isinstance(problem, NotCompatible | NotImplementable | ServiceError | WiringError)
+        else Exit.ERROR
+    )

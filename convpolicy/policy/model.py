@@ -35,6 +35,7 @@ __all__ = [
     "Seq",
     "Statement",
     "Variable",
+    "has_conditions",
     "name_of",
     "normal",
     "statements",
@@ -281,6 +282,12 @@ def statements(root: Statement) -> Iterator[Statement]:
             yield from statements(body)
         case _:
             pass
+
+
+def has_conditions(policy: Policy) -> bool:
+    """Return whether any message of the policy has a condition on values."""
+    bodies = (policy.body, *(protocol.body for protocol in policy.protocols))
+    return any(isinstance(s, Send) and s.where is not None for body in bodies for s in statements(body))
 
 
 def normal(statement: Statement) -> Statement:

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from convpolicy.conversation import Conversation
-from convpolicy.runtime.peers import Peers
+from convpolicy.runtime.peers import Peer, Peers
 from convpolicy.runtime.timetable import Timetable
 from convpolicy.wire.frame import Acknowledged
 
-__all__ = ["ACK_AFTER", "Delivery"]
+__all__ = ["ACK_AFTER", "Delivery", "routes"]
 
 ACK_AFTER = 0.010  # seconds that an acknowledgement may wait for a message to travel with
 RESEND_LOOK = 1.0  # seconds after which an unacknowledged message is looked at: the first retransmission is due then
@@ -119,3 +119,8 @@ class Delivery:
             conversation = self._find(key)
             if conversation is not None:
                 yield conversation
+
+
+def routes(conversation: Conversation) -> dict[Peer, None]:
+    """Return every process that the conversation goes through, once."""
+    return {p.route: None for p in conversation.peers if p.route is not None}

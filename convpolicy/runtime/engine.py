@@ -29,7 +29,7 @@ from convpolicy.errors import (
 )
 from convpolicy.link.port import Port
 from convpolicy.runtime.crashes import Crashes
-from convpolicy.runtime.delivery import Delivery
+from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
@@ -98,7 +98,7 @@ class Engine:
             sender=part.table.role,
             lost_after=lost_after,
         )
-        self._codecs, self._table = part.codecs, part.table
+        self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed
         self._delivery = Delivery(self.peers, self.conversations.get)
@@ -168,15 +168,17 @@ class Engine:
         Raises:
             LinkError: nobody is connected.
         """
-        conversation = self._new(self._new_id(16))
+        id = self._new_id(16)  # noqa: A001
         known = [peer for peer in self.peers.servers or self.peers if peer.hello is not None]
         if not known:
             raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
-        self._adopt(conversation, rendezvous(conversation.id, known))
+        peer = rendezvous(id, known)
+        conversation = self._new(id, self.part.version_for(peer.hello))
+        self._adopt(conversation, peer)
         return conversation
 
-    def _new(self, id: bytes) -> Conversation:  # noqa: A002
-        return Conversation(self._table, id, now=self.now)
+    def _new(self, id: bytes, part: Part) -> Conversation:  # noqa: A002
+        return Conversation(part.table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         for role, peering in enumerate(conversation.peers):
@@ -193,14 +195,15 @@ class Engine:
         Raises:
             PayloadError, LocalViolation: it does not fit its declaration, or its condition; nothing has changed.
         """
-        packed = [(each, self._pack(each, message)) for each in conversation.together(step)]
+        part = self._versions[conversation.table.fingerprint]
+        packed = [(each, self._pack(part, each, message)) for each in conversation.together(step)]
         if step.effect is not None:  # with the values that its receivers will read
-            conversation.vouch(step, self._codecs[step.index].unpack(bytes(packed[0][1])))
+            conversation.vouch(step, part.codecs[step.index].unpack(bytes(packed[0][1])))
         for each, payload in packed:
             self._emit(conversation, each, payload)
 
-    def _pack(self, step: Step, message: object) -> msgspec.Raw:
-        packed = self._codecs[step.index].pack(message)
+    def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
+        packed = part.codecs[step.index].pack(message)
         if len(packed) > MAX_PAYLOAD:
             raise PayloadError(step.move.label, f"{len(packed)} bytes are more than the {MAX_PAYLOAD} of a message")
         return msgspec.Raw(packed)
@@ -231,8 +234,8 @@ class Engine:
         try:
             if envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
-            elif self._table.sends(sender, envelope.label):
-                envelope.payload = self._codecs[envelope.label].unpack(cast("bytes", envelope.payload))
+            elif (part := self._versions[conversation.table.fingerprint]).table.sends(sender, envelope.label):
+                envelope.payload = part.codecs[envelope.label].unpack(cast("bytes", envelope.payload))
             conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
             self.refuse(conversation, sender, envelope, problem)
@@ -252,10 +255,11 @@ class Engine:
         answer = self._tombs.answer(id, self._role, sender)
         if answer is None and (policy is None or len(id) != 16):
             answer = Unknown(id, self._role, sender)
-        if answer is None and policy != self.part.fingerprint:
+        part = self._versions.get(policy or b"")
+        if answer is None and part is None:
             answer = Ended(id, self._role, "aborted", [f"it plays another version of {self.part.policy}"])
-        if answer is None:
-            conversation = self._new(id)
+        if answer is None and part is not None:
+            conversation = self._new(id, part)
             try:
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
@@ -263,7 +267,8 @@ class Engine:
             else:
                 self._adopt(conversation, peer)
                 return conversation
-        self.peers.say(peer, answer)
+        if answer is not None:
+            self.peers.say(peer, answer)
         return None
 
     def refuse(
@@ -298,7 +303,7 @@ class Engine:
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
-        for peer in _routes(conversation):
+        for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
             if tell:
                 self.peers.say(peer, item)
@@ -311,7 +316,7 @@ class Engine:
         self._tombs.bury(conversation, None, self.now)
         # A Forget says too that everything was received, and somebody may be waiting for that.
         owed = any(peering.owes_ack for peering in conversation.peers)
-        for peer in _routes(conversation):
+        for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
             self.peers.forget(peer, conversation.id, now=owed)
         conversation.owner.finished(conversation)
@@ -417,9 +422,11 @@ class Engine:
     def back(self, peer: Peer) -> None:
         """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
         if peer.hello is not None and peer.hello.bus:
-            held = [conversation.id for conversation in peer.conversations] + self._tombs.through(peer)
-            for start in range(0, len(held), HELD):
-                self.peers.say(peer, Holds(self.part.fingerprint, self._role, held[start : start + HELD]))
+            for policy in self._versions:
+                held = [each.id for each in peer.conversations if each.table.fingerprint == policy]
+                held += self._tombs.through(peer) if policy == self.part.fingerprint else []
+                for start in range(0, len(held), HELD):
+                    self.peers.say(peer, Holds(policy, self._role, held[start : start + HELD]))
             self._crashes.tell(peer)
         for conversation in tuple(peer.conversations):
             for role, peering in enumerate(conversation.peers):
@@ -488,8 +495,3 @@ class Engine:
             self._delivery.hasten(conversation, item.sender)
         conversation.owner.relieved(conversation)
         self._settle(conversation)
-
-
-def _routes(conversation: Conversation) -> dict[Peer, None]:
-    """Return every process that the conversation goes through, once."""
-    return {p.route: None for p in conversation.peers if p.route is not None}

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError
 from convpolicy.runtime.engine import Engine
+from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.table import Step
 
@@ -122,8 +123,8 @@ class ObservedEngine(Engine):
         super().__init__(*arguments, **settings)
         self._observation = observation
 
-    def _new(self, id: bytes) -> Conversation:  # noqa: A002
-        return _ObservedConversation(self._observation, self._table, id, now=self.now)
+    def _new(self, id: bytes, part: Part) -> Conversation:  # noqa: A002
+        return _ObservedConversation(self._observation, part.table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         super()._adopt(conversation, peer)

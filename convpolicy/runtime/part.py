@@ -1,15 +1,21 @@
-"""What a process needs to play one role of one policy: the compiled machine and the payload codecs."""
+"""What a process needs to play one role of one policy: the compiled machine and the payload codecs.
+
+A process may also speak with those that have another version of the policy, when that was checked. It plays its own
+machine with them, in the other version's words: the numbers of labels are those of the other version's table, and so
+is the fingerprint. So a conversation has one version on the wire, and every role of it the machine that it has.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from convpolicy.errors import ConvPolicyError, PolicyError, PolicyMismatch, WiringError, one_of
 from convpolicy.machine import CRASH, Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
+from convpolicy.verify.mixing import pairing
 from convpolicy.verify.projection import project
 from convpolicy.wire.frame import VERSION, Hello, Plays
 from convpolicy.wire.payload import PayloadCodec
@@ -23,36 +29,69 @@ class Part:
     `stopping` are the numbers of the roles that may stop and for which the policy has branches; `notices` is
     whether this role has any of these. `codecs` has one codec for each label index; `sends` and `receives` map the
     labels of this role's messages; `timed` is whether any message of the policy has to be sent within a time.
+    `versions` has this part, and those of other versions of the policy that `beside` added, by fingerprint.
 
     Raises:
         PolicyError: a message is declared with different payloads.
     """
 
-    def __init__(self, policy: Policy, machine: Machine) -> None:
-        self.policy, self.role = policy.name, machine.role
-        self.machine, self.table = machine, Table(machine)
+    def __init__(self, policy: Policy, machine: Machine, *, words: Policy | None = None) -> None:
+        self._own, self._words = policy, words or policy
+        self.policy, self.role = self._words.name, machine.role
+        carried = {
+            symbol: labels for graph in map(graph_of, (self._words, policy)) for symbol, labels in graph.labels.items()
+        }
+        label = {symbol: _one_payload(symbol, carried[symbol]) for symbol in machine.symbols if symbol.label != CRASH}
+        self.sends: Mapping[str, Label] = {s.label: each for s, each in label.items() if s.sender == self.role}
+        self.receives: Mapping[str, Label] = {s.label: each for s, each in label.items() if s.receiver == self.role}
+        self.machine = machine if words is None else machine.in_words_of(_table(policy, words), words.fingerprint)
+        self.table = Table(self.machine)
         self.fingerprint = self.table.fingerprint
-        graph = graph_of(policy)
-        carried = {symbol: _one_payload(symbol, labels) for symbol, labels in graph.labels.items()}
-        self.codecs = tuple(PayloadCodec.of(carried[symbol]) for symbol in machine.symbols)
-        said_here = [s for s in machine.symbols if s.label != CRASH]
-        self.sends: Mapping[str, Label] = {s.label: carried[s] for s in said_here if s.sender == self.role}
-        self.receives: Mapping[str, Label] = {s.label: carried[s] for s in said_here if s.receiver == self.role}
+        self.codecs = tuple(PayloadCodec.of(_one_payload(symbol, carried[symbol])) for symbol in self.machine.symbols)
+        graph = graph_of(self._words)
         self.stopping = frozenset(machine.roles.index(role) for role in graph.stopping)
         self.notices = any(s.label == CRASH and s.receiver == self.role for s in machine.symbols)
         self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
-        self._text = policy.canonical
         self._wakes = [_wakes(project(graph, role)) for role in machine.roles] if self.stopping else []
+        self.versions: dict[bytes, Part] = {self.fingerprint: self}
+
+    def beside(self, others: Iterable[Policy]) -> Part:
+        """Return this part, which also speaks with those that have one of the other versions, the first one first.
+
+        Whether that goes well has to be checked before: `verify.compatibility.require_fit`.
+        """
+        part = Part(self._own, self.machine)
+        for other in others:
+            part.versions.setdefault(bytes.fromhex(other.fingerprint), Part(self._own, self.machine, words=other))
+        return part
+
+    def alone(self, link: object) -> Part:
+        """Return this part for a link that carries one version only. Raises WiringError when it has several."""
+        if len(self.versions) > 1:
+            raise WiringError(f"{link!r} carries one version of {self.policy}.\n  Leave out `also`, or use a Bus.")
+        return self
+
+    def version_for(self, hello: Hello | None) -> Part:
+        """Return the version in which to begin a conversation with whoever said `hello`: ours where that is known."""
+        known = {plays.fingerprint for plays in hello.plays} if hello is not None else set[bytes]()
+        return next((part for fingerprint, part in self.versions.items() if fingerprint in known), self)
 
     def hello(self, nonce: bytes, *, answer: bool, holds: bool = False, most: int = 0) -> Hello:
         """Return what this side says first on a connection; `holds` is whether conversations go over it.
 
         A bus gives this process at `most` so many at once, 0 any number.
         """
-        labels = [str(symbol) for symbol in self.machine.symbols]
-        plays = Plays(self.policy, self.role, self.fingerprint, self._text, labels, list(self.machine.roles), most)
+        plays = [part.plays(most) for part in self.versions.values()]
+        return Hello(VERSION, nonce, plays, answer, holds=holds)
+
+    def plays(self, most: int = 0) -> Plays:
+        """Return what this side says of one version; `most` as in `hello`."""
+        symbols = self.machine.symbols if self._words is self._own else graph_of(self._words).symbols
+        labels = [str(symbol) for symbol in symbols]
+        roles = list(self.machine.roles)
+        plays = Plays(self.policy, self.role, self.fingerprint, self._words.canonical, labels, roles, most)
         plays.stops, plays.wakes = sorted(self.stopping), self._wakes
-        return Hello(VERSION, nonce, [plays], answer, holds=holds)
+        return plays
 
     def mismatch(self, hello: Hello, where: str, *, wired: bool = False) -> ConvPolicyError | None:
         """Return why the process that said `hello` cannot be talked to, or None when it can, or passes on.
@@ -66,15 +105,19 @@ class Part:
             )
         if hello.bus:
             return None
-        same = [plays for plays in hello.plays if plays.policy == self.policy]
+        names = {part.policy for part in self.versions.values()}
+        same = [plays for plays in hello.plays if plays.policy in names]
         if not same:
-            names = one_of(f"{plays.role} of {plays.policy}" for plays in hello.plays)
+            others = one_of(f"{plays.role} of {plays.policy}" for plays in hello.plays)
             return WiringError(
-                f"the process at {where} plays {names}, and nothing of {self.policy}.\n  Check the address."
+                f"the process at {where} plays {others}, and nothing of {self.policy}.\n  Check the address."
             )
-        if all(plays.fingerprint != self.fingerprint for plays in same):
+        if all(plays.fingerprint not in self.versions for plays in same):
             return PolicyMismatch(
-                self.policy, self.fingerprint.hex(), same[0].fingerprint.hex(), difference(self._text, same[0].text)
+                self.policy,
+                self.fingerprint.hex(),
+                same[0].fingerprint.hex(),
+                difference(self._words.canonical, same[0].text),
             )
         if all(plays.role == self.role for plays in same):
             return WiringError(
@@ -94,6 +137,17 @@ def _wakes(machine: Machine) -> list[int]:
     """Return the numbers of the roles whose stopping may be the beginning for this one."""
     moves = machine.enabled(machine.start)
     return sorted({machine.roles.index(move.peer) for move in moves if move.label == CRASH})
+
+
+def _table(ours: Policy, theirs: Policy) -> tuple[Symbol, ...]:
+    """Return our exchanges in the places that the other version's table has for them, then those that only we have.
+
+    What only the other version has stays in its place: it is never sent, and refused when it comes.
+    """
+    pairs = pairing(graph_of(theirs), graph_of(ours))
+    paired = set(pairs.values())
+    words = [pairs.get(symbol, symbol) for symbol in graph_of(theirs).symbols]
+    return (*words, *(symbol for symbol in graph_of(ours).symbols if symbol not in paired))
 
 
 def _one_payload(symbol: Symbol, labels: tuple[Label, ...]) -> Label:

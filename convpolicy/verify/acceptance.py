@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.interop import machine_from
 from convpolicy.machine import Direction, Machine, Move, Row, State, Symbol, symbol_of
-from convpolicy.policy.model import AnyRole, Policy
+from convpolicy.policy.model import AnyRole, Policy, has_conditions
 from convpolicy.verify.automaton import automaton_of
 from convpolicy.verify.check import require
 from convpolicy.verify.conditions import Views
-from convpolicy.verify.decide import first_failure, machines_of
+from convpolicy.verify.crashing import explored
+from convpolicy.verify.decide import BOUNDS, machines_of
 from convpolicy.verify.explore import Failure
 from convpolicy.verify.following import Departs, Departure, departure, departure_beside
-from convpolicy.verify.graph import Graph, graph_of
+from convpolicy.verify.graph import Graph, graph_of, without_crash_of
 from convpolicy.verify.report import Json
 from convpolicy.verify.shape import loops_meet_pars
 from convpolicy.verify.terms import Terms, TooLarge
@@ -55,6 +56,7 @@ class Ground(StrEnum):
     PLACES = "each of its states against every place the conversation may be in"
     LANES = "each of its states against every place the conversation may be in, with lanes for par (tested, not proved)"
     BOTH = "each of its states against every place, with lanes for par, and exploration up to 2 messages a channel"
+    CRASHES = "each of its states against every place, and exploration of every crash up to 2 messages a channel"
     EXPLORATION = "exploration up to 2 messages a channel (no proof): too many interleavings to list"
 
 
@@ -88,6 +90,8 @@ class Acceptance:
         else:
             yield f"{role}'s machine does not follow {policy}"
         yield f"  by {self.ground}"
+        if has_conditions(self.policy):
+            yield "  conditions on values are not looked at"
         if self.departure is not None:
             yield from _departed(self.machine, self.departure)
         if self.stuck is not None:
@@ -144,28 +148,47 @@ def _decided(
 ) -> Acceptance:
     role = machine.role
     try:
-        automaton = automaton_of(Terms(graph, cap=PLACES), cap=PLACES if graph.forks else 10**9)
-        ground = Ground.LANES if graph.forks else Ground.PLACES
-        found = departure(Views(automaton), machine)
+        found = departure(_views(without_crash_of(graph, role)), machine)
+        ground = _ground(graph)
     except TooLarge:
         ground, found = Ground.EXPLORATION, departure_beside(projection, machine)
-    if found is None and ground is Ground.LANES and loops_meet_pars(graph):
-        ground = Ground.BOTH
-    explored = found is not None or ground in (Ground.BOTH, Ground.EXPLORATION)
-    stuck = _stuck(system, role, found) if explored else None
+    if found is None and ground in (Ground.PLACES, Ground.LANES):
+        return Acceptance(policy, role, machine, Answer.ACCEPTED, ground)
+    stuck, complete = _explored(graph, system, role, found)
     if found or stuck:
         return Acceptance(policy, role, machine, Answer.REJECTED, ground, found, stuck)
-    answer = Answer.EXPLORED if ground is Ground.EXPLORATION else Answer.ACCEPTED
+    answer = Answer.EXPLORED if ground is Ground.EXPLORATION or not complete else Answer.ACCEPTED
     return Acceptance(policy, role, machine, answer, ground)
 
 
-def _stuck(system: Mapping[str, Machine], role: str, found: Departure | None) -> Failure | None:
-    """Return a run of the system that goes wrong; where the machine may stop early, it does."""
+def _views(graph: Graph) -> Views:
+    return Views(automaton_of(Terms(graph, cap=PLACES), cap=PLACES if graph.forks else 10**9))
+
+
+def _ground(graph: Graph) -> Ground:
+    if graph.crashes:
+        return Ground.CRASHES
+    if loops_meet_pars(graph):
+        return Ground.BOTH
+    return Ground.LANES if graph.forks else Ground.PLACES
+
+
+def _explored(
+    graph: Graph, system: Mapping[str, Machine], role: str, found: Departure | None
+) -> tuple[Failure | None, bool]:
+    """Return a run of the system that goes wrong, where the machine stops if it may, and whether all was looked at."""
     machine = system[role]
     if found is not None and found.departs is Departs.STOPS:
         moves = {state: machine.moves[state] for state in machine.states() if state != found.state}
         machine = Machine.of(role, moves, machine.finals)
-    return first_failure({**system, role: machine}, CONFIGURATIONS)
+    whole = {**system, role: machine}
+    complete = True
+    for bound in BOUNDS:
+        search = explored(whole, graph.stopping, bound, limit=CONFIGURATIONS)
+        if search.failure:
+            return search.failure, True
+        complete &= search.complete
+    return None, complete
 
 
 # ------------------------------------------------------------------------------------------------------ lanes

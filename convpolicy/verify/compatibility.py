@@ -15,23 +15,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
-from convpolicy.errors import one_of
+from convpolicy.errors import NotCompatible, one_of
 from convpolicy.machine import Direction, symbol_of
-from convpolicy.policy.model import AnyRole, Policy
+from convpolicy.policy.model import AnyRole, Policy, has_conditions
 from convpolicy.verify.automaton import automaton_of
 from convpolicy.verify.check import require
 from convpolicy.verify.conditions import Views
-from convpolicy.verify.explore import Failure, explore
+from convpolicy.verify.crashing import explored
+from convpolicy.verify.explore import Failure
 from convpolicy.verify.following import departure
+from convpolicy.verify.graph import graph_of
 from convpolicy.verify.mixing import Version, Versions
 from convpolicy.verify.report import Json
 from convpolicy.verify.shape import loops_meet_pars
 from convpolicy.verify.terms import Terms, TooLarge
 
-__all__ = ["Compatibility", "Mixture", "Safety", "compatible", "exchanges", "line_of", "unfit"]
+__all__ = ["Compatibility", "Mixture", "Safety", "compatible", "exchanges", "line_of", "require_fit", "unfit"]
 
 PLACES = 1_500  # states of an interleaved automaton
 CONFIGURATIONS = 20_000
@@ -102,7 +105,8 @@ class Compatibility:
             yield f"{name} {can} while conversations run: upgrade {', then '.join(self.order)}"
             yield from (f"  {line_of(self, step)}" for step in self.steps)
         elif self.reason is not None:
-            yield f"{name} cannot change while conversations run: {self.reason}"
+            can = "cannot change" if self.whole else "may not be able to change"
+            yield f"{name} {can} while conversations run: {self.reason}"
         else:
             unknown = "" if self.whole else f" (among {MIXTURES} mixtures that were looked at)"
             yield f"{name} cannot change while conversations run: no order of its roles is safe{unknown}"
@@ -174,6 +178,9 @@ def compatible(old: Policy, new: Policy) -> Compatibility:
     if ours != theirs:
         reason = f"its roles were {', '.join(theirs)} and are {', '.join(ours)}, and they are fixed in a conversation"
         return Compatibility(old, new, None, {}, reason=reason)
+    if old != new and (has_conditions(old) or has_conditions(new)):
+        reason = "it has conditions on values, and whether those of two versions fit is not decided"
+        return Compatibility(old, new, None, {}, reason=reason, whole=False)
     search = _Search(Versions(old, new))
     alone = {role: search.mixture(frozenset([role])) for role in ours}
     for wanted in ({Safety.SAFE}, {Safety.SAFE, Safety.EXPLORED}):
@@ -184,7 +191,23 @@ def compatible(old: Policy, new: Policy) -> Compatibility:
     return Compatibility(old, new, None, alone, whole=search.whole)
 
 
-def unfit(old: Policy, new: Policy, role: AnyRole | str) -> Compatibility | Mixture | None:
+def require_fit(old: Policy, new: Policy, role: AnyRole | str) -> None:
+    """Make sure that a new `role` can be in conversations with old roles: see `unfit`.
+
+    Raises:
+        NotCompatible: it cannot, or that is not proved, or a version has crash branches; and as `compatible`.
+    """
+    if old != new and (graph_of(old).crashes or graph_of(new).crashes):
+        why = "it has crash branches, and who has stopped is told only among processes of one version"
+        raise NotCompatible(new.name, str(role), old.fingerprint, why, None)
+    found = unfit(old, new, str(role))
+    if found is not None:
+        why = line_of(compatible(old, new), found) if isinstance(found, Mixture) else f"{found.reason}"
+        raise NotCompatible(new.name, str(role), old.fingerprint, why, found)
+
+
+@lru_cache(maxsize=64)
+def unfit(old: Policy, new: Policy, role: str) -> Compatibility | Mixture | None:
     """Return what speaks against a new `role` in conversations with old roles; None when nothing does.
 
     Other roles may be new in them as well, if they may by themselves: every such mixture has to be safe.
@@ -193,11 +216,11 @@ def unfit(old: Policy, new: Policy, role: AnyRole | str) -> Compatibility | Mixt
     found = compatible(old, new)
     if found.reason is not None:
         return found
-    name, able = str(role), [other for other in found.first if other != str(role)]
+    able = [other for other in found.first if other != role]
     search = _Search(Versions(old, new))
     for count in range(min(len(able), len(found.alone) - 2) + 1):
         for others in combinations(able, count):
-            mixture = search.mixture(frozenset([name, *others]))
+            mixture = search.mixture(frozenset([role, *others]))
             if mixture.safety is not Safety.SAFE:
                 return mixture
     return None
@@ -276,13 +299,14 @@ class _Search:
         """Return the places of a version; None when they cannot be listed, or not be relied upon by themselves."""
         new = version is self._versions.new
         if new not in self._views:
-            self._views[new] = None if loops_meet_pars(version.graph) else _views(version)
+            self._views[new] = None if loops_meet_pars(version.graph) or version.graph.crashes else _views(version)
         return self._views[new]
 
     def _explored(self, upgraded: frozenset[str]) -> Mixture:
-        system = self._versions.system(upgraded)
+        system, (old, new) = self._versions.system(upgraded), (self._versions.old.graph, self._versions.new.graph)
+        stopping = set(old.stopping) & set(new.stopping)
         for bound in BOUNDS:
-            search = explore(system, bound, limit=CONFIGURATIONS)
+            search = explored(system, stopping, bound, limit=CONFIGURATIONS)
             if search.failure:
                 return Mixture(upgraded, Safety.BREAKS, f"explored up to {bound} messages a channel", search.failure)
             if search.exact:

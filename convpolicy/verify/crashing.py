@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 from convpolicy.machine import CRASH, Direction, Lane, Machine, Move, State, Symbol, symbol_of
-from convpolicy.verify.explore import Exploration, Failure, Kind, Step
+from convpolicy.verify.explore import Exploration, Failure, Kind, Step, explore
 
-__all__ = ["explore_crashes", "replay_crashes"]
+__all__ = ["explore_crashes", "explored", "replay_crashes"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,15 @@ def explore_crashes(
     if bound < 1:
         raise ValueError(f"a channel must have room for a message: the bound is {bound}, make it 1 or more")
     return _Search(_System(machines, stopping, bound)).run(limit)
+
+
+def explored(
+    machines: Mapping[str, Machine], stopping: Collection[str], bound: int, *, limit: int = 200_000
+) -> Exploration:
+    """Visit what can happen, with every crash where a role may stop. Raises as `explore_crashes` does."""
+    if stopping:
+        return explore_crashes(machines, stopping, bound, limit=limit)
+    return explore(machines, bound, limit=limit)
 
 
 def replay_crashes(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bool:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, DrawFn
 
 from convpolicy.errors import NotImplementable, PolicyError
-from convpolicy.machine import Direction, Machine, Move, Row, State, Symbol, move_of
-from convpolicy.policy.builder import again, choice, labels, loop, par, roles, send, seq
+from convpolicy.machine import CRASH, Direction, Machine, Move, Row, State, Symbol, move_of
+from convpolicy.policy.builder import again, choice, crash, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
 from convpolicy.verify import acceptance
@@ -131,6 +131,30 @@ def test_a_buyer_may_choose_less_than_the_policy_offers() -> None:
 def test_a_message_that_never_comes_may_be_awaited_beside_others() -> None:
     assert judged(orders, Machine.of("Buyer", {0: {says("Cancel"): 1, hears("Note"): 0}}, {1}))
     assert judged(orders, Machine.of("Buyer", {0: {says("Cancel"): 1, hears("Note", "Nobody"): 0}}, {1}))
+
+
+# The buyer may stop before it has paid, and the seller notices.
+mortal = Policy(
+    "Mortal",
+    seq(
+        send(Seller, Buyer, Invoice),
+        choice(Buyer, send(Buyer, Seller, Payment), crash(Buyer, at=Seller)),
+    ),
+    reliable=(Seller,),
+)
+
+
+def test_who_may_have_to_notice_a_crash_has_to_take_it() -> None:
+    assert check(mortal)
+    notices = judged(mortal, project(mortal, Seller))
+    assert notices
+    assert notices.ground is Ground.CRASHES
+    assert judged(mortal, project(mortal, Buyer))
+    deaf = straight(says("Invoice", "Buyer"), hears("Payment", "Buyer"), role="Seller")
+    found = accepts(mortal, deaf, Seller)
+    assert found.departure is not None
+    assert found.departure.move == hears(CRASH, "Buyer")
+    assert found.stuck is not None
 
 
 # ------------------------------------------------------------------------------------------------ what may not
@@ -258,6 +282,11 @@ def test_a_policy_too_wide_to_list_is_explored_and_not_proved(monkeypatch: pytes
     ]
     for wrong in (straight(says("Payment")), straight(says("Order")), straight(says("Order"), stops=False)):
         assert judged(purchase, wrong).answer is Answer.REJECTED
+
+
+def test_conditions_on_values_are_not_looked_at() -> None:
+    policy = Policy("Some", send(Buyer, Seller, label("Order", quantity=int), where="quantity > 0"))
+    assert "  conditions on values are not looked at" in str(judged(policy, project(policy, Buyer))).splitlines()
 
 
 def test_json_has_the_facts() -> None:

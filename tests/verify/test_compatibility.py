@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from convpolicy.errors import NotImplementable
-from convpolicy.policy.builder import again, choice, label, labels, loop, par, roles, send, seq
+from convpolicy.policy.builder import again, choice, crash, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Label, Policy, Role, Send, Seq, Statement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify import compatibility
@@ -152,6 +152,31 @@ def test_what_cannot_be_explored_to_its_end_is_not_called_safe() -> None:
         ("  old Seller, new Buyer: no fault was found, but that is not a proof: explored up to 4 messages a channel"),
     ]
     assert unfit(news(), news(Shipment), "Buyer") == found.alone["Buyer"]
+
+
+def test_a_crash_is_looked_at_where_both_versions_have_branches_for_it() -> None:
+    def mortal(*more: Statement) -> Policy:
+        body = choice(Buyer, seq(payment, *more), crash(Buyer, at=Seller))
+        return Policy("Mortal", seq(invoice, body), reliable=(Seller,))
+
+    found = compatible(mortal(), mortal())
+    assert found
+    assert found.alone["Seller"].by == "everything that can happen was explored"
+    thanks = compatible(mortal(), mortal(shipment))
+    assert thanks.order is None
+    assert "Buyer waits for Shipment from Seller" in line_of(thanks, thanks.alone["Buyer"])
+
+
+def test_conditions_on_values_are_not_compared() -> None:
+    one, other = (purchase(send(Buyer, Seller, label("Order", quantity=int), where=f"quantity > {n}")) for n in (0, 1))
+    assert compatible(one, one)
+    found = compatible(one, other)
+    assert found.safety is Safety.EXPLORED
+    assert str(found).startswith(
+        "Purchase may not be able to change while conversations run: it has conditions on values, and whether those of "
+        "two versions fit is not decided\n"
+    )
+    assert unfit(one, other, "Buyer") == found
 
 
 def test_json_has_the_facts() -> None:

@@ -41,6 +41,7 @@ class AnyLinkService(Service[Sends, Receives]):
     ) -> Endpoint:
         if not isinstance(via, Wiring):
             return super()._endpoint(via, welcome, lost_after, at_most)
+        self.part.alone(via)
         place = seat(self._policy, via, self.role)
         return WiredEndpoint(self._policy, via, place, welcome=welcome, lost_after=lost_after, at_most=at_most)
 
@@ -72,6 +73,7 @@ class AnyLinkService(Service[Sends, Receives]):
                 f"{via!r} carries no limit for the conversations of a service.\n  Leave out `at_most`; a worker of a "
                 f"pipeline has as many tasks at once as the `credit` of its link says."
             )
+        self.part.alone(via)
         self.ensure_complete()
         playing = self._begin(via, lost_after)
         if started is not None:

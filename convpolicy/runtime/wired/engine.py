@@ -87,7 +87,7 @@ class WiredEngine(Engine):
 
     def open(self) -> Conversation:
         """Begin a conversation. See `Engine.open`."""
-        conversation = self._new(self._new_id(16))
+        conversation = self._new(self._new_id(16), self.part)
         self._adopt(conversation, self.nowhere)
         return conversation
 
@@ -111,9 +111,9 @@ class WiredEngine(Engine):
         for peer in dict.fromkeys(p.route for p in conversation.peers if p.route is not None):
             self.peers.say(peer, Holds(self.part.fingerprint, self._role, [conversation.id]))
 
-    def _new(self, id: bytes) -> Conversation:  # noqa: A002
+    def _new(self, id: bytes, part: Part) -> Conversation:  # noqa: A002
         if self._spine is None:
-            return Conversation(self._table, id, now=self.now)
+            return super()._new(id, part)
         cast = self.seat.cast
         to = cast.leaves if self.seat.is_root else frozenset([cast.root])
         return Trunk(self._spine, id, whole=self._table, to=to, followed=self._followed, late=self._late, now=self.now)
@@ -270,8 +270,8 @@ class WiredEngine(Engine):
         super().send(conversation, step, message)
         self.emptied()
 
-    def _pack(self, step: Step, message: object) -> msgspec.Raw:
-        packed = super()._pack(step, message)
+    def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
+        packed = super()._pack(part, step, message)
         most = LARGEST_SAID if self._ways[step.peer] is Way.TREE else MAX_PAYLOAD
         size = len(bytes(packed)) + HEADER
         if size > most:
