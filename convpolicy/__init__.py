@@ -39,7 +39,22 @@ from convpolicy.errors import (
     WiringError,
 )
 from convpolicy.machine import Machine
-from convpolicy.policy.builder import again, call, choice, crash, label, labels, loop, par, roles, send, seq, variable
+from convpolicy.policy.builder import (
+    again,
+    call,
+    choice,
+    connect,
+    crash,
+    disconnect,
+    label,
+    labels,
+    loop,
+    par,
+    roles,
+    send,
+    seq,
+    variable,
+)
 from convpolicy.policy.model import Crashed, Field, Label, Message, Protocol, Role
 
 if TYPE_CHECKING:
@@ -131,7 +146,9 @@ __all__ = [
     "again",
     "call",
     "choice",
+    "connect",
     "crash",
+    "disconnect",
     "label",
     "labels",
     "loop",

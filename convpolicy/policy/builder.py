@@ -22,6 +22,7 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Crash,
+    Disconnect,
     Label,
     Loop,
     Par,
@@ -35,7 +36,22 @@ from convpolicy.policy.model import (
 )
 from convpolicy.policy.payload import label, label_of
 
-__all__ = ["again", "call", "choice", "crash", "label", "labels", "loop", "par", "roles", "send", "seq", "variable"]
+__all__ = [
+    "again",
+    "call",
+    "choice",
+    "connect",
+    "crash",
+    "disconnect",
+    "label",
+    "labels",
+    "loop",
+    "par",
+    "roles",
+    "send",
+    "seq",
+    "variable",
+]
 
 M = TypeVar("M")
 
@@ -81,6 +97,20 @@ def seq(*steps: Statement) -> Seq:
 def choice(chooser: Role[Any, Any], *branches: Statement) -> Choice:
     """`chooser` takes one of the branches; an empty one is `seq()`."""
     return Choice(chooser, branches)
+
+
+def connect(caller: Role[Any, Any], called: Role[Any, Any], message: Label | type[Any] | None = None) -> Send:
+    """`caller` connects to `called`, with a message, or `Connect`; before that neither may say anything to the other.
+
+    A policy with a `connect` is explicit: nobody is connected at first. Hu and Yoshida, "Explicit Connection Actions in
+    Multiparty Session Types", FASE 2017.
+    """
+    return Send(caller, (called,), Label("Connect") if message is None else label_of(message), connects=True)
+
+
+def disconnect(one: Role[Any, Any], other: Role[Any, Any]) -> Disconnect:
+    """The two say nothing to each other any more, until they are connected again."""
+    return Disconnect(one, other)
 
 
 def crash(role: Role[Any, Any], *, at: Role[Any, Any] | tuple[Role[Any, Any], ...]) -> Crash:

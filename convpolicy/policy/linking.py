@@ -63,7 +63,9 @@ class _Linker:
         self.ask(scope, declaration, (), name)
         main, *called = self.linked()
         reliable = tuple(role for role in main.roles if role.name in declaration.reliable)
-        return Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(self.ignored), reliable)
+        policy = Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(self.ignored), reliable)
+        _agree(policy, explicit="explicit" in declaration.kinds)
+        return policy
 
     def ask(self, scope: Scope, declaration: Declaration, arguments: tuple[Argument, ...], named: str = "") -> str:
         """Return the name that a protocol has in the policy (`named`, when given), and see to it that it is linked."""
@@ -180,10 +182,17 @@ def _refuse(module: Module, declaration: Declaration) -> None:
     if "local" in declaration.kinds:
         hint = "write the global protocol; convpolicy makes each role's own view of it."
         raise Unsupported("local protocol", at=at, hint=hint)
-    if "explicit" in declaration.kinds:
-        hint = "roles are connected by the link that the policy runs over: take `explicit` away."
-        raise Unsupported("explicit global protocol", at=at, hint=hint)
     _refuse_parts(module, declaration.tree, nested="nested" in declaration.kinds)
+
+
+def _agree(policy: Policy, *, explicit: bool) -> None:
+    """Refuse a head that says something else of connections than the body."""
+    if policy.explicit and not explicit:
+        hint = f"write `explicit global protocol {policy.name}`, in which nobody is connected at first."
+        raise IllFormed(f"{policy.name} connects roles, and is not explicit", at=policy.at, hint=hint)
+    if explicit and policy.labels and not policy.explicit:
+        hint = "connect them with `connect A to B;`, or take `explicit` away: then all are connected from the start."
+        raise IllFormed(f"{policy.name} is explicit, and connects nobody", at=policy.at, hint=hint)
 
 
 def _refuse_parts(module: Module, tree: Node, *, nested: bool) -> None:

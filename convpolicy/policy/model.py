@@ -23,6 +23,7 @@ __all__ = [
     "Choice",
     "Crash",
     "Crashed",
+    "Disconnect",
     "Field",
     "Label",
     "Loop",
@@ -169,7 +170,8 @@ class Send:
     """`label from sender to receivers`; to several receivers it is sent to each, in the written order.
 
     `within` is the number of seconds in which it must be sent once its sender may send it; `where` is what must be
-    true of its fields, and of what was said before.
+    true of its fields, and of what was said before. One that `connects` opens the connection of the two, in a policy in
+    which roles are connected explicitly: one with such a message.
     """
 
     sender: AnyRole
@@ -178,6 +180,16 @@ class Send:
     within: float | None = None
     at: Position | None = field(default=None, compare=False, repr=False)
     where: Expression | None = None
+    connects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """`disconnect one and other`: neither says anything to the other any more, until they are connected again."""
+
+    one: AnyRole
+    other: AnyRole
+    at: Position | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +280,7 @@ class Call:
     at: Position | None = field(default=None, compare=False, repr=False)
 
 
-Statement = Send | Crash | Seq | Choice | Par | Loop | Again | Call
+Statement = Send | Crash | Disconnect | Seq | Choice | Par | Loop | Again | Call
 
 
 def statements(root: Statement) -> Iterator[Statement]:
@@ -376,6 +388,12 @@ class Policy:
     def _said(self) -> tuple[object, ...]:
         return (self.name, self.body, self.roles, self.protocols, self.reliable)
 
+    @cached_property
+    def explicit(self) -> bool:
+        """Whether roles are connected by the policy itself, and nobody is before that."""
+        bodies = (self.body, *(protocol.body for protocol in self.protocols))
+        return any(isinstance(s, Send) and s.connects for body in bodies for s in statements(body))
+
     def protocol(self, name: str) -> Protocol:
         """Return the protocol that a `Call` names, the policy itself included.
 
@@ -399,7 +417,9 @@ class Policy:
     @cached_property
     def canonical(self) -> str:
         """The policy as one text that does not depend on variable names, comments or payload classes."""
-        return "\n".join(_canonical(self))
+        from convpolicy.policy.canonical import lines  # noqa: PLC0415 - canonical reads these classes
+
+        return "\n".join(lines(self))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -427,6 +447,8 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
                 seen.update(dict.fromkeys((statement.sender, *statement.receivers)))
             case Crash():
                 seen.update(dict.fromkeys((statement.role, *statement.receivers)))
+            case Disconnect(one, other):
+                seen.update(dict.fromkeys((one, other)))
             case Choice():
                 seen.setdefault(statement.chooser)
             case Call():
@@ -434,59 +456,3 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
             case _:
                 pass
     return tuple(seen)
-
-
-# ---------------------------------------------------------------------------------------- canonical form
-#
-# The main protocol first, then what it calls in the order of first call, so that names of protocols do not
-# matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
-# Roles, which of them are reliable, labels, fields, structure, time limits and conditions do.
-
-
-def _canonical(policy: Policy) -> Iterator[str]:
-    order = _call_order(policy)
-    numbers = {name: number for number, name in enumerate(order)}
-    for name in order:
-        protocol = policy.protocol(name)
-        reliable = policy.reliable if name == policy.name else ()
-        roles = " ".join(f"reliable {role}" if role in reliable else role.name for role in protocol.roles)
-        yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
-
-
-def _call_order(policy: Policy) -> list[str]:
-    order = [policy.name]
-    for name in order:  # grows while it is walked: a breadth-first closure
-        protocol = policy.protocol(name)
-        called = (s.protocol for s in statements(protocol.body) if isinstance(s, Call))
-        order.extend(dict.fromkeys(name for name in called if name not in order))
-    return order
-
-
-def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]) -> str:
-    def inside(statements: tuple[Statement, ...]) -> str:
-        return " ".join(_term(s, loops, numbers) for s in statements)
-
-    match statement:
-        case Send(sender, receivers, label, within, where=where):
-            limit = "" if within is None else f" within {within!r}"
-            guard = "" if where is None else f" where {where}"
-            return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit}{guard})"
-        case Crash(role, receivers):
-            return f"(crash {role} -> {' '.join(r.name for r in receivers)})"
-        case Seq(steps):
-            return f"(seq {inside(steps)})"
-        case Choice(chooser, branches):
-            return f"(choice {chooser} {inside(branches)})"
-        case Par(branches):
-            return f"(par {inside(branches)})"
-        case Loop(name, body, variables=variables):
-            return f"(loop{_listed(variables)} {_term(body, (name, *loops), numbers)})"
-        case Again(name, values=values):
-            return f"(again {loops.index(name)}{_listed(values)})"
-        case Call(protocol, roles):
-            return f"(call {numbers[protocol]} {' '.join(r.name for r in roles)})"
-
-
-def _listed(parts: Iterable[Variable | Expression]) -> str:
-    text = ", ".join(map(str, parts))
-    return f" [{text}]" if text else ""

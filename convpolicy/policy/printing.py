@@ -17,6 +17,7 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Crash,
+    Disconnect,
     Label,
     Loop,
     Par,
@@ -38,7 +39,7 @@ def render(policy: Policy) -> str:
 
 
 def _policy(policy: Policy) -> Iterator[str]:
-    yield _protocol("global", policy.protocol(policy.name), policy.reliable)
+    yield _protocol("explicit global" if policy.explicit else "global", policy.protocol(policy.name), policy.reliable)
     for called in policy.protocols:
         yield _protocol("aux global", called)
 
@@ -58,11 +59,15 @@ def _blocks(between: str, branches: Iterable[Statement]) -> str:
 
 def _statement(statement: Statement) -> str:
     match statement:
+        case Send(sender, receivers, label, where=where, connects=True):
+            return f"{_label(label, where)} connect {sender} to {_list(receivers)};"
         case Send(sender, receivers, label, within, where=where):
             limit = "" if within is None else f" within {duration(within)}"
             return f"{_label(label, where)} from {sender} to {_list(receivers)}{limit};"
         case Crash(role, receivers):
             return f"crash from {role} to {_list(receivers)};"
+        case Disconnect(one, other):
+            return f"disconnect {one} and {other};"
         case Seq(steps):
             return " ".join(map(_statement, steps))
         case Choice(chooser, branches):

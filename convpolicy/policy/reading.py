@@ -22,6 +22,7 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Crash,
+    Disconnect,
     Field,
     Label,
     Loop,
@@ -40,10 +41,6 @@ from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_rol
 __all__ = ["Argument", "Reader", "Targets"]
 
 _UNSUPPORTED = {
-    "connection": ("connect", "roles are connected by the link that the policy runs over: take the `connect` away."),
-    "connect": ("connect", "roles are connected by the link that the policy runs over: take the statement away."),
-    "disconnect": ("disconnect", "a role is done when its part of the policy ends: take the statement away."),
-    "wrap": ("wrap", "encryption is a matter of the link, not of the policy: take the statement away."),
     "interruptible": ("interruptible", "write the interrupting message as a branch of a `choice`."),
     "local_receive": ("receive without a receiver", "in a global protocol write `Label from A to B;`."),
     "local_send": ("send without a sender", "in a global protocol write `Label from A to B;`."),
@@ -66,7 +63,7 @@ Environment = Mapping[str, Argument]
 
 
 class Targets(NamedTuple):
-    """How calls are linked: `go_on` returns the name that a `do`'s target has in the policy, `start` what `calls` means."""
+    """How calls are linked: `go_on` returns the name that a `do`'s target has in the policy, `start` what begins."""
 
     go_on: Callable[[Node, tuple[Argument, ...]], str]
     start: Callable[[str, Position], Called]
@@ -143,6 +140,15 @@ class Reader:
                 return self._do(node)
             case "calls":
                 return self._calls(node)
+            case "connection" | "connect":
+                return self._connect(node)
+            case "disconnect":
+                one, other = map(self._role, tokens(node))
+                return Disconnect(one, other, at)
+            case "wrap":
+                hint = "encryption is a matter of the link, not of the policy: take the statement away."
+                self._ignored.append(Unsupported("wrap", at=at, hint=hint))
+                return Seq((), at)
             case other:
                 construct, hint = _UNSUPPORTED[other]
                 raise Unsupported(construct, at=at, hint=hint)
@@ -214,6 +220,14 @@ class Reader:
         sender = self._role(tokens(node)[0])
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
         return Send(sender, receivers, label, self._within(node), label.at, where)
+
+    def _connect(self, node: Node) -> Send:
+        """Read a message that connects; where none is written, it is called `Connect`."""
+        signatures = parts(node, "signature")
+        label = self._label(signatures[0]) if signatures else Label("Connect")
+        where = self._where(signatures[0]) if signatures else None
+        one, other = map(self._role, tokens(node))
+        return Send(one, (other,), label, None, place(self._source, node), where, connects=True)
 
     def _where(self, signature: Node) -> Expression | None:
         """Read the conditions of a message: whichever field one stands at, all of them must be true."""

@@ -21,6 +21,7 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Crash,
+    Disconnect,
     Field,
     Label,
     Loop,
@@ -61,6 +62,7 @@ def ensure(policy: Policy) -> None:
     for protocol in arities.values():
         _Check(protocol, arities).whole()
     _reliable(policy)
+    _connected_in_order(policy)
     _one_payload_each(policy)
 
 
@@ -117,6 +119,9 @@ class _Check:
                 self._send(statement)
             case Crash():
                 self._crash(statement)
+            case Disconnect(one, other, at):
+                self._bound((one, other), at)
+                _one_of_each((one.name, other.name), "role", at)
             case Seq(steps):
                 self._seq(steps, inside, outside)
             case Choice(chooser, branches, at):
@@ -167,6 +172,9 @@ class _Check:
             hint = "a message goes to another role; what a role does alone is not part of the policy."
             raise IllFormed(f"{send.sender} sends {label} to itself", at=at, hint=hint)
         _one_of_each([role.name for role in send.receivers], "receiver", at)
+        if send.connects and (len(send.receivers) > 1 or send.within is not None):
+            hint = "write one `connect` for each role, and no `within`."
+            raise IllFormed(f"{label} connects {send.sender} to one role, in its own time", at=at, hint=hint)
         if send.within is not None and not (0 < send.within < math.inf):
             hint = "give a time such as `within 30s`, or leave `within` out."
             raise IllFormed(f"{label} has to be sent within {send.within:g} s, which cannot be", at=at, hint=hint)
@@ -288,6 +296,34 @@ def _spelt(name: str, at: Position | None) -> None:
     if name not in known and name.islower() and nearest(name, known, cutoff=0.75):
         hint = f"{did_you_mean(name, known)}A type of your own begins with a capital letter."
         raise IllFormed(f"there is no sort `{name}`", at=at, hint=hint)
+
+
+# ------------------------------------------------------------------------------------------ who is connected
+
+
+def _connected_in_order(policy: Policy) -> None:
+    """Refuse to connect in a `par`, where it would be open whether the others are connected already."""
+    bodies = {policy.name: policy.body, **{protocol.name: protocol.body for protocol in policy.protocols}}
+    for par in (s for body in bodies.values() for s in statements(body) if isinstance(s, Par)):
+        found = next((s for s in _with_called(par, bodies) if _changes_connections(s)), None)
+        if found:
+            hint = "connect before the `par`, and disconnect after it."
+            raise IllFormed("roles are connected or disconnected inside of a par", at=found.at or par.at, hint=hint)
+
+
+def _changes_connections(statement: Statement) -> bool:
+    return isinstance(statement, Disconnect) or (isinstance(statement, Send) and statement.connects)
+
+
+def _with_called(statement: Statement, bodies: Mapping[str, Statement]) -> Iterator[Statement]:
+    """Yield everything in a statement, and in the protocols that it calls."""
+    waiting, entered = [statement], set[str]()
+    for each in waiting:  # grows while it is walked
+        for found in statements(each):
+            yield found
+            if isinstance(found, Call) and found.protocol not in entered:
+                entered.add(found.protocol)
+                waiting += [bodies[found.protocol]] if found.protocol in bodies else []
 
 
 # ------------------------------------------------------------------------------------------- who may stop

@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from convpolicy.policy.model import Again, AnyRole, Call, Choice, Crash, Loop, Par, Policy, Send, Seq, Statement
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Crash,
+    Disconnect,
+    Loop,
+    Par,
+    Policy,
+    Send,
+    Seq,
+    Statement,
+)
 
 __all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps", "roles_in"]
 
@@ -100,10 +113,12 @@ class _Writer:
 
     def write(self, statement: Statement, names: Names) -> Iterator[Item]:
         match statement:
-            case Send(sender, receivers, label, within):
-                note = "" if within is None else f"within {within:g} s"
+            case Send(sender, receivers, label, within, connects=connects):
+                note = "connects" if connects else "" if within is None else f"within {within:g} s"
                 for receiver in receivers:
                     yield Message(names[sender], names[receiver], label.name, note)
+            case Disconnect(one, other):
+                yield Note("disconnect", (names[one], names[other]))
             case Crash(role, receivers):
                 noticed = tuple(names[receiver] for receiver in receivers)
                 yield Note(f"{names[role]} has stopped", noticed)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 
-from convpolicy.machine import Machine
+from convpolicy.machine import Machine, Symbol
 from convpolicy.verify.automaton import automaton_of
 from convpolicy.verify.conditions import Condition, Views, Violation, violations
+from convpolicy.verify.connecting import Unconnected, calls_in, unconnected
 from convpolicy.verify.crashing import explore_crashes
 from convpolicy.verify.eligible import Ineligible, Rule, ineligible
 from convpolicy.verify.explore import Failure, explore
@@ -68,7 +69,7 @@ class Limits:
     whole: bool = True
 
 
-Fault = Ineligible | Twins | Unguarded | tuple[Views, Violation]
+Fault = Ineligible | Twins | Unconnected | Unguarded | tuple[Views, Violation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,9 @@ class Decision:
 
 def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
     """Decide a policy. Never raises for a graph, however large."""
+    apart = unconnected(graph)
+    if apart:
+        return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, apart, progress_known=False)
     if graph.crashes:
         return _with_crashes(graph, limits)
     loops = loops_meet_pars(graph)
@@ -203,12 +207,21 @@ def _faults_of(role: str, every: list[Views]) -> Iterator[tuple[Views, Violation
 
 
 def _waits(graph: Graph, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
+    calling = calls_in(graph)
     for role in graph.roles:
-        yield from _waits_of(role, every)
+        yield from _waits_of(role, every, calling)
 
 
-def _waits_of(role: str, every: list[Views]) -> Iterator[tuple[Views, Waiting]]:
-    found = ((views, wait) for views in every for wait in waiting(views.of[role]))
+def _waits_of(
+    role: str, every: list[Views], calling: frozenset[Symbol] = frozenset()
+) -> Iterator[tuple[Views, Waiting]]:
+    """Yield the worst of where a role waits in vain; it does not wait for what is `calling` it in."""
+    found = (
+        (views, wait)
+        for views in every
+        for wait in waiting(views.of[role])
+        if not calling.issuperset(views.of[role].after(wait.pair[0]))
+    )
     first = min(found, key=lambda pair: pair[1].looping, default=None)  # a breach of fair progress before others
     if first is not None:
         yield first

@@ -15,6 +15,7 @@ from convpolicy.errors import Position, one_of
 from convpolicy.machine import CRASH, Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.verify.conditions import Condition, Views, Violation
+from convpolicy.verify.connecting import Unconnected
 from convpolicy.verify.decide import Decision, Fault, Verdict
 from convpolicy.verify.divergence import Divergence, diverge
 from convpolicy.verify.eligible import Ineligible, Rule
@@ -25,9 +26,10 @@ from convpolicy.verify.twins import Twins
 from convpolicy.verify.unguarded import Unguarded
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
-__all__ = ["CRASH_BRANCH", "FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
+__all__ = ["CONNECTION", "CRASH_BRANCH", "FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
 
 
+CONNECTION = "connection"  # the property that those who speak are connected, in a policy that connects roles
 CRASH_BRANCH = "crash-branch"  # the property that every message which may not come any more has a branch for that
 FAIR, UNFAIR = "fair-progress", "unfair-progress"  # the properties of progress, as findings name them
 
@@ -88,6 +90,8 @@ def _fault(decision: Decision, fault: Fault) -> Found:
     match fault:
         case Ineligible():
             return _ineligible(decision, fault)
+        case Unconnected():
+            return Found(_unconnected(decision, fault), None)
         case Unguarded():
             return Found(_unguarded(fault), None)
         case Twins():
@@ -181,6 +185,14 @@ def _must_not(violation: Violation) -> str:
             return f"it must {_act(violation.role, other)}"
         case _:
             return "it must not"
+
+
+def _unconnected(decision: Decision, fault: Unconnected) -> Finding:
+    pair = f"{fault.sender} to {fault.receiver}"
+    said = f"it says {fault.what}" if fault.what else "they disconnect"
+    detail = f"{said}; on every way here, `connect {pair};` must stand once before, with no `disconnect` between"
+    at = fault.at or decision.graph.policy.at
+    return Finding(CONNECTION, Severity.ERROR, fault.sender, at, fault.problem, detail, None)
 
 
 def _unguarded(fault: Unguarded) -> Finding:

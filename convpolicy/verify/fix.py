@@ -15,6 +15,7 @@ from itertools import chain, islice
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.policy.model import Again, AnyRole, Call, Choice, Label, Policy, Send, Seq, Statement, statements
+from convpolicy.verify import findings
 from convpolicy.verify.conditions import Condition
 from convpolicy.verify.eligible import Rule
 from convpolicy.verify.findings import Fix, Found
@@ -54,6 +55,8 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
             yield from _say_that_it_is_over(policy, choice, parting.branches[1], tells)
         case Rule.SINK_FINAL:
             yield from _end_with_word(policy, one)
+        case findings.CONNECTION:
+            yield from _connect_first(policy)
         case Rule.GLOBAL_DEADLOCK:
             yield from _no_silent_round(policy)
         case Rule.SENDER_DRIVEN if choice:
@@ -162,6 +165,17 @@ def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
         yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
 
 
+# ---------------------------------------------------------------------------------- roles that are not connected
+
+
+def _connect_first(policy: Policy) -> Iterator[Change]:
+    for send in sends(policy.body):
+        if not send.connects:
+            word = Send(send.sender, send.receivers[:1], Label(_unused(policy, "Connect")), connects=True)
+            text = f"before `{_written(send)}`{_line(send)}, add `connect {send.sender} to {send.receivers[0]};`"
+            yield text, send, Seq((word, send))
+
+
 # ------------------------------------------------------------------------------- loops in which nothing is said
 
 
@@ -206,7 +220,7 @@ def _other_name(policy: Policy, one: Found, within: Statement) -> Iterator[Chang
 
 def _names_of_their_own(policy: Policy, one: Found) -> Iterator[Change]:
     """Rename messages that stand in several places: where two runs begin alike, a role may take one for the other."""
-    if one.finding.property in {Rule.GLOBAL_DEADLOCK, Condition.LANES}:
+    if one.finding.property in {Rule.GLOBAL_DEADLOCK, Condition.LANES, findings.CONNECTION}:
         return
     every = list(sends(policy.body))
     for place, send in reversed(list(enumerate(every))):

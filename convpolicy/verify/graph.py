@@ -25,6 +25,7 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Crash,
+    Disconnect,
     Label,
     Loop,
     Par,
@@ -98,6 +99,7 @@ class Graph:
     different payloads without naming their fields. `audiences` has, by the exchange with the first of them, all the
     receivers of the messages to several roles. `stopped` has who has stopped for certain at a position, `assigned`
     what loops' values become when one is left; `conditioned` is whether there is any such value, or any condition.
+    At the positions of `connecting` an exchange connects two roles, at those of `parting` two are disconnected.
     """
 
     policy: Policy
@@ -113,6 +115,10 @@ class Graph:
     stopped: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
     assigned: dict[int, tuple[Assigned, ...]] = field(default_factory=dict[int, tuple[Assigned, ...]])
     conditioned: bool = False
+    connecting: set[int] = field(default_factory=set[int])
+    parting: dict[int, tuple[str, str, Position | None]] = field(
+        default_factory=dict[int, tuple[str, str, Position | None]]
+    )
 
     @property
     def crashes(self) -> bool:
@@ -210,6 +216,11 @@ class _Builder:
                 return self._send(statement, after, place)
             case Crash():
                 return self._crash(statement, after, place)
+            case Disconnect(one, other, at):
+                here = self.position()
+                self.graph.silent[here] = [after]
+                self.graph.parting[here] = (place.names[one].name, place.names[other].name, at)
+                return here
             case Seq(steps):
                 for step in reversed(steps):
                     after = self.build(step, after, place)
@@ -266,6 +277,8 @@ class _Builder:
             self.graph.exchanges[here] = [
                 Exchange(symbol, after, send.within, send.at, send.label, send.where, place.scope, audience[:number])
             ]
+            if send.connects:
+                self.graph.connecting.add(here)
             after = here
         return after
 

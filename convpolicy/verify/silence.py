@@ -5,7 +5,7 @@ There nobody has anything to say or to wait for, and the conversation is not ove
 
 from __future__ import annotations
 
-from convpolicy.policy.model import Again, Call, Choice, Crash, Loop, Par, Policy, Send, Seq, Statement
+from convpolicy.policy.model import Again, Call, Choice, Crash, Disconnect, Loop, Par, Policy, Send, Seq, Statement
 
 __all__ = ["silent_rounds"]
 
@@ -35,6 +35,8 @@ class _Walk:
         match statement:
             case Send() | Crash():
                 return frozenset()
+            case Disconnect():
+                return entered
             case Seq(steps):
                 for step in steps:
                     entered = self.through(step, entered)

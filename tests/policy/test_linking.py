@@ -151,15 +151,10 @@ def test_a_text_without_a_file_imports_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "construct", "place"),
     [
-        ("explicit global protocol P(role A, role B) { }", "explicit global protocol", "1:26"),
         ("local protocol P(self A, role B) { X to B; }", "local protocol", "1:16"),
         (head("P(role A; new role B) { }"), "new role", "1:27"),
         (head("P(role A, role B as C) { }"), "as C", "1:37"),
         (head('P(role A) (x: int) @"(0)" { }'), "a protocol with values", "1:27"),
-        (head("P(role A, role B) {\n connect A to B; }"), "connect", "2:2"),
-        (head("P(role A, role B) {\n X connect A to B; }"), "connect", "2:2"),
-        (head("P(role A, role B) {\n disconnect A and B; }"), "disconnect", "2:2"),
-        (head("P(role A, role B) {\n wrap A to B; }"), "wrap", "2:2"),
         (
             head("P(role A, role B) {\n nested protocol Q(role C) { } A calls Q<X>(A); }"),
             "calls with types",
@@ -184,12 +179,12 @@ def test_what_is_read_but_not_supported_is_refused_by_name(text: str, construct:
 
 def test_the_text_of_a_refusal() -> None:
     with pytest.raises(Unsupported) as refused:
-        loads(head("P(role A, role B) {\n  connect A to B;\n}"), file="p.scr")
+        loads(head("P(role A, role B) {\n  wrap A to B;\n}"), file="p.scr")
     assert str(refused.value) == (
-        "p.scr:2:3: `connect` is not supported yet\n"
-        "    2 |   connect A to B;\n"
-        "      |   ^^^^^^^\n"
-        "  roles are connected by the link that the policy runs over: take the statement away."
+        "p.scr:2:3: `wrap` is not supported yet\n"
+        "    2 |   wrap A to B;\n"
+        "      |   ^^^^\n"
+        "  encryption is a matter of the link, not of the policy: take the statement away."
     )
 
 

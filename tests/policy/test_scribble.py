@@ -142,7 +142,7 @@ def test_every_statement_knows_its_place() -> None:
 TWO = """
 global protocol One(role A, role B) { Yes from A to B; do Help(B, A); }
 aux global protocol Help(role C, role D) { No from C to D; do Help(D, C); }
-global protocol Two(role A, role B) { connect A to B; }
+global protocol Two(role A, role B) { Yes to B; }
 nested protocol Three(role A, role B) { }
 local protocol Four(self A, role B) { Yes to B; No from B; }
 protocol Five(role A, role B) { }
@@ -162,7 +162,7 @@ def test_a_policy_takes_along_what_it_calls() -> None:
 def test_what_one_protocol_may_not_use_does_not_stop_the_others() -> None:
     module = parse(TWO)
     assert module.policy("Five") == Policy("Five", seq(), (A, B))
-    with pytest.raises(Unsupported, match="connect"):
+    with pytest.raises(Unsupported, match="send without a sender"):
         module.policy("Two")
 
 

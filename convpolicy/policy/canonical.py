@@ -1,0 +1,82 @@
+"""The canonical form of a policy, which two sides compare: what it says, and not how it is written.
+
+The main protocol first, then what it calls in the order of first call, so that names of protocols do not
+matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
+Roles, which of them are reliable, labels, fields, structure, connections, time limits and conditions do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from convpolicy.policy.expressions import Expression
+from convpolicy.policy.model import (
+    Again,
+    Call,
+    Choice,
+    Crash,
+    Disconnect,
+    Loop,
+    Par,
+    Policy,
+    Send,
+    Seq,
+    Statement,
+    Variable,
+    statements,
+)
+
+__all__ = ["lines"]
+
+
+def lines(policy: Policy) -> Iterator[str]:
+    """Yield the canonical form, a line for each protocol."""
+    order = _call_order(policy)
+    numbers = {name: number for number, name in enumerate(order)}
+    for name in order:
+        protocol = policy.protocol(name)
+        reliable = policy.reliable if name == policy.name else ()
+        roles = " ".join(f"reliable {role}" if role in reliable else role.name for role in protocol.roles)
+        yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
+
+
+def _call_order(policy: Policy) -> list[str]:
+    order = [policy.name]
+    for name in order:  # grows while it is walked: a breadth-first closure
+        protocol = policy.protocol(name)
+        called = (s.protocol for s in statements(protocol.body) if isinstance(s, Call))
+        order.extend(dict.fromkeys(name for name in called if name not in order))
+    return order
+
+
+def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]) -> str:
+    def inside(statements: tuple[Statement, ...]) -> str:
+        return " ".join(_term(s, loops, numbers) for s in statements)
+
+    match statement:
+        case Send(sender, receivers, label, within, where=where, connects=connects):
+            limit = "" if within is None else f" within {within!r}"
+            guard = "" if where is None else f" where {where}"
+            new = " connects" if connects else ""
+            return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit}{guard}{new})"
+        case Disconnect(one, other):
+            return f"(disconnect {one} {other})"
+        case Crash(role, receivers):
+            return f"(crash {role} -> {' '.join(r.name for r in receivers)})"
+        case Seq(steps):
+            return f"(seq {inside(steps)})"
+        case Choice(chooser, branches):
+            return f"(choice {chooser} {inside(branches)})"
+        case Par(branches):
+            return f"(par {inside(branches)})"
+        case Loop(name, body, variables=variables):
+            return f"(loop{_listed(variables)} {_term(body, (name, *loops), numbers)})"
+        case Again(name, values=values):
+            return f"(again {loops.index(name)}{_listed(values)})"
+        case Call(protocol, roles):
+            return f"(call {numbers[protocol]} {' '.join(r.name for r in roles)})"
+
+
+def _listed(parts: Iterable[Variable | Expression]) -> str:
+    text = ", ".join(map(str, parts))
+    return f" [{text}]" if text else ""
