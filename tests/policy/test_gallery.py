@@ -18,7 +18,6 @@ from convpolicy.verify.check import check
 
 # What is warned of, and why it is as it should be.
 WARNED = {
-    "alert": "Staff",  # most activity is as ever: the staff hear nothing of it, which is the point
     "watch": "Alarm",  # a viewer looks as long as it likes
     "support": "Desk",  # a desk that hears nothing has a customer who gets answers
 }
@@ -324,13 +323,19 @@ def test_nobody_answers_twice() -> None:
     assert talk.go("Counter: Counted").refuses("Counter: Counted")
 
 
-# alert
+# activity and alert
 
 
-def test_the_staff_hear_of_changes_only() -> None:
-    talk = Told("alert", "Shop: Activity", "Monitor: Noted", "Shop: Activity", "Monitor: Alert", "Monitor: Noted")
-    assert talk.refuses("Monitor: Alert")  # of nothing
-    assert talk.go("Shop: Closing", "Monitor: Closed").done
+def test_every_activity_is_noted_before_the_next() -> None:
+    talk = Told("activity", "Shop: Activity", "Monitor: Noted", "Shop: Activity")
+    assert talk.refuses("Shop: Activity")
+    assert talk.go("Monitor: Noted", "Shop: Closing").done
+
+
+def test_nothing_is_heard_of_a_customer_after_the_end() -> None:
+    talk = Told("alert", "Monitor: Alert", "Monitor: Alert", "Monitor: Closed")
+    assert talk.done
+    assert talk.refuses("Monitor: Alert")
 
 
 # watch

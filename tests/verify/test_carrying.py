@@ -237,7 +237,7 @@ def test_a_survey_is_counted_by_anybody() -> None:
 
 
 def test_alerts_go_out_over_a_tree() -> None:
-    assert wired("alert", {**both("Shop", "Monitor"), ("Monitor", "Staff"): TREE})
+    assert wired("alert", {("Monitor", "Staff"): TREE})
 
 
 def test_watching_in_three_ways() -> None:

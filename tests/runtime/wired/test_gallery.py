@@ -19,8 +19,8 @@ PATIENCE = 25.0  # seconds
 class Show:
     """A policy and its links; services are stopped when the block is left."""
 
-    def __init__(self, name: str, links: Wiring, stack: AsyncExitStack) -> None:
-        self.policy, self.links, self._stack = Policy.load(gallery.path(name)), links, stack
+    def __init__(self, policy: Policy, links: Wiring, stack: AsyncExitStack) -> None:
+        self.policy, self.links, self._stack = policy, links, stack
         self._labels = {label.name: label for label in self.policy.labels}
 
     def __getitem__(self, name: str) -> Any:
@@ -46,9 +46,11 @@ class Show:
 
 
 @asynccontextmanager
-async def a_show(name: str, links: Wiring) -> AsyncIterator[Show]:
+async def a_show(policy: str | Policy, links: Wiring) -> AsyncIterator[Show]:
+    """Play a policy, or one of the gallery."""
+    played = policy if isinstance(policy, Policy) else Policy.load(gallery.path(policy))
     async with AsyncExitStack() as stack, asyncio.timeout(3 * PATIENCE):
-        yield Show(name, links, stack)
+        yield Show(played, links, stack)
 
 
 async def test_a_newsletter_over_a_tree_and_a_press_behind_it():
@@ -140,9 +142,31 @@ async def test_every_answer_of_a_survey_is_counted_once():
             await surveyor.send(show["Finished"]())
 
 
+WARNED = """
+global protocol Warned(role Shop, role Monitor, role Staff) {
+  rec Watching {
+    choice at Shop {
+      Activity(customer: str, kind: str, amount: decimal) from Shop to Monitor;
+      choice at Monitor {
+        Alert(customer: str, before: decimal, now: decimal) from Monitor to Staff;
+        Noted(customer: str, changed: bool) from Monitor to Shop;
+        continue Watching;
+      } or {
+        Noted(customer: str, changed: bool) from Monitor to Shop;
+        continue Watching;
+      }
+    } or {
+      Closing() from Shop to Monitor;
+      Closed() from Monitor to Staff;
+    }
+  }
+}
+"""
+
+
 async def test_an_alert_goes_to_all_of_the_staff():
     links = wiring({("Shop", "Monitor"): Memory(), ("Monitor", "Staff"): tree("Monitor")})
-    async with a_show("alert", links) as show:
+    async with a_show(Policy.loads(WARNED), links) as show:
         alert = show["Alert"](customer="Ann", before=1, now=9)
         noted = show["Noted"](customer="Ann", changed=True)
         await show.start("Monitor", Activity=lambda _a: [alert, noted], Closing=lambda _c: show["Closed"]())
