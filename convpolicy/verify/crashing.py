@@ -68,9 +68,11 @@ def replay_crashes(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bo
 
 
 class _Entry(NamedTuple):
-    """A move of a machine: its channel's place in a configuration, who sends and receives on it, where it leads."""
+    """A move of a machine: whose, its channel's place in a configuration, who sends and receives, where it leads."""
 
     step: Step
+    place: int
+    sends: bool
     channel: int
     sender: int
     receiver: int
@@ -84,21 +86,30 @@ class _System:
     def __init__(self, machines: Mapping[str, Machine], stopping: Collection[str], bound: int) -> None:
         self.machines, self.roles, self._bound = machines, tuple(machines), bound
         self.channels = tuple(dict.fromkeys(_channels(machines)))
+        self._receivers = [self.roles.index(receiver) for _, receiver, _ in self.channels]
         self._stopping = tuple(place for place, role in enumerate(self.roles) if role in stopping)
         self._rows: list[dict[State, tuple[_Entry, ...]]] = [{} for _ in machines]
         self.start: Configuration = (tuple(m.start for m in machines.values()), ((),) * len(self.channels))
 
     def steps(self, here: Configuration) -> Iterator[tuple[Step, Configuration]]:
         """Yield every step, those in which a role stops too."""
-        yield from self.moves(here)
+        yield from self.moves(here)[0]
         yield from self.stops(here)
 
-    def moves(self, here: Configuration) -> Iterator[tuple[Step, Configuration]]:
-        """Yield every move of a role, with where it leads."""
-        for entry in self._entries(here):
-            after = self._after(here, entry)
-            if after is not None:
-                yield entry.step, after
+    def moves(self, here: Configuration) -> tuple[list[tuple[Step, Configuration]], bool]:
+        """Return every move of a role, with where it leads, and whether only the bound prevents another."""
+        found: list[tuple[Step, Configuration]] = []
+        prevented = False
+        states, queues = here
+        for place, state in enumerate(states):
+            for entry in self._row(place, state) if state != STOPPED else ():
+                left = self._left(entry, states, queues[entry.channel])
+                if left is not None:
+                    moved = _with(states, place, entry.target)
+                    found.append((entry.step, (moved, _with(queues, entry.channel, left))))
+                else:
+                    prevented |= entry.sends
+        return found, prevented
 
     def stops(self, here: Configuration) -> Iterator[tuple[Step, Configuration]]:
         """Yield what it leads to when one more role stops."""
@@ -107,36 +118,22 @@ class _System:
             if states[place] != STOPPED:
                 role = self.roles[place]
                 left = tuple(
-                    () if channel[1] == role else queue for channel, queue in zip(self.channels, queues, strict=True)
+                    [
+                        () if receiver == place else queue
+                        for receiver, queue in zip(self._receivers, queues, strict=True)
+                    ]
                 )
                 yield Step(role, Move(Direction.SEND, role, CRASH)), (_with(states, place, STOPPED), left)
 
-    def prevented(self, here: Configuration) -> bool:
-        """Return whether only the bound prevents a send."""
-        states, queues = here
-        return any(
-            entry.step.move.direction is Direction.SEND
-            and len(queues[entry.channel]) >= self._bound
-            and states[entry.receiver] != STOPPED
-            for entry in self._entries(here)
-        )
-
-    def _after(self, here: Configuration, entry: _Entry) -> Configuration | None:
-        states, queues = here
-        queue = queues[entry.channel]
-        moved = _with(states, self.roles.index(entry.step.role), entry.target)
+    def _left(self, entry: _Entry, states: tuple[State, ...], queue: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return what is in the channel of a move after it; None when it cannot be made."""
         if entry.label == CRASH:
-            return (moved, queues) if not queue and states[entry.sender] == STOPPED else None
-        if entry.step.move.direction is Direction.RECEIVE:
-            return (moved, _with(queues, entry.channel, queue[1:])) if queue[:1] == (entry.label,) else None
+            return queue if not queue and states[entry.sender] == STOPPED else None
+        if not entry.sends:
+            return queue[1:] if queue and queue[0] == entry.label else None
         if states[entry.receiver] == STOPPED:
-            return moved, queues
-        return (moved, _with(queues, entry.channel, (*queue, entry.label))) if len(queue) < self._bound else None
-
-    def _entries(self, here: Configuration) -> Iterator[_Entry]:
-        for place, state in enumerate(here[0]):
-            if state != STOPPED:
-                yield from self._row(place, state)
+            return queue
+        return (*queue, entry.label) if len(queue) < self._bound else None
 
     def _row(self, place: int, state: State) -> tuple[_Entry, ...]:
         row = self._rows[place].get(state)
@@ -146,10 +143,18 @@ class _System:
             row = self._rows[place][state] = tuple(self._entry(role, move, to) for move, to in moves.items())
         return row
 
+    def takes(self, channel: int, label: str, states: tuple[State, ...]) -> bool:
+        """Return whether the receiver can ever take what is first in a channel."""
+        sender, receiver, lane = self.channels[channel]
+        state = states[self._receivers[channel]]
+        return label in self.machines[receiver].may_receive_next(state, sender, lane)
+
     def _entry(self, role: str, move: Move, target: State) -> _Entry:
         sender, receiver, label, lane = symbol_of(role, move)
         channel = self.channels.index((sender, receiver, lane))
-        return _Entry(Step(role, move), channel, self.roles.index(sender), self.roles.index(receiver), label, target)
+        mine, sending, receiving = (self.roles.index(name) for name in (role, sender, receiver))
+        sends = move.direction is Direction.SEND
+        return _Entry(Step(role, move), mine, sends, channel, sending, receiving, label, target)
 
 
 def _channels(machines: Mapping[str, Machine]) -> Iterator[tuple[str, str, Lane]]:
@@ -173,8 +178,7 @@ class _Search:
     def run(self, limit: int) -> Exploration:
         queue, transitions, blocked, failure = [self._system.start], 0, False, None
         for here in queue:  # grows while it is walked: breadth-first
-            moves = list(self._system.moves(here))
-            prevented = self._system.prevented(here)
+            moves, prevented = self._system.moves(here)
             blocked |= prevented
             failure = self._wrong(here, stuck=not moves and not prevented)
             if failure or len(queue) > limit:
@@ -190,22 +194,31 @@ class _Search:
 
     def _wrong(self, here: Configuration, *, stuck: bool) -> Failure | None:
         states, queues = here
-        left = [
-            Symbol(sender, receiver, queue[0], lane)
-            for (sender, receiver, lane), queue in zip(self._system.channels, queues, strict=True)
-            if queue
-        ]
+        if stuck:
+            return self._stuck(here, self._heads(queues))
+        for channel, queue in enumerate(queues):
+            if queue and not self._system.takes(channel, queue[0], states):
+                return self._untaken(here, channel)
+        return None
+
+    def _stuck(self, here: Configuration, left: list[Symbol]) -> Failure | None:
+        states, _ = here
         waiting = [f"{role} {self._waits(role, state, states)}" for role, state in self._unfinished(states)]
-        if stuck and waiting:
+        if waiting:
             unread = [f"nobody takes {one_of(map(str, left))}"] if left else []
             return self._failure(Kind.DEADLOCK, here, f"stuck: {'; '.join([*waiting, *unread])}")
-        if stuck and left:
+        if left:
             return self._failure(Kind.ORPHAN, here, f"over, but {_said(left[0])} is left", left[0])
-        for symbol in left:
-            if not self._takes(symbol, states):
-                reason = f"{symbol.receiver} can never take {_said(symbol)}"
-                return self._failure(Kind.UNEXPECTED, here, reason, symbol)
         return None
+
+    def _untaken(self, here: Configuration, channel: int) -> Failure:
+        (sender, receiver, lane), label = self._system.channels[channel], here[1][channel][0]
+        symbol = Symbol(sender, receiver, label, lane)
+        return self._failure(Kind.UNEXPECTED, here, f"{receiver} can never take {_said(symbol)}", symbol)
+
+    def _heads(self, queues: tuple[tuple[str, ...], ...]) -> list[Symbol]:
+        pairs = zip(self._system.channels, queues, strict=True)
+        return [Symbol(sender, receiver, queue[0], lane) for (sender, receiver, lane), queue in pairs if queue]
 
     def _unfinished(self, states: tuple[State, ...]) -> Iterator[tuple[str, State]]:
         for role, state in zip(self._system.roles, states, strict=True):
@@ -219,11 +232,6 @@ class _Search:
         words = one_of((f"{move.label} from {move.peer}" for move in wanted), empty="ever")
         stopped = f", and {one_of(gone, word='and')} {'has' if len(gone) == 1 else 'have'} stopped" if gone else ""
         return f"waits for {words}{stopped}"
-
-    def _takes(self, symbol: Symbol, states: tuple[State, ...]) -> bool:
-        sender, receiver, label, lane = symbol
-        state = states[self._system.roles.index(receiver)]
-        return label in self._system.machines[receiver].may_receive_next(state, sender, lane)
 
     def _failure(self, kind: Kind, here: Configuration, reason: str, symbol: Symbol | None = None) -> Failure:
         trace: list[Step] = []

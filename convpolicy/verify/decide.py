@@ -65,7 +65,7 @@ class Limits:
     acyclic: int = 400
     cyclic: int = 1_500
     configurations: int = 20_000
-    crashes: int = 60_000
+    crashes: int = 200_000
     whole: bool = True
 
 
@@ -143,15 +143,16 @@ def _lives(graph: Graph) -> list[Graph]:
 
 
 def _explored_crashes(graph: Graph, limits: Limits) -> Decision:
-    machines, complete, failure = machines_of(graph), True, None
+    machines = machines_of(graph)
     for bound in BOUNDS:
         found = explore_crashes(machines, graph.stopping, bound, limit=limits.crashes)
-        complete, failure = complete and found.complete, failure or found.failure
-        if failure:
-            return Decision(graph, Verdict.REJECTED, By.CRASHES, failure=failure, progress_known=False)
-    if complete:
-        return Decision(graph, Verdict.IMPLEMENTABLE, By.CRASHES, progress_known=False)
-    return Decision(graph, Verdict.EXPLORED, By.EXPLORATION_OF_CRASHES, progress_known=False)
+        if found.failure:
+            return Decision(graph, Verdict.REJECTED, By.CRASHES, failure=found.failure, progress_known=False)
+        if not found.complete:
+            return Decision(graph, Verdict.EXPLORED, By.EXPLORATION_OF_CRASHES, progress_known=False)
+        if found.exact:
+            break
+    return Decision(graph, Verdict.IMPLEMENTABLE, By.CRASHES, progress_known=False)
 
 
 def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:
