@@ -51,7 +51,7 @@ class By(StrEnum):
     LANES_AND_EXPLORATION = "coherence conditions with lanes, and exploration up to 2 messages a channel"
     EXPLORATION = "exploration up to 2 messages a channel (no proof): more than one role may go first"
     CRASHES = "coherence conditions with crash branches, and exploration of every crash up to 2 messages a channel"
-    EXPLORATION_OF_CRASHES = "exploration of crashes up to 2 messages a channel (no proof), as far as there was time"
+    EXPLORATION_OF_CRASHES = "exploration of crashes up to 2 messages a channel (no proof), as far as it went"
     EXPLORATION_OF_MANY = "exploration up to 2 messages a channel (no proof): too many interleavings in a loop"
 
 
@@ -121,11 +121,13 @@ def _with_crashes(graph: Graph, limits: Limits) -> Decision:
     try:
         every = [_views(whole, limits, loops=loops_meet_pars(whole)) for whole in _lives(graph)]
     except TooLarge:
-        return _explored_crashes(graph, limits)
+        return _only_explored(graph, limits, ())
     missing = tuple(found for views in every[0] for found in unguarded(views.automaton))
     if missing:
         return Decision(graph, Verdict.REJECTED, By.CRASHES, missing, progress_known=False)
     unfit = _first_of_each(found for each in every for views in each for found in ineligible(views.automaton))
+    if unfit and all(found.rule is Rule.SENDER_DRIVEN for found in unfit):
+        return _only_explored(graph, limits, tuple(unfit))
     if unfit:
         return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, tuple(unfit), progress_known=False)
     broken = tuple(fault for role, each in zip(graph.roles, every[1:], strict=True) for fault in _faults_of(role, each))
@@ -140,6 +142,14 @@ def _with_crashes(graph: Graph, limits: Limits) -> Decision:
 def _lives(graph: Graph) -> list[Graph]:
     """Return the whole graph, and for each role the one in which it does not stop."""
     return [graph, *(without_crash_of(graph, role) for role in graph.roles)]
+
+
+def _only_explored(graph: Graph, limits: Limits, unfit: tuple[Ineligible, ...]) -> Decision:
+    """Look for a crash that goes wrong in a policy that the conditions do not decide; finding none is no proof."""
+    found = replace(_explored_crashes(graph, limits), faults=unfit)
+    if found.verdict is Verdict.REJECTED:
+        return found
+    return replace(found, verdict=Verdict.EXPLORED, by=By.EXPLORATION_OF_CRASHES)
 
 
 def _explored_crashes(graph: Graph, limits: Limits) -> Decision:

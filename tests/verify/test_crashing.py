@@ -195,6 +195,23 @@ def test_too_many_crashes_are_not_called_proved() -> None:
     assert decision.by is By.EXPLORATION_OF_CRASHES
 
 
+def test_what_the_conditions_do_not_decide_is_not_called_proved() -> None:
+    text = """
+global protocol Either(role P, reliable role Q, reliable role R) {
+  choice at P { a from P to R; } or { b from Q to R; } or { crash from P to R; }
+}"""
+    report = replayed(loads(text))
+    assert not report
+    assert report.verdict is not Verdict.IMPLEMENTABLE
+    assert "P and Q may both go first" in str(report)
+    many = " ".join(f"and {{ m{n} from Q to R; n{n} from R to Q; o{n} from Q to R; }}" for n in range(7))
+    body = f"a from P to R; par {{ c from Q to R; }} {many} continue X;"
+    wide = f"rec X {{ choice at P {{ {body} }} or {{ crash from P to R; }} }}"
+    policy = loads(f"global protocol W(role P, reliable role Q, reliable role R) {{ {wide} }}")
+    decision = decide(graph_of(policy), Limits(crashes=50))
+    assert decision.verdict is Verdict.EXPLORED
+
+
 # -------------------------------------------------------------------------------------------- the exploration
 
 
