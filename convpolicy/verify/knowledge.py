@@ -14,16 +14,17 @@ sections 3 and 4 (a refinement may speak only of variables that its role knows; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from convpolicy.errors import Position, one_of
 from convpolicy.policy.effects import Change, Effect, Formula, Keep, Slot, Source
 from convpolicy.policy.expressions import Expression, IllTyped, Name, kind_of, kind_of_sort, names
 from convpolicy.policy.nearest import did_you_mean
-from convpolicy.verify.graph import END, Assigned, Exchange, Graph, Scope
+from convpolicy.verify.flow import Flow, slots_said
+from convpolicy.verify.graph import Assigned, Exchange, Graph, Scope
 
-__all__ = ["KNOWLEDGE", "TYPE", "Flaw", "Knowledge", "Known", "merged", "slots_said"]
+__all__ = ["KNOWLEDGE", "TYPE", "Flaw", "Knowledge", "Known", "merged"]
 
 
 class Known(NamedTuple):
@@ -47,14 +48,6 @@ TYPE, KNOWLEDGE = "condition-type", "condition-knowledge"
 Facts = Mapping[Slot, Known]
 
 
-def slots_said(exchange: Exchange) -> Iterator[tuple[Slot, str, str]]:
-    """Yield the slots that a message gives values to, with field and sort: by its name, and with the label's."""
-    label, frame = exchange.label, exchange.scope.frame
-    for field, name in zip(label.fields, label.names, strict=True):
-        yield (frame, name), name, field.sort
-        yield (frame, f"{label.name}.{name}"), name, field.sort
-
-
 class _Here(NamedTuple):
     """Where an expression stands: in `message`, or in a loop. `what` is said of it in errors."""
 
@@ -68,73 +61,45 @@ class _Here(NamedTuple):
         return self.message.at if self.message else None
 
 
-class Knowledge:
+class Knowledge(Flow[Facts]):
     """What is known at each position of a graph: `at[position]`. `flaws` are the conditions that cannot be kept."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.at: dict[int, Facts] = {}
-        self._ends: dict[int, Facts] = {}
+        super().__init__(graph)
         self.flaws: list[Flaw] = []
         self.guards: dict[int, tuple[Formula, frozenset[str]]] = {}  # and who works them out
         self.values: dict[int, tuple[Formula | None, ...]] = {}  # what loops' values become, by position
         self.always: dict[Slot, Formula] = {}  # what is always true of them
-        self._flow(graph.start, {})
+        self.run({})
         for position, facts in self.at.items():
             self._look(position, facts)
 
     # ------------------------------------------------------------------------------------------- the dataflow
 
-    def _flow(self, start: int, entering: Facts) -> Facts | None:
-        """Take what is known at `start` to every position of its region; return what is known at its end."""
-        todo = [(start, entering)]
-        while todo:
-            position, facts = todo.pop()
-            known = self._ends.get(start) if position == END else self.at.get(position)
-            now = facts if known is None else _common(known, facts)
-            if now == known:
-                continue
-            if position == END:
-                self._ends[start] = now
-            else:
-                self.at[position] = now
-                todo.extend(self._onward(position, now))
-        return self._ends.get(start)
+    def met(self, left: Facts, right: Facts) -> Facts:
+        """Return what is known on both ways."""
+        return {
+            slot: Known(known.kind, known.roles & right[slot].roles)
+            for slot, known in left.items()
+            if slot in right and right[slot].kind == known.kind
+        }
 
-    def _onward(self, position: int, facts: Facts) -> Iterator[tuple[int, Facts]]:
-        graph = self.graph
-        for target in graph.silent.get(position, ()):
-            yield target, {**facts, **{a.slot: _assigned(a) for a in graph.assigned.get(position, ())}}
-        for exchange in graph.exchanges.get(position, ()):
-            yield exchange.target, {**facts, **dict(_heard(exchange))}
-        fork = graph.forks.get(position)
-        if fork is not None:
-            joined = self._through(fork.branches, facts)
-            if joined is not None:
-                yield fork.target, joined
+    def left(self, position: int, facts: Facts) -> Facts:
+        """Return what is known when a position is left."""
+        return {**facts, **{one.slot: _assigned(one) for one in self.graph.assigned.get(position, ())}}
 
-    def _through(self, branches: tuple[int, ...], facts: Facts) -> Facts | None:
-        """Return what is known behind a par; None when it does not end."""
-        said = [self._said(branch) for branch in branches]
-        ends: list[Facts | None] = []
-        for place, branch in enumerate(branches):
-            others = set[Slot]().union(*said[:place], *said[place + 1 :])
-            ends.append(self._flow(branch, {slot: known for slot, known in facts.items() if slot not in others}))
-        if any(end is None for end in ends):
-            return None
-        kept = {slot: known for slot, known in facts.items() if all(slot not in slots for slots in said)}
-        for place, (end, slots) in enumerate(zip(ends, said, strict=True)):
-            others = set[Slot]().union(*said[:place], *said[place + 1 :])
-            kept |= {slot: known for slot, known in (end or {}).items() if slot in slots - others}
-        return kept
+    def said(self, position: int, exchange: Exchange, facts: Facts) -> Facts:  # noqa: ARG002 - what a flow gives
+        """Return what is known after a message: its fields, to those who took part."""
+        roles = frozenset((exchange.symbol.sender, *exchange.heard))
+        return {**facts, **{slot: Known(kind_of_sort(sort), roles) for slot, _, sort in slots_said(exchange)}}
 
-    def _said(self, start: int) -> set[Slot]:
-        """Return every slot that something in a branch gives a value to."""
-        graph, slots = self.graph, set[Slot]()
-        for position in graph.reach(start):
-            slots.update(a.slot for a in graph.assigned.get(position, ()))
-            slots.update(slot for e in graph.exchanges.get(position, ()) for slot, _, _ in slots_said(e))
-        return slots
+    def without(self, facts: Facts, slots: set[Slot]) -> Facts:
+        """Return what is known but for these slots."""
+        return {slot: known for slot, known in facts.items() if slot not in slots}
+
+    def joined(self, before: Facts, ends: Sequence[Facts]) -> Facts:
+        """Return what is known behind a par."""
+        return dict(before) | {slot: known for end in ends for slot, known in end.items()}
 
     # ---------------------------------------------------------------------------------------- the conditions
 
@@ -272,20 +237,6 @@ def merged(effects: Iterable[Effect], *, sends: bool) -> Effect | None:
         keeps.update(dict.fromkeys(other.keeps))
         guard = guard if guard == other.guard else None
     return Effect(first.changes, guard, tuple(keeps))
-
-
-def _common(left: Facts, right: Facts) -> Facts:
-    """Return what is known on both ways."""
-    return {
-        slot: Known(known.kind, known.roles & right[slot].roles)
-        for slot, known in left.items()
-        if slot in right and right[slot].kind == known.kind
-    }
-
-
-def _heard(exchange: Exchange) -> Iterator[tuple[Slot, Known]]:
-    roles = frozenset((exchange.symbol.sender, *exchange.heard))
-    return ((slot, Known(kind_of_sort(sort), roles)) for slot, _, sort in slots_said(exchange))
 
 
 def _assigned(one: Assigned) -> Known:

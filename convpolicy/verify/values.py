@@ -14,20 +14,25 @@ from convpolicy.policy.effects import Effect
 from convpolicy.verify.findings import Finding, Severity
 from convpolicy.verify.graph import Graph
 from convpolicy.verify.knowledge import KNOWLEDGE, Flaw, Knowledge
+from convpolicy.verify.options import UNDECIDED, UNREACHABLE, shut
 from convpolicy.verify.projection import effects_of
 
 __all__ = ["values"]
+
+_MILD = {UNDECIDED, UNREACHABLE}
 
 
 def values(graph: Graph) -> Iterator[Finding]:
     """Yield what is wrong with the conditions of a policy; nothing when it has none."""
     if not graph.conditioned:
         return
-    flaws = Knowledge(graph).flaws
+    knowledge = Knowledge(graph)
+    flaws = knowledge.flaws
     if not flaws:  # what a machine does with values that make no sense says nothing
-        flaws = [flaw for role in graph.roles for flaw in _kept(graph, role)]
+        flaws = [*(flaw for role in graph.roles for flaw in _kept(graph, role)), *shut(knowledge)]
     for flaw in flaws:
-        yield Finding(flaw.property, Severity.ERROR, flaw.role, flaw.at, flaw.message, flaw.detail, None)
+        severity = Severity.WARNING if flaw.property in _MILD else Severity.ERROR
+        yield Finding(flaw.property, severity, flaw.role, flaw.at, flaw.message, flaw.detail, None)
 
 
 def _kept(graph: Graph, role: str) -> Iterator[Flaw]:
