@@ -48,7 +48,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     `carriers` maps (sender, receiver) to what carries its messages.
     """
     wired = _Wired(report.policy, carriers)
-    findings = [*wired.strangers(), *wired.missing()]
+    findings = [*wired.strangers(), *wired.missing(), *wired.unkept()]
     if report:  # what machines do says nothing of a policy that cannot be followed
         findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
         findings += [*wired.crowded(), *wired.unnoticed()]
@@ -111,6 +111,19 @@ class _Wired:
             message = f"{symbol.receiver} may not learn that {symbol.sender} has stopped"
             detail = "each link knows only who is gone from its own ends, and the crash branches are everybody's"
             yield self._finding(symbol, message, detail, "carry the whole policy over one Bus")
+
+    def unkept(self) -> Iterator[Finding]:
+        """Yield that a policy with conditions on values forks into conversations with many readers."""
+        forking = [carrier for carrier in self._carriers.values() if carrier.players is Players.EACH]
+        links = {carrier.link for carrier in self._carriers.values()}
+        if not (self._graph.conditioned and forking and len(links) > 1):
+            return
+        symbol = next(symbol for symbol in self._places if self._reaches_each(symbol))
+        message = f"{self._policy.name} has conditions on values, and its conversation forks"
+        detail = (
+            f"{forking[0].link} says {symbol.label} to many, whose answers go another way; values are not kept for each"
+        )
+        yield self._finding(symbol, message, detail, "leave the conditions out, or talk to each over a Bus alone")
 
     # --------------------------------------------------------------------------------------- any of many players
 

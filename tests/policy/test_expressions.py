@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -24,6 +27,9 @@ from convpolicy.policy.expressions import (
     plain,
 )
 from convpolicy.policy.guards import condition
+from convpolicy.policy.model import Again, Choice, Loop, Par, Policy, Role, Send, Seq, Statement, Variable
+from convpolicy.policy.scribble import format_text, loads, render
+from convpolicy.testing.strategies import policies
 
 KINDS = {"n": "int", "m": "int", "d": "decimal", "s": "str", "b": "bool", "Order.n": "int"}
 
@@ -60,6 +66,36 @@ def truths() -> st.SearchStrategy[Expression]:
 @given(truths())
 def test_what_is_printed_is_read_back(expression: Expression) -> None:
     assert condition(str(expression)) == expression
+
+
+def conditioned(statement: Statement, conditions: Iterator[Expression]) -> Statement:
+    """Return a statement with conditions on its messages, and values that its loops carry."""
+    match statement:
+        case Send():
+            return replace(statement, where=next(conditions))
+        case Seq(steps=inside):
+            return replace(statement, steps=tuple(conditioned(step, conditions) for step in inside))
+        case Choice(branches=inside) | Par(branches=inside):
+            return replace(statement, branches=tuple(conditioned(branch, conditions) for branch in inside))
+        case Loop(body=body):
+            roles = (Role[object, object]("A"), Role[object, object]("B"))
+            variables = (
+                Variable("n", "int", roles, Literal("int", 0), next(conditions)),
+                Variable("b", "bool", roles[:1], next(conditions)),
+            )
+            return replace(statement, body=conditioned(body, conditions), variables=variables)
+        case Again():
+            return replace(statement, values=(Name("n"), next(conditions)))
+        case _:
+            return statement
+
+
+@given(policies(payloads=True), st.lists(truths(), min_size=1, max_size=3))
+def test_policies_with_conditions_are_printed_and_read_back(plain_policy: Policy, conditions: list[Expression]) -> None:
+    policy = replace(plain_policy, body=conditioned(plain_policy.body, itertools.cycle(conditions)))
+    assert loads(render(policy)) == policy
+    assert loads(format_text(render(policy))) == policy
+    assert loads(render(policy)).fingerprint == policy.fingerprint
 
 
 @given(truths(), st.integers(-3, 3), st.integers(-3, 3))

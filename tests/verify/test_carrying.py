@@ -55,6 +55,15 @@ def everything(report: Report, carrier: Carrier) -> Carriers:
 # ----------------------------------------------------------------------------------------------------- who is wired
 
 
+def test_conditions_on_values_are_not_kept_where_a_conversation_forks() -> None:
+    text = "role A, role B) { rec X { News(n: int%s) from A to B; Reply() from B to A; continue X; } }"
+    carriers = {("A", "B"): TREE, ("B", "A"): BUS}
+    finding = the_one(over(text % "{n > 0}", carriers))
+    assert finding.message == "Example has conditions on values, and its conversation forks"
+    assert over(text % "", carriers)
+    assert over(text % "{n > 0}", {("A", "B"): BUS, ("B", "A"): BUS})
+
+
 def test_a_bus_carries_every_policy_of_the_gallery() -> None:
     for name in gallery.names():
         report = check(load(gallery.path(name)))
