@@ -11,6 +11,7 @@ well-formedness asks that refinements can be met; nuScr's ValidateRefinementProg
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from convpolicy.errors import one_of
@@ -59,10 +60,14 @@ class _Search:
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge, self._graph = knowledge, knowledge.graph
         self._truths = Truths(knowledge)
+
+    @cached_property
+    def _solver(self) -> Solver | None:
+        """The solver, if there is one: loading it takes longer than most checks, which do not need it."""
         try:
-            self._solver: Solver | None = Solver()
+            return Solver()
         except ImportError:
-            self._solver = None
+            return None
 
     def flaws(self) -> Iterator[Flaw]:
         """Yield everything; what is undecided once for each role."""
@@ -154,10 +159,12 @@ class _Search:
 
     def _never(self, position: int) -> Iterator[Flaw]:
         """Yield that a message's condition can never be true."""
-        solver = self._solver
         for exchange in self._graph.exchanges.get(position, ()):
             option = self._option(position, exchange, ())
-            if option.where is None or solver is None:
+            if option.where is None or satisfied(option.where, option.own):
+                continue
+            solver = self._solver
+            if solver is None:
                 continue
             claim = solver.of(option.where)
             paths = self._truths.at[position]

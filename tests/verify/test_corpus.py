@@ -70,3 +70,13 @@ def test_every_witness_replays_and_every_fix_works() -> None:
 def test_most_errors_come_with_a_fix() -> None:
     errors = [finding for row in rows("yes", "no") for finding in checked(row).errors]
     assert sum(finding.fix is not None for finding in errors) > len(errors) / 2
+
+
+def test_refinements_that_nuscr_refuses_are_refused() -> None:
+    """But for two that its projection cannot merge; what nuScr only refuses when told to, is always refused."""
+    merging, told = {"Unable", "Confuse"}, "Disabled"
+    refined = [row for row in rows("yes") if "refinements" in row["features"] and row["protocol"] not in merging]
+    assert len(refined) > 15
+    for row in refined:
+        refused = row["recorded_by_source"] == "reject" or told in row["file"]
+        assert bool(checked(row)) is not refused, row["file"]
