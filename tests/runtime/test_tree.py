@@ -25,6 +25,7 @@ from trees import (
 )
 
 from convpolicy import Gap, PeerLost
+from convpolicy.runtime.tree import follower
 from convpolicy.runtime.tree.inbox import CutOff, Enter, Heard, Over
 
 
@@ -112,6 +113,22 @@ def test_what_is_lost_on_the_way_is_said_again() -> None:
     says(press, Edition(3))
     assert shown(leaf) == "@0 1 2 3"
     assert press.root.publisher.counts["repairs"] == 1
+
+
+def test_what_is_missing_is_taken_however_much_has_come_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood behind a hole filled the room that the missing message needed, and the leaf asked for it for ever."""
+    monkeypatch.setattr(follower, "AHEAD", 4)
+    press = Press()
+    leaf = press.leaf()
+    press.turns()
+    says(press, Edition(1))
+    press.root.say(Edition(2))
+    press.root.publisher.turn()
+    leaf.port.heard.clear()  # the frame is lost
+    for number in range(3, 13):
+        press.root.say(Edition(number))
+    press.run(3.0)
+    assert shown(leaf) == "@0 1 2 3 4 5 6 7 8 9 10 11 12"
 
 
 def test_a_lost_tail_is_noticed_by_the_heartbeat() -> None:

@@ -230,7 +230,7 @@ class Follower:
         if frame.over and self._over is None:
             self._over = frame.reason
         for seq, said in enumerate(frame.said, frame.first):
-            if seq >= self.next and len(self._ahead) < AHEAD:
+            if self.next <= seq < self.next + AHEAD:
                 self._ahead[seq] = said
         self._deliver(now)
 
