@@ -184,20 +184,20 @@ def test_a_process_that_is_busy_while_it_is_flooded_lives(kind: str) -> None:
     bus = Bus("tcp://127.0.0.1:0").open(listen=True)
     url = bus.url if tree is None else tree.url
     program = subprocess.Popen([sys.executable, "-c", FLOODED, url, kind], stdout=subprocess.PIPE, text=True)
-    try:
-        addresses: set[bytes] = set()
-        while program.poll() is None:
+    with program:
+        try:
+            addresses: set[bytes] = set()
+            while program.poll() is None:
+                if tree is not None:
+                    tree.arrivals()
+                    tree.publish(body)
+                addresses |= {address for address, _ in bus.drain(64)}
+                for address in addresses:
+                    bus.transmit(address, body)
+                time.sleep(0.001)
+            assert (program.communicate()[0], program.returncode) == ("alive\n", 0)
+        finally:
+            program.kill()
+            bus.close()
             if tree is not None:
-                tree.arrivals()
-                tree.publish(body)
-            addresses |= {address for address, _ in bus.drain(64)}
-            for address in addresses:
-                bus.transmit(address, body)
-            time.sleep(0.001)
-        assert (program.wait(), program.communicate()[0]) == (0, "alive\n")
-    finally:
-        program.kill()
-        program.communicate()
-        bus.close()
-        if tree is not None:
-            tree.close()
+                tree.close()
