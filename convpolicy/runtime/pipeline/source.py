@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from convpolicy.errors import ConversationError, PeerLost
 from convpolicy.link.pipeline import Ends, Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Dispatcher
+from convpolicy.runtime.pipeline.first import AGAIN, FirstRole
 from convpolicy.runtime.pipeline.items import (
     Ask,
-    Begin,
-    Begun,
-    Close,
-    Closed,
     Deliver,
     Done,
     Failed,
@@ -30,17 +26,16 @@ from convpolicy.runtime.pipeline.items import (
     Verdict,
 )
 from convpolicy.runtime.pipeline.post import FORGET_AFTER, Peer, Post
-from convpolicy.wire.frame import Goodbye, Hello, Ping
+from convpolicy.wire.frame import Goodbye
 
 __all__ = ["SourceEngine"]
 
 LOOK = 0.25  # seconds between looks at leases
-AGAIN = 1.0  # seconds until what the last role has not answered is said again
 SUSPECT_AFTER = 4.0  # seconds of silence after which a worker gets no more tasks
 
 
-class SourceEngine:
-    """Plays the first role for one batch. `error` is set when the batch cannot be completed any more."""
+class SourceEngine(FirstRole):
+    """Plays the first role for one batch: it lends tasks."""
 
     def __init__(
         self,
@@ -52,18 +47,14 @@ class SourceEngine:
         new_id: Callable[[int], bytes],
         lost_after: float = 30.0,
     ) -> None:
-        self.batch = new_id(16)
-        self._last = len(via.links) - 1
+        batch = new_id(16)
+        last = len(via.links) - 1
         self._roles = via.roles
-        expects = {edge: via.roles[max(edge, 1) : edge + 2] for edge in range(self._last)}
-        self.post = Post(part, port, {**expects, self._last: via.roles[-1:]}, new_id)
-        self.tasks = Dispatcher(stages=self._last, lease=via.lease, attempts=via.attempts)
-        self.begun = self.closing = False
-        self.closed: Closed | None = None
-        self.error: ConversationError | None = None
-        self._clock, self._lost_after = clock, lost_after
-        self._sink: Peer | None = None
-        self._next_look = self._ask_sink_at = self._close_at = 0.0
+        expects = {edge: via.roles[max(edge, 1) : edge + 2] for edge in range(last)}
+        super().__init__(batch, Post(part, port, {**expects, last: via.roles[-1:]}, new_id), last, lost_after)
+        self.tasks = Dispatcher(stages=last, lease=via.lease, attempts=via.attempts)
+        self._clock = clock
+        self._next_look = 0.0
 
     def turn(self) -> None:
         """Do everything that can be done now."""
@@ -79,7 +70,7 @@ class SourceEngine:
         if self.begun and self.error is None:
             self._lend(now)
         if self.closing and self.closed is None and not self.tasks.open:
-            self._close(now)
+            self._say_close(now, self.tasks.total, len(self.tasks.quarantined))
         self.post.flush()
 
     @property
@@ -92,14 +83,12 @@ class SourceEngine:
         """How many processes have asked for tasks."""
         return sum(1 for peer in self.post.peers.values() if peer.room)
 
-    def leave(self) -> None:
-        """Tell everybody that this process leaves: its tasks are over."""
-        self.post.leave()
-
     # --------------------------------------------------------------------------------------------- hearing
 
     def _hear(self, peer: Peer, item: Item, now: float) -> None:
-        if peer.edge == self._last:
+        if peer.edge == self._edge and isinstance(item, Fenced):
+            self.tasks.fenced(item.task, item.attempt, counted=item.counted)
+        elif peer.edge == self._edge:
             self._hear_sink(peer, item)
         elif isinstance(item, Ask):
             peer.room = item.room
@@ -128,41 +117,13 @@ class SourceEngine:
             return Verdict.FENCED
         return self.tasks.passed(peer.edge - 1, item.task, item.attempt, item.parcel)
 
-    def _hear_sink(self, peer: Peer, item: Item) -> None:
-        if isinstance(item, Hello):
-            if self.begun:
-                self._lose(peer, "it was restarted, and what it had counted is forgotten")
-            self._sink = peer
-            peer.say(Begin(self.batch))
-        elif isinstance(item, Goodbye):
-            self._sink = None
-            self._lose(peer, "it has left")
-        elif isinstance(item, Begun):
-            self.begun = True
-        elif isinstance(item, Fenced):
-            self.tasks.fenced(item.task, item.attempt, counted=item.counted)
-        elif isinstance(item, Closed):
-            self.closed = item
-
-    def _lose(self, peer: Peer, why: str) -> None:
-        if self.closed is None and self.error is None:
-            self.error = PeerLost(peer.role, why)
-
     # ------------------------------------------------------------------------------------------- the clock
 
     def _look(self, now: float) -> None:
         for holder in self.tasks.expire(now):
             self._suspect(holder)
         self.post.forget_silent(now - FORGET_AFTER, but=self._needed)
-        if self._sink is None:
-            if now >= self._ask_sink_at:
-                self._ask_sink_at = now + AGAIN
-                self.post.connect(self._last)
-        elif now > self._sink.heard + self._lost_after:
-            self._lose(self._sink, f"nothing was heard from it for {self._lost_after:g} s")
-        else:
-            self._ask_sink(now, Ping(answer=True) if self.begun else Begin(self.batch))
-            self.post.renew_silent(now, self._lost_after / 4)
+        self._watch_sink(now)
 
     def _suspect(self, holder: Hashable) -> None:
         """Give a worker whose lease is over no more tasks until it asks again."""
@@ -171,18 +132,7 @@ class SourceEngine:
                 peer.room = 0
 
     def _needed(self, peer: Peer) -> bool:
-        return peer.edge == self._last or self.tasks.held(peer.nonce) > 0
-
-    def _ask_sink(self, now: float, item: Item) -> None:
-        """Say something to the last role, but not more often than it can be expected to answer."""
-        if self._sink is not None and now >= self._ask_sink_at and not self._sink.outbox:
-            self._ask_sink_at = now + AGAIN
-            self._sink.say(item)
-
-    def _close(self, now: float) -> None:
-        if self._sink is not None and now >= self._close_at:
-            self._close_at = now + AGAIN
-            self._sink.say(Close(self.batch, self.tasks.total, len(self.tasks.quarantined)))
+        return peer.edge == self._edge or self.tasks.held(peer.nonce) > 0
 
     def _lend(self, now: float) -> None:
         for stage in range(self.tasks.stages):

@@ -12,15 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from convpolicy.errors import ConversationError, PeerLost
 from convpolicy.link.pipeline import MANIFEST, Lanes, Pipeline
 from convpolicy.link.port import LISTENER, Delivery
 from convpolicy.link.pushpull import PullPort, PushPort
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.bench import Piece
 from convpolicy.runtime.pipeline.dispatcher import Counts, Poisoned
+from convpolicy.runtime.pipeline.first import FirstRole
 from convpolicy.runtime.pipeline.items import (
-    Begin,
     Begun,
     Close,
     Closed,
@@ -35,12 +34,11 @@ from convpolicy.runtime.pipeline.items import (
 )
 from convpolicy.runtime.pipeline.post import Peer, Post
 from convpolicy.runtime.pipeline.sink import NAMED, SinkEngine
-from convpolicy.wire.frame import Goodbye, Hello, Malformed, Ping
+from convpolicy.wire.frame import Malformed
 
 __all__ = ["VolatileSink", "VolatileSource", "VolatileWorker"]
 
 LOOK = 0.25
-AGAIN = 1.0
 TOGETHER = 16  # tasks in one frame, at most: a frame goes to one worker
 IN_HAND = 64  # tasks that a worker has taken and not passed on
 
@@ -89,8 +87,8 @@ def _pulled(port: PullPort, limit: int) -> list[Item]:
     return items
 
 
-class VolatileSource:
-    """Plays the first role for one batch, like a `SourceEngine`."""
+class VolatileSource(FirstRole):
+    """Plays the first role for one batch: it pushes tasks."""
 
     def __init__(
         self,
@@ -102,42 +100,32 @@ class VolatileSource:
         new_id: Callable[[int], bytes],
         lost_after: float = 30.0,
     ) -> None:
-        self.batch = new_id(16)
-        self.post = Post(part, lanes.manifest, {MANIFEST: via.roles[-1:]}, new_id)
+        batch = new_id(16)
+        super().__init__(batch, Post(part, lanes.manifest, {MANIFEST: via.roles[-1:]}, new_id), MANIFEST, lost_after)
         self.tasks = _Pushed()
-        self.begun = self.closing = False
-        self.closed: Closed | None = None
-        self.error: ConversationError | None = None
         self.workers = 0  # nobody asks, so nobody is known
-        self._push, self._clock, self._lost_after = lanes.push, clock, lost_after
-        self._sink: Peer | None = None
-        self._ask_at = self._close_at = 0.0
+        self._push, self._clock = lanes.push, clock
         self._now = 0.0
 
     def turn(self) -> None:
         """Do everything that can be done now."""
         now = self._now = self._clock()
         for peer, item in self.post.collect(now):
-            self._hear(peer, item)
+            self._hear_sink(peer, item)
+            if isinstance(item, Begun | Closed):
+                self.tasks.done = item.done
         waiting = self.tasks.waiting
         while self.begun and waiting and self._push_some():
             pass
-        if now >= self._ask_at:
-            self._ask_at = now + AGAIN
-            self._ask(now)
-        if self.closing and not waiting and self._sink is not None and now >= self._close_at:
-            self._close_at = now + AGAIN
-            self._sink.say(Close(self.batch, self.tasks.total, 0))
+        self._watch_sink(now)
+        if self.closing and not waiting:
+            self._say_close(now, self.tasks.total, 0)
         self.post.flush()
 
     @property
     def due(self) -> float:
         """When the next turn must be, if nothing arrives before."""
         return self._now + LOOK
-
-    def leave(self) -> None:
-        """Tell the last role that this process leaves."""
-        self.post.leave()
 
     def _push_some(self) -> int:
         """Push some tasks in one frame: few when few wait, so that they are spread over the workers."""
@@ -149,34 +137,6 @@ class VolatileSource:
         for _ in range(sent):
             waiting.popleft()
         return sent
-
-    def _ask(self, now: float) -> None:
-        if self._sink is None:
-            self.post.connect(MANIFEST)
-        elif now > self._sink.heard + self._lost_after:
-            self._lose(self._sink, f"nothing was heard from it for {self._lost_after:g} s")
-        else:
-            self._sink.say(Ping(answer=True) if self.begun else Begin(self.batch))
-
-    def _hear(self, peer: Peer, item: Item) -> None:
-        if isinstance(item, Hello):
-            if self.begun:
-                self._lose(peer, "it was restarted, and what it had counted is forgotten")
-            self._sink = peer
-            peer.say(Begin(self.batch))
-        elif isinstance(item, Goodbye):
-            self._sink = None
-            self._lose(peer, "it has left")
-        elif isinstance(item, Begun):
-            self.begun = True
-            self.tasks.done = item.done
-        elif isinstance(item, Closed):
-            self.closed = item
-            self.tasks.done = item.done
-
-    def _lose(self, peer: Peer, why: str) -> None:
-        if self.closed is None and self.error is None:
-            self.error = PeerLost(peer.role, why)
 
 
 class VolatileWorker:
