@@ -10,14 +10,27 @@ finds the shortest trace to a failure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 from convpolicy.machine import CRASH, Direction, Lane, Machine, Move, State, Symbol, symbol_of
 
-__all__ = ["Exploration", "Failure", "Kind", "Step", "explore", "replay"]
+__all__ = [
+    "Configuration",
+    "Entry",
+    "Exploration",
+    "Failure",
+    "Kind",
+    "Search",
+    "Step",
+    "Steps",
+    "explore",
+    "replaced",
+    "replay",
+]
 
 T = TypeVar("T")
 Channel = tuple[str, str, Lane]
@@ -102,9 +115,7 @@ def explore(machines: Mapping[str, Machine], bound: int, *, limit: int = 200_000
     Raises:
         ValueError: the bound is not positive.
     """
-    if bound < 1:
-        raise ValueError(f"a channel must have room for a message: the bound is {bound}, make it 1 or more")
-    return _Search(machines, bound).run(limit)
+    return _Running(machines, bound).run(limit)
 
 
 def replay(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bool:
@@ -127,39 +138,62 @@ def replay(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bool:
 
 # ------------------------------------------------------------------------------------------------ the search
 
+# The states of the machines, in the order of the roles, then the queues, in the order of the channels.
+Configuration = tuple[tuple[State, ...], tuple[Queue, ...]]
+Steps = Iterable[tuple[Step, Configuration]]
 
-class _Entry(NamedTuple):
-    """A move of a machine, ready for use: where its channel is in a configuration and where it leads."""
+
+class Entry(NamedTuple):
+    """A move of a machine: whose, its channel's place in a configuration, who sends and receives, where it leads."""
 
     step: Step
+    place: int
     sends: bool
     channel: int
+    sender: int
+    receiver: int
     label: str
     target: State
 
 
-# The states of the machines, in the order of the roles, then the queues, in the order of the channels.
-Configuration = tuple[tuple[State, ...], tuple[Queue, ...]]
+class Search(ABC):
+    """Visits configurations breadth-first, and remembers how it came to each."""
 
-
-class _Search:
     def __init__(self, machines: Mapping[str, Machine], bound: int) -> None:
+        if bound < 1:
+            raise ValueError(f"a channel must have room for a message: the bound is {bound}, make it 1 or more")
         self._machines, self._bound = machines, bound
         self._roles = tuple(machines)
         self._channels = _channels(machines)
         self._place = {channel: place for place, channel in enumerate(self._channels)}
-        self._rows: list[dict[State, tuple[_Entry, ...]]] = [{} for _ in machines]
-        self._start: Configuration = (tuple(m.start for m in machines.values()), ((),) * len(self._channels))
-        self._from: dict[Configuration, tuple[Configuration, Step] | None] = {self._start: None}
+        self._receivers = [self._roles.index(receiver) for _, receiver, _ in self._channels]
+        self._rows: list[dict[State, tuple[Entry, ...]]] = [{} for _ in machines]
+        self.start: Configuration = (tuple(m.start for m in machines.values()), ((),) * len(self._channels))
+        self._from: dict[Configuration, tuple[Configuration, Step] | None] = {self.start: None}
+
+    @abstractmethod
+    def moves(self, here: Configuration) -> tuple[Sequence[tuple[Step, Configuration]], bool]:
+        """Return every move of a role, with where it leads, and whether only the bound prevents another."""
+
+    def stops(self, here: Configuration) -> Steps:
+        """Return what happens to a role without its making a move; nothing, where no role may stop."""
+        del here
+        return ()
+
+    @abstractmethod
+    def waiting(self, states: tuple[State, ...]) -> Iterator[str]:
+        """Yield who is not at an end, and what it waits for."""
 
     def run(self, limit: int) -> Exploration:
-        queue, transitions, blocked, failure = [self._start], 0, False, None
+        """Search until a failure is found, everything is visited, or `limit` configurations are."""
+        queue, transitions, blocked, failure = [self.start], 0, False, None
         for here in queue:  # grows while it is walked
-            following, prevented = self._following(here)
+            moves, prevented = self.moves(here)
             blocked |= prevented
-            failure = self._wrong(here, stuck=not following and not prevented)
+            failure = self._wrong(here, stuck=not moves and not prevented)
             if failure or len(queue) > limit:
                 break
+            following = [*moves, *self.stops(here)]
             transitions += len(following)
             for step, after in following:
                 if after not in self._from:
@@ -168,22 +202,7 @@ class _Search:
         complete = failure is not None or len(queue) <= limit
         return Exploration(complete, len(queue), transitions, blocked, failure)
 
-    def _following(self, here: Configuration) -> tuple[list[tuple[Step, Configuration]], bool]:
-        """Return the steps from here, each with where it leads, and whether the bound prevents another."""
-        states, queues = here
-        found: list[tuple[Step, Configuration]] = []
-        prevented = False
-        for place, state in enumerate(states):
-            for step, sends, channel, label, target in self._row(place, state):
-                queue = queues[channel]
-                if sends and len(queue) >= self._bound:
-                    prevented = True
-                elif sends or (queue and queue[0] == label):
-                    changed = (*queue, label) if sends else queue[1:]
-                    found.append((step, (_with(states, place, target), _with(queues, channel, changed))))
-        return found, prevented
-
-    def _row(self, place: int, state: State) -> tuple[_Entry, ...]:
+    def _row(self, place: int, state: State) -> tuple[Entry, ...]:
         row = self._rows[place].get(state)
         if row is None:
             role = self._roles[place]
@@ -191,48 +210,45 @@ class _Search:
             row = self._rows[place][state] = tuple(self._entry(role, move, to) for move, to in moves.items())
         return row
 
-    def _entry(self, role: str, move: Move, target: State) -> _Entry:
+    def _entry(self, role: str, move: Move, target: State) -> Entry:
         sender, receiver, label, lane = symbol_of(role, move)
         channel = self._place[sender, receiver, lane]
-        return _Entry(Step(role, move), move.direction is Direction.SEND, channel, label, target)
+        mine, sending, receiving = (self._roles.index(name) for name in (role, sender, receiver))
+        sends = move.direction is Direction.SEND
+        return Entry(Step(role, move), mine, sends, channel, sending, receiving, label, target)
 
     # -------------------------------------------------------------------------------------- what is wrong
 
     def _wrong(self, here: Configuration, *, stuck: bool) -> Failure | None:
         states, queues = here
-        left = [
-            Symbol(sender, receiver, queue[0], lane)
-            for (sender, receiver, lane), queue in zip(self._channels, queues, strict=True)
-            if queue
-        ]
-        if stuck and not self._all_final(states):
-            return self._failure(Kind.DEADLOCK, here, f"stuck: {self._who_waits(states, left)}")
-        if stuck and left:
-            return self._failure(Kind.ORPHAN, here, f"over, but {_said(left[0])} is left", left[0])
-        for symbol in left:
-            if not self._takes(symbol, states):
+        if stuck:
+            return self._stuck(here)
+        for channel, queue in enumerate(queues):
+            if queue and not self._takes(channel, queue[0], states):
+                symbol = self._head(channel, queue)
                 reason = f"{symbol.receiver} can never take {_said(symbol)}"
                 return self._failure(Kind.UNEXPECTED, here, reason, symbol)
         return None
 
-    def _all_final(self, states: tuple[State, ...]) -> bool:
-        return all(self._machines[role].is_final(state) for role, state in zip(self._roles, states, strict=True))
-
-    def _takes(self, symbol: Symbol, states: tuple[State, ...]) -> bool:
-        sender, receiver, label, lane = symbol
-        state = states[self._roles.index(receiver)]
-        return label in self._machines[receiver].may_receive_next(state, sender, lane)
-
-    def _who_waits(self, states: tuple[State, ...], left: list[Symbol]) -> str:
-        waiting: list[str] = []
-        for role, state in zip(self._roles, states, strict=True):
-            machine = self._machines[role]
-            if not machine.is_final(state):
-                wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
-                waiting.append(f"{role} waits for {wanted}")
+    def _stuck(self, here: Configuration) -> Failure | None:
+        states, queues = here
+        waiting = list(self.waiting(states))
+        left = [self._head(channel, queue) for channel, queue in enumerate(queues) if queue]
+        if waiting:
+            unread = [f"nobody takes {one_of(map(str, left))}"] if left else []
+            return self._failure(Kind.DEADLOCK, here, f"stuck: {'; '.join([*waiting, *unread])}")
         if left:
-            waiting.append(f"nobody takes {one_of(map(str, left))}")
-        return "; ".join(waiting)
+            return self._failure(Kind.ORPHAN, here, f"over, but {_said(left[0])} is left", left[0])
+        return None
+
+    def _takes(self, channel: int, label: str, states: tuple[State, ...]) -> bool:
+        """Return whether the receiver can ever take what is first in a channel."""
+        sender, receiver, lane = self._channels[channel]
+        return label in self._machines[receiver].may_receive_next(states[self._receivers[channel]], sender, lane)
+
+    def _head(self, channel: int, queue: Queue) -> Symbol:
+        sender, receiver, lane = self._channels[channel]
+        return Symbol(sender, receiver, queue[0], lane)
 
     def _failure(self, kind: Kind, here: Configuration, reason: str, symbol: Symbol | None = None) -> Failure:
         trace: list[Step] = []
@@ -242,6 +258,32 @@ class _Search:
             trace.append(step)
             came = self._from[here]
         return Failure(kind, tuple(reversed(trace)), reason, symbol)
+
+
+class _Running(Search):
+    """A system in which every role goes on."""
+
+    def moves(self, here: Configuration) -> tuple[list[tuple[Step, Configuration]], bool]:
+        states, queues = here
+        found: list[tuple[Step, Configuration]] = []
+        prevented = False
+        for place, state in enumerate(states):
+            for entry in self._row(place, state):
+                queue = queues[entry.channel]
+                if entry.sends and len(queue) >= self._bound:
+                    prevented = True
+                elif entry.sends or (queue and queue[0] == entry.label):
+                    changed = (*queue, entry.label) if entry.sends else queue[1:]
+                    after = replaced(states, place, entry.target), replaced(queues, entry.channel, changed)
+                    found.append((entry.step, after))
+        return found, prevented
+
+    def waiting(self, states: tuple[State, ...]) -> Iterator[str]:
+        for role, state in zip(self._roles, states, strict=True):
+            machine = self._machines[role]
+            if not machine.is_final(state):
+                wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
+                yield f"{role} waits for {wanted}"
 
 
 def _channels(machines: Mapping[str, Machine]) -> tuple[Channel, ...]:
@@ -257,5 +299,6 @@ def _said(symbol: Symbol) -> str:
     return f"{symbol.label} from {symbol.sender}"
 
 
-def _with(row: tuple[T, ...], place: int, value: T) -> tuple[T, ...]:
+def replaced(row: tuple[T, ...], place: int, value: T) -> tuple[T, ...]:
+    """Return the row with another value at a place."""
     return (*row[:place], value, *row[place + 1 :])
