@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from convpolicy.errors import WiringError, one_of
-from convpolicy.link.bus import Bus
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.wirefile import read
@@ -87,7 +86,16 @@ class Wiring(Link):
         carrier = None if link is None else link.between(sender, receiver)
         if link is None or carrier is None or carrier.players is Players.EACH:
             return carrier
-        return replace(carrier, direct=not _at_a_bus(link, sender))
+        return replace(carrier, direct=not self.carries(sender, receiver).broker)
+
+    def carries(self, sender: str, receiver: str) -> Link:
+        """Return what the frames from one role to another go over: of a pipeline, the link of its stage.
+
+        Raises:
+            KeyError: no link is wired for them, in either direction.
+        """
+        link = self.links.get((sender, receiver)) or self.links[receiver, sender]
+        return link.links[link.roles.index(sender)] if isinstance(link, Pipeline) else link
 
     def link(self, sender: Role[Any, Any], receiver: Role[Any, Any]) -> Link:
         """Return the link that carries what one role says to another.
@@ -130,13 +138,6 @@ class Wiring(Link):
 
     def __repr__(self) -> str:
         return f"<Wiring of {self._listed()}>"
-
-
-def _at_a_bus(link: Link, sender: str) -> bool:
-    """Return whether a service bus listens for both ends: of a pipeline, for those of the stage behind `sender`."""
-    if isinstance(link, Pipeline):
-        link = link.links[link.roles.index(sender)]
-    return isinstance(link, Bus) and link.broker
 
 
 def carriers(link: Link, roles: Iterable[Role[Any, Any]]) -> dict[tuple[str, str], Carrier]:

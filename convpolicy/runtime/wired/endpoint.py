@@ -153,16 +153,16 @@ class WiredEndpoint(Endpoint):
         self._look()
 
     @property
-    def _absent(self) -> tuple[str, str] | None:
-        """Return who has to be there and is not, and where."""
+    def _absent(self) -> tuple[str, str, bool] | None:
+        """Return who has to be there and is not, where, and whether it is behind a service bus."""
         cast, engine = self.seat.cast, self.engine
         for number, line in enumerate(self.seat.lines):
             roles = [engine.part.machine.roles.index(role) for role in sorted(line.roles)]
             collects = self.seat.is_stage and not cast.leaves & line.roles
             if not self._listening(number) and not collects and not any(engine.reached(role) for role in roles):
-                return " or ".join(sorted(line.roles)), line.link.url
+                return " or ".join(sorted(line.roles)), line.link.url, line.link.broker
         if self._leaf is not None and not self._heard_root:
-            return cast.root, self._leaf.url
+            return cast.root, self._leaf.url, False
         return None
 
     async def _reach(self, timeout: float) -> None:
@@ -171,7 +171,8 @@ class WiredEndpoint(Endpoint):
             if self._problem is not None:
                 raise self._problem
             if waited >= timeout:
-                raise NotReachable(absent[1], timeout, absent[0])
+                role, url, bus = absent
+                raise NotReachable(url, timeout, role, bus=bus)
             self.engine.tick()
             self.engine.peers.connect(self.engine.now)
             self.wake()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from convpolicy.errors import WiringError
 from convpolicy.link.bus import Bus
-from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring, carriers
@@ -214,7 +213,7 @@ def _lines(graph: Graph, wiring: Wiring, cast: Cast, role: str) -> Iterator[Line
     for one, other in dict.fromkeys((symbol.sender, symbol.receiver) for symbol in graph.symbols):
         if role not in (one, other):
             continue
-        link = _between(wiring, one, other)
+        link = wiring.carries(one, other)
         if isinstance(link, Tree):
             continue
         peer = other if role == one else one
@@ -223,26 +222,12 @@ def _lines(graph: Graph, wiring: Wiring, cast: Cast, role: str) -> Iterator[Line
         roles.add(peer)
         listens.add(_listens(graph, cast, role, peer))
     for link, roles, listens in ends.values():
-        if len(listens) > 1 and not _brokered(link):
+        if len(listens) > 1 and not link.broker:
             raise WiringError(
                 f"{role} would both listen at {link} and connect to it, for {' and '.join(sorted(roles))}.\n"
                 f"  Give each of them a link of its own, or put a service bus there: Bus(url, broker=True)."
             )
-        yield Line(link, True in listens and not _brokered(link), frozenset(roles))
-
-
-def _between(wiring: Wiring, sender: str, receiver: str) -> Link:
-    """Return what carries the frames from one role to another: of a pipeline, its stage."""
-    link: Link | None = wiring.links.get((sender, receiver))
-    if link is None:
-        link = wiring.links[receiver, sender]  # it carries answers, or the check had refused it
-    if not isinstance(link, Pipeline):
-        return link
-    return link.links[link.roles.index(sender)]
-
-
-def _brokered(link: Link) -> bool:
-    return isinstance(link, Bus) and link.broker
+        yield Line(link, True in listens and not link.broker, frozenset(roles))
 
 
 def _listens(graph: Graph, cast: Cast, role: str, peer: str) -> bool:

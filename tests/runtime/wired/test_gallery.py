@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from wirings import bus, role, tree, wiring
 
-from convpolicy import Aborted, Bus, Memory, Message, Pipeline, Policy, Service, ServiceBus, Tree, Wiring
+from convpolicy import Aborted, Bus, Memory, Message, NotReachable, Pipeline, Policy, Service, ServiceBus, Tree, Wiring
 from convpolicy.policy import gallery
 
 PATIENCE = 25.0  # seconds
@@ -51,6 +51,18 @@ async def a_show(policy: str | Policy, links: Wiring) -> AsyncIterator[Show]:
     played = policy if isinstance(policy, Policy) else Policy.load(gallery.path(policy))
     async with AsyncExitStack() as stack, asyncio.timeout(3 * PATIENCE):
         yield Show(played, links, stack)
+
+
+async def test_without_its_service_bus_a_wiring_says_that_one_is_missing():
+    nowhere = Bus("tcp://127.0.0.1:9", broker=True)
+    links = wiring({("Publisher", "Reader"): tree("Publisher"), ("Reader", "Press"): nowhere})
+    with pytest.raises(NotReachable) as lost:
+        async with Policy.load(gallery.path("newsletter")).join(role("Reader"), via=links, timeout=0.05):
+            pass
+    assert str(lost.value) == (
+        "no service bus answers at tcp://127.0.0.1:9: 0.05 s were waited for it.\n"
+        "  Start `convpolicy bus tcp://127.0.0.1:9`, or check the address; `timeout=…` waits longer."
+    )
 
 
 async def test_a_newsletter_over_a_tree_and_a_press_behind_it():
