@@ -37,6 +37,7 @@ __all__ = [
     "names",
     "plain",
     "renamed",
+    "subexpressions",
 ]
 
 Value = bool | int | Fraction | str
@@ -131,18 +132,22 @@ def both(left: Expression | None, right: Expression | None) -> Expression | None
     return Binary("&&", left, right, right.at)
 
 
+def subexpressions(expression: Expression) -> Iterator[Expression]:
+    """Yield an expression and all that it is made of, from left to right."""
+    yield expression
+    match expression:
+        case Unary(operand=operand):
+            yield from subexpressions(operand)
+        case Binary(left=left, right=right):
+            yield from subexpressions(left)
+            yield from subexpressions(right)
+        case Literal() | Name():
+            pass
+
+
 def names(expression: Expression) -> Iterator[Name]:
     """Yield the names in an expression, from left to right."""
-    match expression:
-        case Name():
-            yield expression
-        case Unary(operand=operand):
-            yield from names(operand)
-        case Binary(left=left, right=right):
-            yield from names(left)
-            yield from names(right)
-        case Literal():
-            pass
+    return (part for part in subexpressions(expression) if isinstance(part, Name))
 
 
 def renamed(expression: Expression, old: str, new: str) -> Expression:

@@ -29,7 +29,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
 from convpolicy.runtime.tree.gap import Gap
 
-__all__ = ["Service"]
+__all__ = ["Service", "Unending"]
 
 _log = logging.getLogger(__name__)
 
@@ -241,14 +241,21 @@ class Playing(Generic[Sends]):
         Raises:
             ServiceError: it plays over a tree or a pipeline, where there is always one, or a next task.
         """
-        if not hasattr(self, "_endpoint"):  # the ones over trees and pipelines have other ends
-            raise ServiceError("a service over a tree or a pipeline is never done.\n  Look at `statistics()`.")
         return await self._endpoint.idle(timeout)
 
     async def stop(self, *, drain: float = 5.0) -> None:
         """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close."""
         await self._actor.stop(drain)
         self._endpoint.close()
+
+
+class Unending(Playing[Sends]):
+    """A service over a tree or a pipeline, which has ends of its own: there is always something more to come."""
+
+    async def idle(self, timeout: float | None = None) -> bool:
+        """Refuse; see `Playing.idle`."""
+        del timeout
+        raise ServiceError("a service over a tree or a pipeline is never done.\n  Look at `statistics()`.")
 
 
 class _Actor:

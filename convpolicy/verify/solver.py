@@ -13,7 +13,18 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from convpolicy.policy.expressions import Binary, Expression, Literal, Name, Unary, Value, evaluate, kind_of, names
+from convpolicy.policy.expressions import (
+    Binary,
+    Expression,
+    Literal,
+    Name,
+    Unary,
+    Value,
+    evaluate,
+    kind_of,
+    names,
+    subexpressions,
+)
 from convpolicy.verify.truths import kind_of_term
 
 __all__ = ["Solver", "Undecided", "conjuncts", "literals", "satisfied"]
@@ -128,16 +139,7 @@ def conjuncts(expression: Expression) -> Iterator[Expression]:
 
 def literals(expression: Expression) -> Iterator[Literal]:
     """Yield the values that are written in an expression."""
-    match expression:
-        case Literal():
-            yield expression
-        case Unary(operand=operand):
-            yield from literals(operand)
-        case Binary(left=left, right=right):
-            yield from literals(left)
-            yield from literals(right)
-        case Name():
-            pass
+    return (part for part in subexpressions(expression) if isinstance(part, Literal))
 
 
 def satisfied(expression: Expression, own: frozenset[str]) -> bool:

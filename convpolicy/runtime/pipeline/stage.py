@@ -30,7 +30,7 @@ from convpolicy.runtime.pipeline.sink import SinkEngine
 from convpolicy.runtime.pipeline.volatile import VolatileSink, VolatileWorker
 from convpolicy.runtime.pipeline.worker import WorkerEngine
 from convpolicy.runtime.pulse import Pulse
-from convpolicy.runtime.service import Playing
+from convpolicy.runtime.service import Unending
 
 __all__ = ["Stage", "start_stage"]
 
@@ -61,7 +61,7 @@ def start_stage(part: Part, handlers: Handlers, via: Pipeline, *, lost_after: fl
     return _Working(part, handlers, via)
 
 
-class Stage(Playing[Sends]):
+class Stage(Unending[Sends]):
     """A running service of a pipeline. It opens no conversations: tasks do."""
 
     _engine: WorkerEngine | SinkEngine | VolatileWorker

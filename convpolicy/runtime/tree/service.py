@@ -21,7 +21,7 @@ from convpolicy.link.tree import Tree
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.service import RETRY_AFTER, Playing
+from convpolicy.runtime.service import RETRY_AFTER, Playing, Unending
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.gap import Gap
@@ -51,7 +51,7 @@ def start_tree(
     return _Reading(part, plan, via, handlers=handlers, gaps=gaps, lost_after=lost_after)
 
 
-class _Saying(Playing[Sends]):
+class _Saying(Unending[Sends]):
     """The root: it opens a conversation with its first message, and says the others with the dialogue."""
 
     def __init__(self, part: Part, plan: Plan, via: Tree) -> None:
@@ -100,7 +100,7 @@ class _Saying(Playing[Sends]):
         self._end.shell.close()
 
 
-class _Reading(Playing[Sends]):
+class _Reading(Unending[Sends]):
     """A leaf: its handlers get every message in order, and the handler of `Gap` what is missing."""
 
     def __init__(
