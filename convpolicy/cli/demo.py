@@ -137,7 +137,7 @@ async def _two(folder: Path, policy: Policy, said: asyncio.StreamReader, start: 
     code = await buyer.wait()
     misuse = await start(folder / "misbehave.py", url, "--local", stdout=PIPE)
     refusal, _ = await misuse.communicate()
-    seller.terminate()
+    _tell(seller, signal.SIGTERM)
     await drawing
     typer.echo(f"\n{refusal.decode().rstrip()}")
     return Exit.GOOD if code == misuse.returncode == 0 else Exit.REFUSED
@@ -157,9 +157,9 @@ async def _around_a_bus(folder: Path, policy: Policy, said: asyncio.StreamReader
     drawing = asyncio.ensure_future(_draw(said, policy))
     codes = [await script.wait() for script in scripts]
     for service in services:
-        service.terminate()
+        _tell(service, signal.SIGTERM)
     codes += [await service.wait() for service in services]
-    bus.terminate()
+    _tell(bus, signal.SIGTERM)
     await drawing
     return Exit.REFUSED if any(codes) else Exit.GOOD
 
@@ -175,7 +175,7 @@ async def _through_a_pipeline(folder: Path, said: asyncio.StreamReader, start: _
         os.close(writing)
         codes = [await script.wait() for script in scripts]
         for service in services:
-            service.terminate()
+            _tell(service, signal.SIGTERM)
         codes += [await service.wait() for service in services]
     async for line in said:
         if not line.endswith(b" waits\n"):
@@ -201,7 +201,7 @@ async def _over_links(folder: Path, policy: Policy, said: asyncio.StreamReader, 
         drawing = asyncio.ensure_future(_draw(said, policy))
         out, _ = await leader.communicate()
         for service_process in (*services, bus):
-            service_process.terminate()
+            _tell(service_process, signal.SIGTERM)
         codes = [await process.wait() for process in (leader, *services, bus)]
         await drawing
     typer.echo("\n" + out.decode().rstrip())
@@ -250,14 +250,25 @@ async def _process(*command: str | Path, stdout: int) -> AsyncGenerator[Process]
         await _end(process)
 
 
+def _tell(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended already.
+
+    `Process.terminate` looks whether it has, and so may take its end away from asyncio, which then complains of an
+    "Unknown child process pid" (Python 3.11).
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
 async def _end(process: Process) -> None:
     if process.returncode is not None:
         return
-    process.terminate()
+    _tell(process, signal.SIGTERM)
     try:
         await asyncio.wait_for(process.wait(), _PATIENCE)
     except TimeoutError:
-        process.kill()
+        _tell(process, signal.SIGKILL)
         await process.wait()
 
 
