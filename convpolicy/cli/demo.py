@@ -194,8 +194,9 @@ async def _over_links(folder: Path, policy: Policy, said: asyncio.StreamReader, 
         leader = await start(*_told(folder, cast.leader, wiring), stdout=PIPE)
         services: list[Process] = []
         for service in cast.services:
+            if services:  # with the last one the conversation begins, and each line may be of it
+                await said.readline()  # `Counter is at work`
             services.append(await start(*_told(folder, service, wiring)))
-            await said.readline()  # `Counter is at work`
         typer.echo(f"{len(services) + 2} processes, all of them over the links of {folder.name}/wiring.toml:\n")
         os.close(writing)
         drawing = asyncio.ensure_future(_draw(said, policy))
