@@ -59,7 +59,7 @@ _CASTS = {  # a file, and what it is told beside the address
     "survey": _Cast(("counter.py", "counter.py", "respondents.py 12"), (), "surveyor.py 12"),
     "two-buyers": _Cast(("seller.py",), ("second_buyer.py", "first_buyer.py")),
 }
-_RECEIVED = re.compile(r"(?P<receiver>\w+) received (?P<label>\w+)\((?P<payload>.*)\)(?: from (?P<sender>\w+))?$")
+_RECEIVED = re.compile(r"(?P<receiver>\w+) received (?P<label>\w+)\((?P<payload>.*)\)(?: from (?P<sender>\w+))?")
 _ADDRESS = re.compile(r"tcp://127\.0\.0\.1:(\d+)")
 _PATIENCE = 10.0  # seconds for a process to end when it is told to
 _Start = Callable[..., Awaitable[Process]]

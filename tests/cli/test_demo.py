@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 
 import pytest
 from processes import PATIENCE, ended, on_a_terminal, program, run
+
+from convpolicy.cli.demo import _draw as draw
+from convpolicy.policy import gallery
+from convpolicy.policy.scribble import load
 
 
 def test_the_demo_draws_the_purchase_and_a_refusal():
@@ -88,3 +93,11 @@ def test_the_demo_of_a_wiring_draws_what_is_heard_over_its_links(name, heard, la
     for label, count in heard.items():
         assert len(re.findall(rf"\b{label} ─", drawn)) >= count, drawn
     assert drawn.splitlines()[-1].rstrip() == last
+
+
+async def test_what_another_program_says_in_the_same_line_hides_no_message(capsys):
+    lines = asyncio.StreamReader()
+    lines.feed_data(b"Counter received NoMore()12 respondents wait\n\n")
+    lines.feed_eof()
+    await draw(lines, load(gallery.path("survey")))
+    assert "── NoMore " in capsys.readouterr().out
