@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, cast
 
-from convpolicy.errors import ConversationError, Expired, RemoteViolation
+from convpolicy.errors import Expired, RemoteViolation
 from convpolicy.machine import Direction, Machine, Move, State
-from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, heads, plain
-from convpolicy.policy.effects import Values, changed, restored, stored
+from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
+from convpolicy.policy.effects import changed, restored, stored
 from convpolicy.policy.model import Crashed, Role, name_of
-from convpolicy.refusals import Situation, false_here, false_there, not_allowed, not_expected
+from convpolicy.position import Position
+from convpolicy.refusals import false_here, false_there, not_allowed, not_expected
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
@@ -37,32 +38,14 @@ Snapshot = dict[str, Any]
 _ONESELF = Peering()  # stands in the place of a conversation's own role, with which nothing is exchanged
 
 
-class Conversation:
+class Conversation(Position):
     """The side of `machine.role` in the conversation `id` (16 bytes).
 
     `send`, `receive` and the others are described in the module's opening; `error` is set, and stays, when the
     conversation has failed. It begins in the machine's first state; one who comes late enters `at` another.
     """
 
-    __slots__ = (
-        "_deadlines",
-        "_held",
-        "_history",
-        "_node",
-        "_table",
-        "_values",
-        "confirmed",
-        "doom",
-        "emitted",
-        "error",
-        "heard",
-        "id",
-        "owner",
-        "peers",
-        "stopped",
-        "violations",
-        "watched",
-    )
+    __slots__ = ()
 
     def __init__(
         self,
@@ -74,17 +57,17 @@ class Conversation:
     ) -> None:
         self._table = machine if isinstance(machine, Table) else Table(machine)
         self.id = id
-        self._node: Node = self._table.start if at is None else self._table.node(at)
+        self._node = self._table.start if at is None else self._table.node(at)
         self._history = b""
-        self._held: list[Envelope] | None = None
-        self._values: Values | None = None  # what later conditions speak of
-        self._deadlines: dict[Move, float] | None = None
-        self.error: ConversationError | None = None
-        self.doom: ConversationError | None = None  # becomes the error once the messages that have come are taken
-        self.stopped: dict[int, str] | None = None  # the roles that have, for which the policy has branches, and why
+        self._held = None
+        self._values = None  # what later conditions speak of
+        self._deadlines = None
+        self.error = None
+        self.doom = None  # becomes the error once the messages that have come are taken
+        self.stopped = None  # the roles that have, for which the policy has branches, and why
         self.heard = -1  # the number of the role whose message was taken last
         self.violations = 0
-        self.owner: Any = None  # whom the runtime tells of what happens; not looked at here
+        self.owner = None  # whom the runtime tells of what happens; not looked at here
         self.watched = False  # whether the runtime has this conversation on its list of retransmissions
         self.emitted = self.confirmed = 0  # messages sent, and how many of them are acknowledged
         own = self._table.role
@@ -146,15 +129,6 @@ class Conversation:
     def together(self, step: Step) -> tuple[Step, ...]:
         """Return the steps that say a message to all its receivers; `step`, the first, is what `allows` returned."""
         return self._table.together(step)
-
-    def fits(self, step: Step) -> bool:
-        """Return whether the credit of all receivers of a message allows it to be said now."""
-        return all(self.room(each.peer) for each in self._table.together(step))
-
-    def room(self, peer: int) -> bool:
-        """Return whether the peer's credit allows another message to be sent now."""
-        unacked = self.peers[peer].unacked
-        return unacked is None or len(unacked) < WINDOW
 
     # ------------------------------------------------------------------------------------------ receiving
 
@@ -257,28 +231,6 @@ class Conversation:
         self.stopped = {role: why, **(self.stopped or {})}
         self.confirmed += self.peers[role].stop(now)
 
-    @property
-    def keeps(self) -> bool:
-        """Whether there may be something to take: a message that was not taken yet, or a role that has stopped."""
-        return self._held is not None or self.stopped is not None
-
-    def possible(self) -> tuple[str, ...]:
-        """Return the labels of kept messages that the state allows now, in the order of their arrival."""
-        receives = self._node.receives
-        return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
-
-    def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
-        """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
-
-        It cannot when no continuation allows it, when another message of the same sender and lane has to be taken
-        first, or when its sender has stopped.
-        """
-        first = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
-        return self._table.hopeless(self._node, first, self.stopped or (), wanted, by)
-
-    def _heads(self) -> list[Envelope]:
-        return heads(self._held or (), self._table.lanes)
-
     def _hold(self, envelope: Envelope) -> None:
         if self._held is None:
             self._held = []
@@ -288,12 +240,6 @@ class Conversation:
         held = self._held or []
         held.remove(envelope)
         self._held = held or None
-
-    def waiting(self, sender: int) -> int:
-        """Return how many messages of a role have come and were not taken yet."""
-        if self._held is None:
-            return 0
-        return sum(1 for envelope in self._held if envelope.sender == sender)
 
     def _refuse_unless_early(self, envelope: Envelope) -> None:
         table = self._table
@@ -316,9 +262,6 @@ class Conversation:
             self.violations += 1
             raise false_there(self._situation(), step.move.peer, step.move.label, envelope.seq, untrue)
         self._values = values
-
-    def _situation(self) -> Situation:
-        return Situation(self.role, self.describe(), self.moves(), self.history)
 
     # ---------------------------------------------------------------------------- acknowledgement and time
 
@@ -348,17 +291,6 @@ class Conversation:
             self.error = late[0]
         return late
 
-    @property
-    def deadline(self) -> float | None:
-        """When the first limited message of this role is due; None when none is."""
-        return min(self._deadlines.values()) if self._deadlines and self.error is None else None
-
-    @property
-    def resend_at(self) -> float | None:
-        """When the next retransmission is due; None when everything is acknowledged."""
-        due = [peering.resend_at for peering in self.peers if peering.unacked]
-        return min(due) if due else None
-
     # --------------------------------------------------------------------------------------- the one funnel
 
     def _advance(self, step: Step, now: float) -> None:
@@ -379,67 +311,6 @@ class Conversation:
             move: running[move] if move in running and move != taken else now + limit
             for move, limit in node.limits.items()
         } or None
-
-    # ------------------------------------------------------------------------------------------- what it is
-
-    @property
-    def role(self) -> str:
-        """The role whose side this is."""
-        return self._table.machine.role
-
-    @property
-    def table(self) -> Table:
-        """The compiled machine."""
-        return self._table
-
-    @property
-    def state(self) -> str:
-        """The name of the machine's state."""
-        return self._table.machine.name(self._node.state)
-
-    def describe(self) -> str:
-        """The state in words: `owes Payment, awaits Shipment`."""
-        return self._table.machine.describe(self._node.state)
-
-    def moves(self) -> tuple[Move, ...]:
-        """The moves that the policy allows now; none when the conversation has failed."""
-        return () if self.error else tuple(self._table.machine.enabled(self._node.state))
-
-    @property
-    def owes(self) -> tuple[str, ...]:
-        """The labels one of which this role must still send now."""
-        return () if self.error else self._table.machine.owes(self._node.state)
-
-    @property
-    def awaits(self) -> tuple[str, ...]:
-        """The labels that may be received now."""
-        return () if self.error else self._table.machine.awaits(self._node.state)
-
-    @property
-    def final(self) -> bool:
-        """Whether this role may stop here."""
-        return self._node.final
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
-        return self._node.sink and self.emitted == self.confirmed and self._held is None
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing can be sent or received any more."""
-        return self._node.sink or self.error is not None
-
-    @property
-    def history(self) -> tuple[str, ...]:
-        """The labels of the last moves, oldest first."""
-        return self._table.said(self._history)
-
-    def __repr__(self) -> str:
-        sent, received = (sum(values) for values in zip(*((p.sent, p.received) for p in self.peers), strict=True))
-        policy = self._table.machine.policy
-        what = f"failed: {type(self.error).__name__}" if self.error else self.describe()
-        return f"<Conversation {policy} {self.id.hex()[:4]}… as {self.role}: {what} | sent {sent}, received {received}>"
 
     # ---------------------------------------------------------------------------------- snapshot and restore
 

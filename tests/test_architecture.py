@@ -27,7 +27,8 @@ BELOW: dict[str, set[str]] = {
     "show": {*VALUES, "verify"},
     "peering": {*VALUES, "table"},
     "refusals": VALUES,
-    "conversation": {*VALUES, "table", "peering", "refusals"},
+    "position": {*VALUES, "table", "peering", "refusals"},
+    "conversation": {*VALUES, "table", "peering", "refusals", "position"},
     "wire": {*VALUES, "conversation", "peering"},
     "link": {"errors", "policy", "verify", "wire"},
     "runtime": {*VALUES, "table", "verify", "peering", "conversation", "wire", "link"},
@@ -37,7 +38,8 @@ BELOW["verbs"] = EVERYTHING
 BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = BELOW["cli"] = {*EVERYTHING, "verbs", "__init__"}
 
-PURE = {"errors", "policy", "machine", "interop", "table", "verify", "peering", "refusals", "conversation", "show"}
+PURE = {"errors", "policy", "machine", "interop", "table", "verify", "show"}
+PURE |= {"peering", "refusals", "position", "conversation"}
 IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
 UNSAFE = {"pickle", "cPickle", "dill", "marshal", "shelve", "recv_pyobj", "send_pyobj"}
 

@@ -34,17 +34,15 @@ from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers, rendezvous
+from convpolicy.runtime.presence import Presence
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.table import Step
 from convpolicy.wire.frame import (
     MAX_PAYLOAD,
     Acknowledged,
-    Draining,
     Ended,
     Forget,
-    Hello,
-    Holds,
     Item,
     Refused,
     Stopped,
@@ -56,13 +54,12 @@ __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 
-HELD = 1_000  # conversations told to a bus in one item
 VIOLATIONS = 3  # after which a conversation is quarantined
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
 
-class Engine:
+class Engine(Presence):
     """Plays `part` on `port`. `clock` gives seconds, `new_id` random bytes; `nonce` names this process's run.
 
     `welcome` gives the owner of a conversation that a peer opens, or raises ConversationError to turn it away.
@@ -373,16 +370,6 @@ class Engine:
                 item = Acknowledged(conversation.id, self._role, role, peering.received, room=True)
                 self.peers.say(peering.route, item)
 
-    def probe(self, conversation: Conversation) -> None:
-        """Ask the other roles whether they still know a conversation: one that does not will say so.
-
-        Only those who have shown that they know it are asked; to the others the opening is still on its way.
-        """
-        for role, peering in enumerate(conversation.peers):
-            if role != self._role and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
-                item = Acknowledged(conversation.id, self._role, role, peering.received)
-                self.peers.say(peering.route, item)
-
     # ----------------------------------------------------------------------------------------- bad news
 
     def _stopped(self, peer: Peer, item: Stopped) -> None:
@@ -413,50 +400,6 @@ class Engine:
             self.fail(conversation, error_of(item, role), tell=False)
         return None
 
-    # ------------------------------------------------------------------------------------------- peers
-
-    def met(self, peer: Peer) -> None:
-        """A process said Hello for the first time."""
-        self._met(peer)
-
-    def back(self, peer: Peer) -> None:
-        """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
-        if peer.hello is not None and peer.hello.bus:
-            for policy in self._versions:
-                held = [each.id for each in peer.conversations if each.table.fingerprint == policy]
-                held += self._tombs.through(peer) if policy == self.part.fingerprint else []
-                for start in range(0, len(held), HELD):
-                    self.peers.say(peer, Holds(policy, self._role, held[start : start + HELD]))
-            self._crashes.tell(peer)
-        for conversation in tuple(peer.conversations):
-            for role, peering in enumerate(conversation.peers):
-                if peering.route is peer:
-                    self._delivery.hasten(conversation, role)
-                    self.probe(conversation)
-
-    def restarted(self, peer: Peer, before: Hello) -> None:
-        """Another process is there now. A bus holds no truth: it is told again; of others conversations are lost."""
-        if peer.hello is not None and peer.hello.bus:
-            self.back(peer)
-        else:
-            self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")
-        self._met(peer)
-
-    def lost(self, peer: Peer, why: str) -> None:
-        """A process is gone."""
-        self._lose_conversations(peer, "the service bus" if peer.hello and peer.hello.bus else peer.role, why)
-
-    def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
-        for conversation in tuple(peer.conversations):
-            lost = PeerLost(role, why)
-            if self._crashes.lost(conversation, role, why, self.now):
-                peer.conversations.pop(conversation, None)
-            elif conversation.possible() and conversation.emitted == conversation.confirmed:
-                conversation.doom = lost  # what has come may be all that was needed
-                conversation.owner.relieved(conversation)
-            else:
-                self.fail(conversation, lost, tell=False)
-
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
         self._next_look = now + PING_AFTER
@@ -472,12 +415,6 @@ class Engine:
             else:
                 self._without(conversation, role, vain, vain.why)
                 self._crashes.tell(conversation.peers[role].route, conversation)
-
-    def drain(self) -> None:
-        """Ask buses for no new conversations."""
-        for peer in self.peers.servers:
-            if peer.hello is not None and peer.hello.bus:
-                self.peers.say(peer, Draining())
 
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)

@@ -30,7 +30,7 @@ from convpolicy import (
     send,
     seq,
 )
-from convpolicy.runtime import service as services
+from convpolicy.runtime import actor as actors
 
 
 def with_handlers(fulfil: Callable[..., Any], bank: Callable[..., Any] = lambda _payment: None) -> Service[Any, Any]:
@@ -200,7 +200,7 @@ async def test_a_handler_that_fails_ends_its_conversation_only(
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_handler_is_tried_again_as_often_as_it_says(is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "RETRY_AFTER", 0.0)
+    monkeypatch.setattr(actors, "RETRY_AFTER", 0.0)
     link, tries = Memory(), []
 
     def fulfil(order: Order) -> list[Any]:

@@ -18,10 +18,11 @@ from typing import Any, TypeVar, cast
 from convpolicy.conversation import Received
 from convpolicy.errors import ConvPolicyError, PolicyMismatch, ServiceError, TreeFull, Unfinished
 from convpolicy.link.tree import Tree
+from convpolicy.runtime.actor import RETRY_AFTER
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.service import RETRY_AFTER, Playing, Unending
+from convpolicy.runtime.service import Playing, Unending
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.gap import Gap

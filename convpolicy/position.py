@@ -1,0 +1,182 @@
+"""Where one role stands in one conversation: everything that can be asked of it, and nothing that changes it.
+
+`Conversation` adds what changes it. The state is a node of the compiled machine; beside it are, for every peer, the
+numbers and what is under way, and what has come and was not taken yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from convpolicy.errors import ConversationError
+from convpolicy.machine import Move
+from convpolicy.peering import WINDOW, Envelope, Peering, heads
+from convpolicy.policy.effects import Values
+from convpolicy.refusals import Situation
+from convpolicy.table import Node, Step, Table
+
+__all__ = ["Position"]
+
+
+class Position:
+    """The fields of a conversation, and what they say.
+
+    `peers` has what is known of each role, by its number; in the place of the conversation's own is one that nothing is
+    exchanged with. `error` is why it has failed; `doom` becomes that once what has come is taken. `stopped` are the
+    roles that have, for which the policy has branches, and why. `heard` is the number of the role whose message was
+    taken last, -1 before. `emitted` is how many messages were sent, and `confirmed` how many of them are acknowledged.
+    `owner` and `watched` are the runtime's: whom it tells, and whether it will look at retransmissions.
+    """
+
+    __slots__ = (
+        "_deadlines",
+        "_held",
+        "_history",
+        "_node",
+        "_table",
+        "_values",
+        "confirmed",
+        "doom",
+        "emitted",
+        "error",
+        "heard",
+        "id",
+        "owner",
+        "peers",
+        "stopped",
+        "violations",
+        "watched",
+    )
+
+    id: bytes
+    peers: tuple[Peering, ...]
+    error: ConversationError | None
+    doom: ConversationError | None
+    stopped: dict[int, str] | None
+    heard: int
+    violations: int
+    emitted: int
+    confirmed: int
+    owner: Any
+    watched: bool
+    _table: Table
+    _node: Node
+    _history: bytes
+    _held: list[Envelope] | None
+    _values: Values | None
+    _deadlines: dict[Move, float] | None
+
+    # -------------------------------------------------------------------------------------------- the state
+
+    @property
+    def role(self) -> str:
+        """The role whose side this is."""
+        return self._table.machine.role
+
+    @property
+    def table(self) -> Table:
+        """The compiled machine."""
+        return self._table
+
+    @property
+    def state(self) -> str:
+        """The name of the machine's state."""
+        return self._table.machine.name(self._node.state)
+
+    def describe(self) -> str:
+        """The state in words: `owes Payment, awaits Shipment`."""
+        return self._table.machine.describe(self._node.state)
+
+    def moves(self) -> tuple[Move, ...]:
+        """The moves that the policy allows now; none when the conversation has failed."""
+        return () if self.error else tuple(self._table.machine.enabled(self._node.state))
+
+    @property
+    def owes(self) -> tuple[str, ...]:
+        """The labels one of which this role must still send now."""
+        return () if self.error else self._table.machine.owes(self._node.state)
+
+    @property
+    def awaits(self) -> tuple[str, ...]:
+        """The labels that may be received now."""
+        return () if self.error else self._table.machine.awaits(self._node.state)
+
+    @property
+    def final(self) -> bool:
+        """Whether this role may stop here."""
+        return self._node.final
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
+        return self._node.sink and self.emitted == self.confirmed and self._held is None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be sent or received any more."""
+        return self._node.sink or self.error is not None
+
+    @property
+    def history(self) -> tuple[str, ...]:
+        """The labels of the last moves, oldest first."""
+        return self._table.said(self._history)
+
+    # ------------------------------------------------------------------------- what has come, what is under way
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there may be something to take: a message that was not taken yet, or a role that has stopped."""
+        return self._held is not None or self.stopped is not None
+
+    def possible(self) -> tuple[str, ...]:
+        """Return the labels of kept messages that the state allows now, in the order of their arrival."""
+        receives = self._node.receives
+        return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
+
+    def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
+        """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
+
+        It cannot when no continuation allows it, when another message of the same sender and lane has to be taken
+        first, or when its sender has stopped.
+        """
+        first = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
+        return self._table.hopeless(self._node, first, self.stopped or (), wanted, by)
+
+    def _heads(self) -> list[Envelope]:
+        return heads(self._held or (), self._table.lanes)
+
+    def waiting(self, sender: int) -> int:
+        """Return how many messages of a role have come and were not taken yet."""
+        if self._held is None:
+            return 0
+        return sum(1 for envelope in self._held if envelope.sender == sender)
+
+    def fits(self, step: Step) -> bool:
+        """Return whether the credit of all receivers of a message allows it to be said now."""
+        return all(self.room(each.peer) for each in self._table.together(step))
+
+    def room(self, peer: int) -> bool:
+        """Return whether the peer's credit allows another message to be sent now."""
+        unacked = self.peers[peer].unacked
+        return unacked is None or len(unacked) < WINDOW
+
+    @property
+    def deadline(self) -> float | None:
+        """When the first limited message of this role is due; None when none is."""
+        return min(self._deadlines.values()) if self._deadlines and self.error is None else None
+
+    @property
+    def resend_at(self) -> float | None:
+        """When the next retransmission is due; None when everything is acknowledged."""
+        due = [peering.resend_at for peering in self.peers if peering.unacked]
+        return min(due) if due else None
+
+    def _situation(self) -> Situation:
+        return Situation(self.role, self.describe(), self.moves(), self.history)
+
+    def __repr__(self) -> str:
+        sent, received = (sum(values) for values in zip(*((p.sent, p.received) for p in self.peers), strict=True))
+        policy = self._table.machine.policy
+        what = f"failed: {type(self.error).__name__}" if self.error else self.describe()
+        return f"<Conversation {policy} {self.id.hex()[:4]}… as {self.role}: {what} | sent {sent}, received {received}>"

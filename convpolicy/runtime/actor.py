@@ -1,0 +1,238 @@
+"""Who calls the handlers of a service: the owner of all its conversations.
+
+A handler that raises ends its own conversation and no other; it may be tried again first, when it has not said
+anything yet. Handlers of one conversation begin in the order of its messages: the next one begins when the one before
+has ended, or awaits something for the first time. Those that await can overlap, as the policy's parallel branches do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from typing import Any, cast
+
+from convpolicy.conversation import Conversation, Envelope, Received, name_of
+from convpolicy.errors import Aborted, ConversationError
+from convpolicy.machine import CRASH
+from convpolicy.policy.model import Crashed, Role
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.endpoint import Endpoint
+from convpolicy.runtime.handlers import Handler, replies
+
+__all__ = ["Actor", "shown"]
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
+
+
+class Actor:
+    """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
+
+    def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
+        self.endpoint: Endpoint
+        self._handlers, self._at_most = handlers, at_most
+        self._memories: dict[bytes, dict[str, object]] = {}  # what handlers keep in a conversation's `data`
+        self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
+        self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
+        self._rooms: dict[bytes, asyncio.Event] = {}
+        self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
+        self._draining = False
+
+    # -------------------------------------------------------------------------------- owning conversations
+
+    def welcome(self, conversation: Conversation) -> Actor:
+        """Own a conversation that a peer opens."""
+        if self._draining:
+            raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
+        if self._at_most is not None and len(self.endpoint.engine.conversations) >= self._at_most:
+            reason = f"{conversation.role} takes at most {self._at_most} conversations at once; try again later"
+            raise Aborted(reason, by=conversation.role)
+        return self
+
+    def begin(self, conversation: Conversation) -> Dialogue[Any]:
+        """Own a conversation that begins here."""
+        conversation.owner = self
+        return self._dialogue(conversation, None)
+
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        """Take the message, and whatever it makes possible."""
+        if conversation.id in self._starting:
+            conversation.accept(envelope, now=now)
+            return
+        received = conversation.receive(envelope, now=now)
+        if type(received) is Received:
+            self._handle(conversation, received)
+            if conversation.keeps:
+                self._more(conversation)
+
+    def _more(self, conversation: Conversation) -> None:
+        while conversation.id not in self._starting:
+            kept = self.endpoint.take(conversation)
+            if kept is None:
+                return
+            self._handle(conversation, kept)
+
+    def relieved(self, conversation: Conversation) -> None:
+        """Go on with a handler that had to wait for credit, and take what has become possible."""
+        if conversation.id in self._rooms:
+            self._rooms.pop(conversation.id).set()
+        if conversation.id in self._paused:
+            for waiting in self._paused.pop(conversation.id):
+                self._guard(conversation, waiting)
+        if conversation.keeps:
+            self._more(conversation)
+
+    def finished(self, conversation: Conversation) -> None:
+        """Forget a conversation that is over."""
+        self._memories.pop(conversation.id, None)
+
+    def failed(self, conversation: Conversation) -> None:
+        """Stop what is running for a conversation that has ended early."""
+        _log.info("conversation %s ended early: %s", conversation.id.hex(), conversation.error)
+        self._paused.pop(conversation.id, None)
+        self._rooms.pop(conversation.id, None)
+        self._memories.pop(conversation.id, None)
+        for task in self._tasks.get(conversation, ()):
+            task.cancel()
+
+    # -------------------------------------------------------------------------------------- calling handlers
+
+    def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+        handler = self._handlers[received.label]
+        sent = conversation.emitted
+        try:
+            result = self._call(handler, conversation, received)
+            if result is None:
+                return
+            messages = replies(result)
+            if messages is None:
+                self._run(conversation, received, attempt, result)
+            else:
+                self._drive(conversation, iter(messages))
+        except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
+            self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
+
+    def _call(self, handler: Handler, conversation: Conversation, received: Received) -> object:
+        if not handler.takes_conversation:
+            return handler.function(received.payload)
+        return handler.function(received.payload, self._dialogue(conversation, Role(received.sender)))
+
+    def _dialogue(self, conversation: Conversation, sender: Role[Any, Any] | None) -> Dialogue[Any]:
+        """Return the conversation as one call of a handler holds it; what is in `data` is common to all of them."""
+        data = self._memories.setdefault(conversation.id, {})
+        return Dialogue(self.endpoint, conversation, data=data, sender=sender)
+
+    def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
+        """Send what a handler yields, until it ends or the peer's credit is spent."""
+        engine = self.endpoint.engine
+        for message in messages:
+            step = conversation.allows(name_of(message))
+            if not conversation.fits(step):
+                self._paused.setdefault(conversation.id, []).append(chain((message,), messages))
+                break
+            engine.send(conversation, step, message)
+        self.endpoint.wake()
+
+    def _guard(self, conversation: Conversation, messages: Iterator[object]) -> None:
+        try:
+            self._drive(conversation, messages)
+        except Exception as problem:  # noqa: BLE001
+            self._give_up(conversation, "a message", problem)
+
+    def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
+        """Run an async handler as a task.
+
+        A task begins in a later turn of the loop. What comes for its conversation until then waits, so that
+        handlers begin in the order of their messages.
+        """
+        sent = conversation.emitted
+        loop = asyncio.get_running_loop()
+
+        async def work() -> None:
+            self._starting.discard(conversation.id)
+            loop.call_soon(self._more, conversation)  # that is when this one awaits something, or has ended
+            try:
+                if inspect.isasyncgen(result):
+                    await self._follow(conversation, result)
+                else:
+                    await self._reply(conversation, await cast("Any", result))
+            except Exception as problem:  # noqa: BLE001
+                said = conversation.emitted != sent
+                self._failed(conversation, received, attempt, problem, said=said)
+
+        self._starting.add(conversation.id)
+        task = loop.create_task(work())
+        self._tasks.setdefault(conversation, set()).add(task)
+        task.add_done_callback(lambda task: self._returned(conversation, task, result))
+
+    def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
+        tasks = self._tasks[conversation]
+        tasks.discard(task)
+        if not tasks:
+            del self._tasks[conversation]
+        self._starting.discard(conversation.id)
+        if inspect.iscoroutine(result):
+            result.close()  # it has not begun when the task was cancelled before that
+
+    async def _reply(self, conversation: Conversation, result: object) -> None:
+        for message in replies(result) or ():
+            await self._say(conversation, message)
+
+    async def _follow(self, conversation: Conversation, messages: AsyncIterator[object]) -> None:
+        async for message in messages:
+            await self._say(conversation, message)
+
+    async def _say(self, conversation: Conversation, message: object) -> None:
+        step = conversation.allows(name_of(message))
+        while not conversation.fits(step):
+            await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
+            step = conversation.allows(name_of(message))
+        self.endpoint.say(conversation, step, message)
+        self._more(conversation)
+
+    def _failed(
+        self, conversation: Conversation, received: Received, attempt: int, problem: Exception, *, said: bool
+    ) -> None:
+        attempts = self._handlers[received.label].attempts
+        if conversation.error is not None:
+            return
+        if attempt < attempts and not said:
+            delay = RETRY_AFTER * 2 ** (attempt - 1)
+            asyncio.get_running_loop().call_later(delay, self._handle, conversation, received, attempt + 1)
+        else:
+            self._give_up(conversation, shown(received.label), problem)
+
+    def _give_up(self, conversation: Conversation, label: str, problem: Exception) -> None:
+        if conversation.error is not None:
+            return
+        role = conversation.role
+        if not isinstance(problem, ConversationError):
+            reason = f"{role}'s handler of {label} failed ({type(problem).__name__})"
+        else:
+            reason = f"{role} broke the policy: {str(problem).partition(chr(10))[0]}"
+        _log.error("%s, conversation %s", reason, conversation.id.hex(), exc_info=problem)
+        self.endpoint.fail(conversation, Aborted(reason, by=role))
+
+    # --------------------------------------------------------------------------------------------- stopping
+
+    async def stop(self, drain: float) -> None:
+        """Let open conversations finish, for at most `drain` seconds; abort what is left."""
+        self._draining = True
+        self.endpoint.engine.drain()
+        await self.endpoint.idle(drain)
+        for conversation in tuple(self.endpoint.engine.conversations.values()):
+            role = conversation.role
+            self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
+        tasks = [task for running in self._tasks.values() for task in running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def shown(label: str) -> str:
+    """Return a label as the program writes it."""
+    return Crashed.__name__ if label == CRASH else label

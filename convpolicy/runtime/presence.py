@@ -1,0 +1,98 @@
+"""What becomes of conversations when the processes at the other ends come, go, and come back.
+
+A part of `Engine`, which keeps the conversations and says what is in them; nothing here looks at a message.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from convpolicy.conversation import Conversation
+from convpolicy.errors import ConversationError, PeerLost
+from convpolicy.runtime.crashes import Crashes
+from convpolicy.runtime.delivery import Delivery
+from convpolicy.runtime.part import Part
+from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.runtime.tombs import Tombs
+from convpolicy.wire.frame import Acknowledged, Draining, Hello, Holds
+
+__all__ = ["Presence"]
+
+HELD = 1_000  # conversations told to a bus in one item
+
+
+class Presence(ABC):
+    """The watcher of an engine's `peers`. The fields are the engine's."""
+
+    part: Part
+    peers: Peers
+    now: float
+    _role: int
+    _versions: dict[bytes, Part]
+    _met: Callable[[Peer], None]
+    _delivery: Delivery
+    _crashes: Crashes
+    _tombs: Tombs
+
+    @abstractmethod
+    def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
+        """End a conversation early, and `tell` the other roles."""
+
+    def met(self, peer: Peer) -> None:
+        """A process said Hello for the first time."""
+        self._met(peer)
+
+    def back(self, peer: Peer) -> None:
+        """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
+        if peer.hello is not None and peer.hello.bus:
+            for policy in self._versions:
+                held = [each.id for each in peer.conversations if each.table.fingerprint == policy]
+                held += self._tombs.through(peer) if policy == self.part.fingerprint else []
+                for start in range(0, len(held), HELD):
+                    self.peers.say(peer, Holds(policy, self._role, held[start : start + HELD]))
+            self._crashes.tell(peer)
+        for conversation in tuple(peer.conversations):
+            for role, peering in enumerate(conversation.peers):
+                if peering.route is peer:
+                    self._delivery.hasten(conversation, role)
+                    self.probe(conversation)
+
+    def restarted(self, peer: Peer, before: Hello) -> None:
+        """Another process is there now. A bus holds no truth: it is told again; of others conversations are lost."""
+        if peer.hello is not None and peer.hello.bus:
+            self.back(peer)
+        else:
+            self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")
+        self._met(peer)
+
+    def lost(self, peer: Peer, why: str) -> None:
+        """A process is gone."""
+        self._lose_conversations(peer, "the service bus" if peer.hello and peer.hello.bus else peer.role, why)
+
+    def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
+        for conversation in tuple(peer.conversations):
+            lost = PeerLost(role, why)
+            if self._crashes.lost(conversation, role, why, self.now):
+                peer.conversations.pop(conversation, None)
+            elif conversation.possible() and conversation.emitted == conversation.confirmed:
+                conversation.doom = lost  # what has come may be all that was needed
+                conversation.owner.relieved(conversation)
+            else:
+                self.fail(conversation, lost, tell=False)
+
+    def probe(self, conversation: Conversation) -> None:
+        """Ask the other roles whether they still know a conversation: one that does not will say so.
+
+        Only those who have shown that they know it are asked; to the others the opening is still on its way.
+        """
+        for role, peering in enumerate(conversation.peers):
+            if role != self._role and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
+                item = Acknowledged(conversation.id, self._role, role, peering.received)
+                self.peers.say(peering.route, item)
+
+    def drain(self) -> None:
+        """Ask buses for no new conversations."""
+        for peer in self.peers.servers:
+            if peer.hello is not None and peer.hello.bus:
+                self.peers.say(peer, Draining())
