@@ -18,7 +18,11 @@ __all__ = [
     "Expired",
     "Exposed",
     "ForeignThread",
+    "Forked",
     "IllFormed",
+    "InDoubt",
+    "JournalError",
+    "JournalFailed",
     "LinkError",
     "LocalViolation",
     "MissingExtra",
@@ -33,6 +37,7 @@ __all__ = [
     "Position",
     "Quarantined",
     "RemoteViolation",
+    "ReplayDiffers",
     "ServiceError",
     "TooSlow",
     "Unfinished",
@@ -329,6 +334,62 @@ class TooSlow(ConversationError):
             f"{role} was cut off: {waiting} messages had come and were not taken.\n"
             f'  Take them faster, let more wait (`waiting=`), or give up some with `slow="conflate"` or '
             f'`slow="resnapshot"`.'
+        )
+
+
+# ---------------------------------------------------------------------------------------------- journals
+
+
+class JournalError(ConvPolicyError):
+    """A journal cannot be used."""
+
+
+class JournalFailed(JournalError, ConversationError):
+    """The journal at `path` could not be written. Nothing that was not durable has left the process, which must end."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path, self.problem = path, problem
+        super().__init__(
+            f"the journal {path} cannot be written: {problem}.\n  Nothing was sent that is not in it. End this "
+            f"process, see to the disk, and start it again: its conversations go on from the journal."
+        )
+
+
+class Forked(JournalError, ConversationError):
+    """A journal is not the latest of its name: `peer` has seen more of it than it holds, for the reason `seen`."""
+
+    def __init__(self, peer: str, seen: str) -> None:
+        self.peer, self.seen = peer, seen
+        super().__init__(
+            f"this journal is behind what {peer} knows of it: {seen}.\n  It was restored from a backup, or copied. "
+            f"Go on with the one that is ahead; where it is lost, start with a new journal, and settle what was open "
+            f"with {peer} by hand."
+        )
+
+
+class ReplayDiffers(JournalError, ConversationError):
+    """A program that was started again says or asks something else than the journal has of its last run.
+
+    `recorded` is what it did then, `now` what it does instead.
+    """
+
+    def __init__(self, role: str, recorded: str, now: str) -> None:
+        self.role, self.recorded, self.now = role, recorded, now
+        super().__init__(
+            f"{role} does not repeat what it did before it was interrupted\n  then: {recorded}\n  now:  {now}\n"
+            f"  A program that is resumed runs again from its beginning, and must come to the same point in the same "
+            f"way. Put what may come out differently (time, chance, other systems) into `once`."
+        )
+
+
+class InDoubt(ConversationError):
+    """Nobody here can know whether something has happened: `what` names it, `why` is what stopped the conversation."""
+
+    def __init__(self, what: tuple[str, ...], why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(
+            f"in doubt: {one_of(what, word='and')}. {why}\n"
+            f"  It may have happened or not. Find out from whom it concerns, then act on that; never just repeat it."
         )
 
 

@@ -31,7 +31,8 @@ BELOW: dict[str, set[str]] = {
     "conversation": {*VALUES, "table", "peering", "refusals", "position"},
     "wire": {*VALUES, "conversation", "peering"},
     "link": {"errors", "policy", "verify", "wire"},
-    "runtime": {*VALUES, "table", "verify", "peering", "conversation", "wire", "link"},
+    "journal": {*VALUES, "table", "peering", "conversation", "wire"},
+    "runtime": {*VALUES, "table", "verify", "peering", "conversation", "wire", "link", "journal"},
 }
 EVERYTHING = set(BELOW)
 BELOW["verbs"] = EVERYTHING
