@@ -7,7 +7,21 @@ import json
 import sys
 from collections.abc import Callable
 
-from benchmarks import bus, check, footprint, hops, latency, memory, pipeline, scale, steps, storm, throughput, tree
+from benchmarks import (
+    bus,
+    check,
+    footprint,
+    hops,
+    latency,
+    memory,
+    pipeline,
+    scale,
+    steps,
+    storm,
+    survey,
+    throughput,
+    tree,
+)
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
 
@@ -23,6 +37,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "footprint": (footprint.TITLE, footprint.run),
     "scale": (scale.TITLE, scale.run),
     "storm": (storm.TITLE, storm.run),
+    "survey": (survey.TITLE, survey.run),
     "check": (check.TITLE, check.run),
 }
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["children", "files", "processor", "resident"]
+__all__ = ["children", "files", "most_resident", "processor", "resident"]
 
 NANOSECONDS = 1e9
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -21,6 +21,12 @@ def processor(pid: int) -> float:
 def resident(pid: int) -> int:
     """Return the bytes of a process that are in memory."""
     return PAGE * int((_of(pid) / "statm").read_text().split()[1])
+
+
+def most_resident(pid: int) -> int:
+    """Return the most bytes of a process that were in memory at once."""
+    lines = (_of(pid) / "status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def files(pid: int) -> int:

@@ -8,9 +8,10 @@ has ended, or awaits something for the first time. Those that await can overlap,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
@@ -41,6 +42,7 @@ class Actor:
         self._rooms: dict[bytes, asyncio.Event] = {}
         self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
         self._draining = False
+        self._ended = asyncio.Event()
 
     # -------------------------------------------------------------------------------- owning conversations
 
@@ -89,6 +91,7 @@ class Actor:
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""
         self._memories.pop(conversation.id, None)
+        self._ended.set()
 
     def failed(self, conversation: Conversation) -> None:
         """Stop what is running for a conversation that has ended early."""
@@ -96,6 +99,7 @@ class Actor:
         self._paused.pop(conversation.id, None)
         self._rooms.pop(conversation.id, None)
         self._memories.pop(conversation.id, None)
+        self._ended.set()
         for task in self._tasks.get(conversation, ()):
             task.cancel()
 
@@ -224,7 +228,23 @@ class Actor:
         self._draining = True
         self.endpoint.engine.drain()
         await self.endpoint.idle(drain)
-        for conversation in tuple(self.endpoint.engine.conversations.values()):
+        await self._abort(tuple(self.endpoint.engine.conversations.values()))
+
+    async def stop_beside(self, drain: float) -> None:
+        """The same for what is its own, where others go on."""
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain):
+                while self._own():
+                    self._ended.clear()
+                    await self._ended.wait()
+        await self._abort(self._own())
+
+    def _own(self) -> list[Conversation]:
+        return [each for each in self.endpoint.engine.conversations.values() if each.owner is self]
+
+    async def _abort(self, conversations: Iterable[Conversation]) -> None:
+        for conversation in conversations:
             role = conversation.role
             self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
         tasks = [task for running in self._tasks.values() for task in running]

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection
 
 from convpolicy.conversation import Conversation, Received
-from convpolicy.errors import ConversationError, NotReachable
+from convpolicy.errors import ConversationError, NotReachable, WiringError
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.runtime.engine import LOST_AFTER, Engine
@@ -201,6 +201,14 @@ class Endpoint:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout)
         return not self.engine.conversations
+
+    def seat_beside(self, welcome: Callable[[Conversation], Owner]) -> Callable[[ConversationError], None]:
+        """Have another player share the connections; return what has it leave. Raises WiringError."""
+        del welcome
+        raise WiringError(
+            f"{self.part.role} is not a leaf of a tree in a wiring, and has no other player beside it.\n"
+            f"  One service holds any number of conversations."
+        )
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import ServiceError, one_of
+from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.link.port import Link
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Label
@@ -155,10 +155,14 @@ class Service(Generic[Sends, Receives]):
         self.ensure_complete()
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
-        actor = Actor(self._handlers, at_most)
+        actor = self.actor(at_most)
         endpoint = actor.endpoint = self._endpoint(via, actor.welcome, lost_after, at_most or 0)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
+
+    def actor(self, at_most: int | None) -> Actor:
+        """Return an owner of conversations that calls the handlers; its `endpoint` is to be set."""
+        return Actor(self._handlers, at_most)
 
     def _endpoint(
         self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
@@ -223,6 +227,25 @@ class Playing(Generic[Sends]):
         dialogue.tell(message)
         return dialogue
 
+    def beside(self, service: Service[Any, Any]) -> Beside[Any]:
+        """Have another player of a leaf take part over the connections of this one, and end with it at the latest.
+
+        For a process that stands for many: thousands of players cost two connections, and the tree's root, which
+        counts them all, sends each message once.
+
+        Raises:
+            ServiceError: a message has no handler, or it plays another role or policy.
+            WiringError: this one is not a leaf of a tree in a wiring.
+        """
+        service.ensure_complete()
+        if _plays(service.part) != _plays(self._endpoint.part):
+            raise ServiceError(
+                f"{service.role} of {service.part.policy} does not play what is played here.\n  Start it by itself."
+            )
+        actor = service.actor(None)
+        actor.endpoint = self._endpoint
+        return Beside(self._endpoint, actor, self._endpoint.seat_beside(actor.welcome))
+
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
         return self._endpoint.statistics()
@@ -241,6 +264,19 @@ class Playing(Generic[Sends]):
         self._endpoint.close()
 
 
+class Beside(Playing[Sends]):
+    """One more player over connections that another one holds."""
+
+    def __init__(self, endpoint: Endpoint, actor: Actor, leave: Callable[[ConversationError], None]) -> None:
+        super().__init__(endpoint, actor)
+        self._leave = leave
+
+    async def stop(self, *, drain: float = 5.0) -> None:
+        """Enter nothing new, let what is open finish for `drain` seconds, and abort the rest; the others play on."""
+        await self._actor.stop_beside(drain)
+        self._leave(Aborted(f"{self._endpoint.part.role} is shutting down", by=self._endpoint.part.role))
+
+
 class Unending(Playing[Sends]):
     """A service over a tree or a pipeline, which has ends of its own: there is always something more to come."""
 
@@ -248,3 +284,7 @@ class Unending(Playing[Sends]):
         """Refuse; see `Playing.idle`."""
         del timeout
         raise ServiceError("a service over a tree or a pipeline is never done.\n  Look at `statistics()`.")
+
+
+def _plays(part: Part) -> tuple[str, bytes, dict[str, object]]:
+    return part.role, part.fingerprint, {name: label.type for name, label in part.receives.items()}

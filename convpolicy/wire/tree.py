@@ -11,7 +11,7 @@ with; the rest is MessagePack, as everywhere.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -52,6 +52,9 @@ LARGEST_TOPIC = 128  # bytes
 LARGEST_SAID = MAX_FRAME - 1024  # of one payload, so that it fits into a frame with its stream's name
 
 
+Many: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Said(msgspec.Struct, array_like=True, gc=False):
     """One message: its label's index and its payload."""
 
@@ -81,7 +84,7 @@ class Join(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     `question` numbers what it asks; the answer repeats it, so that an answer from before a restart is recognised.
     It has missed the messages from `missed` on in `epoch`, and wants to miss as few as can be; without (0) it
-    enters at the newest join point.
+    enters at the newest join point. It hears the stream for `many` players.
     """
 
     stream: str
@@ -90,6 +93,7 @@ class Join(msgspec.Struct, array_like=True, tag=1, gc=False):
     question: int
     epoch: bytes = b""
     missed: int = 0
+    many: Many = 1
 
 
 class Again(msgspec.Struct, array_like=True, tag=2, gc=False):
@@ -102,7 +106,9 @@ class Again(msgspec.Struct, array_like=True, tag=2, gc=False):
 
 
 class Here(msgspec.Struct, array_like=True, tag=3, gc=False):
-    """`reader` is there and has everything up to `seq`; `live` once it hears the tree, `done` when it needs no more."""
+    """`reader` is there and has everything up to `seq`; `live` once it hears the tree, `done` when it needs no more.
+    It hears the stream for `many` players.
+    """
 
     stream: str
     reader: bytes
@@ -110,6 +116,7 @@ class Here(msgspec.Struct, array_like=True, tag=3, gc=False):
     seq: int
     live: bool
     done: bool
+    many: Many = 1
 
 
 class Bye(msgspec.Struct, array_like=True, tag=4, gc=False):

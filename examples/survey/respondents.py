@@ -1,13 +1,13 @@
 """People who answer: `python respondents.py [WIRING] COUNT [FIRST]` is so many of them (10), numbered from FIRST (1),
 until Ctrl-C.
 
-Each is a player of its own. The n-th likes the q-th question `(n + q) % 5 + 1`; every tenth would rather not say.
+Each is a player of its own, and all of them hear and speak over the same connections. The n-th likes the q-th question
+`(n + q) % 5 + 1`; every tenth would rather not say.
 """
 
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
 
 from messages import Answers, Finished, NoAnswer, NoMore, Questionnaire, Respondent, survey, wiring, words
 
@@ -36,15 +36,15 @@ def respondent(number: int) -> Service[Says, Hears]:
 
 async def answer_all(numbers: range) -> None:
     """Start all of them, and let them answer until the program is told to end."""
-    links, told = wiring(), asyncio.Event()
+    told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with AsyncExitStack() as stack:
-        for number in numbers:
-            playing = await respondent(number).start(links, timeout=60.0)  # for the surveyor
-            stack.push_async_callback(playing.stop, drain=0.0)
-        print(f"{len(numbers)} respondents wait", flush=True)
-        await told.wait()
+    playing = await respondent(numbers[0]).start(wiring(), timeout=60.0)  # for the surveyor
+    for number in numbers[1:]:
+        playing.beside(respondent(number))
+    print(f"{len(numbers)} respondents wait", flush=True)
+    await told.wait()
+    await playing.stop(drain=0.0)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""The programs of `examples/survey`: two hundred people over a tree and a pipeline, each counted once."""
+"""The programs of `examples/survey`: hundreds, and thousands, of people in a few processes, each counted once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
-from play import rest, said, wired
+from play import rest, wired
+from processes import PATIENCE, Process
 
 from convpolicy import Wiring
 from convpolicy.policy import gallery
 from convpolicy.verbs import Policy
 
 PROCESSES = 4
+THOUSANDS = int(os.environ.get("CONVPOLICY_PEOPLE", "5000"))
 
 
 def expected(people: int, questions: list[str]) -> list[str]:
@@ -32,19 +36,42 @@ def survey():
         yield example
 
 
-@pytest.mark.parametrize("people", [40, pytest.param(200, marks=pytest.mark.slow)])
+class Listening:
+    """Reads what a program prints, as it comes: a pipe that nobody reads from holds the program up."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.begun = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "received" in line:
+                self.lines.append(line)
+                self.begun.set()
+
+    def stop(self) -> list[str]:
+        self.process.terminate()
+        self._thread.join()
+        return self.lines
+
+
+@pytest.mark.parametrize("people", [300, pytest.param(THOUSANDS, marks=pytest.mark.slow)])
 def test_each_is_counted_once_though_a_counter_is_killed_with_answers_in_hand(survey, people):
     assert Policy.load(gallery.path("survey")).check(over=Wiring.load(survey.file))
     surveyor = survey.start("surveyor.py", str(people))
-    first, second = survey.start("counter.py"), survey.start("counter.py")
+    first, second = survey.start("counter.py"), Listening(survey.start("counter.py"))
     first.send_signal(signal.SIGSTOP)  # it is given answers, and reads none of them
     for process in range(PROCESSES):
-        survey.start("respondents.py", str(people // PROCESSES), str(1 + process * people // PROCESSES))
-    said(second, "Counter received")
+        begin, end = (1 + place * people // PROCESSES for place in (process, process + 1))
+        survey.start("respondents.py", str(end - begin), str(begin))
+    assert second.begun.wait(PATIENCE)
     first.kill()
     likes = expected(people, ["Do you like chairs?", "Do you like tables?"])
     assert rest(surveyor) == likes + expected(people, ["And lamps?"])
     assert first.stdout is not None
     assert not [line for line in first.stdout if "received" in line]
-    second.terminate()
-    assert len([line for line in rest(second) if "received" in line]) == 2 * people - 1
+    assert len(second.stop()) == 2 * people

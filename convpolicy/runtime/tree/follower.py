@@ -97,10 +97,18 @@ class Follower:
         self._early: list[Published] = []  # published before it was known where to enter
         self._past = set(past)
         self._patient = bool(past)
+        self._many = 1
         self._asked = 0  # the last number that was asked for
         self._question = 0
         self._retry = _Retry()
         self._here_at = now
+
+    def stand_for(self, many: int) -> None:
+        """Hear the stream for so many players, and tell the root."""
+        if many != self._many:
+            self._many, self._here_at = many, 0.0
+            if self._asks_entry:
+                self._retry.now()
 
     # ------------------------------------------------------------------------------------- what arrives
 
@@ -261,12 +269,13 @@ class Follower:
             said.append(self._ask() if self._asks_entry else self._missing())
         if self.epoch and now >= self._here_at:
             self._here_at = now + HERE_EVERY
-            said.append(Here(self.stream, self._reader, self.epoch, self.next - 1, self.live, self.finished))
+            seq = self.next - 1
+            said.append(Here(self.stream, self._reader, self.epoch, seq, self.live, self.finished, self._many))
         return said
 
     def _ask(self) -> Join:
         missed = self.next if self.epoch and self._joining and self._why == "lost" else 0
-        return Join(self.stream, self._reader, self._fingerprint, self._question, self.epoch, missed)
+        return Join(self.stream, self._reader, self._fingerprint, self._question, self.epoch, missed, self._many)
 
     def _missing(self) -> Again:
         """Ask for the first hole, or for as much of it as comes at once."""

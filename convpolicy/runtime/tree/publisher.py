@@ -169,7 +169,7 @@ class Publisher:
                     stream.here(request, now)
                     self._changed()
             case Bye() if stream is not None:
-                stream.listeners.pop(request.reader, None)
+                stream.leaves(request.reader)
                 self._changed()
             case _:
                 pass

@@ -24,16 +24,19 @@ _ANSWERED = 8  # frames of messages that answer one request; a reader asks for t
 
 
 class Listener(msgspec.Struct, gc=False):
-    """A reader, as the root knows it: what it has, whether it hears the tree, when it was last heard."""
+    """A reader, as the root knows it: what it has, whether it hears the tree, when it was last heard, for how many."""
 
     seq: int
     live: bool
     done: bool
     heard: float
+    many: int = 1
 
 
 class Stream:
-    """The messages of one epoch for one leaf role. `listeners` has every reader that is there, by its name."""
+    """The messages of one epoch for one leaf role. `listeners` has every reader that is there, by its name; `live`
+    is how many players hear the tree by them.
+    """
 
     def __init__(self, name: str, leaf: Leaf, epoch: bytes, *, keep: int, keep_bytes: int) -> None:
         self.name, self.epoch = name, epoch
@@ -41,6 +44,7 @@ class Stream:
         self.over = False
         self.reason = ""
         self.listeners: dict[bytes, Listener] = {}
+        self.live = 0
         self._leaf, self._state = leaf, leaf.entries[0]
         self._entries = deque([(0, 0)])  # join points, oldest first: behind which message, and the state's number
         self._cache = Cache(keep, keep_bytes)
@@ -126,23 +130,32 @@ class Stream:
 
     def asked(self, request: Join, now: float) -> None:
         """Note a reader that is on its way in: the root waits for it too before it leaves."""
-        self.listeners.setdefault(request.reader, Listener(0, live=False, done=False, heard=now))
+        if request.reader not in self.listeners:
+            self._note(request.reader, Listener(0, live=False, done=False, heard=now, many=request.many))
 
     def here(self, sign: Here, now: float) -> None:
         """Note what a reader says of itself."""
         same = sign.epoch == self.epoch
-        self.listeners[sign.reader] = Listener(sign.seq if same else 0, sign.live and same, sign.done and same, now)
+        seq, live, done = (sign.seq, sign.live, sign.done) if same else (0, False, False)
+        self._note(sign.reader, Listener(seq, live, done, now, sign.many))
+
+    def _note(self, reader: bytes, listener: Listener | None) -> None:
+        before = self.listeners.pop(reader, None)
+        if before is not None:
+            self.live -= before.live * before.many
+        if listener is not None:
+            self.listeners[reader] = listener
+            self.live += listener.live * listener.many
+
+    def leaves(self, reader: bytes) -> None:
+        """Drop a reader."""
+        self._note(reader, None)
 
     def forget(self, now: float) -> None:
         """Drop the readers that have been silent for too long."""
         gone = [reader for reader, one in self.listeners.items() if now - one.heard > FORGOTTEN_AFTER]
         for reader in gone:
-            del self.listeners[reader]
-
-    @property
-    def live(self) -> int:
-        """How many readers hear the tree."""
-        return sum(one.live for one in self.listeners.values())
+            self._note(reader, None)
 
     @property
     def heard_out(self) -> bool:

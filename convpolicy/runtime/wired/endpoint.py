@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConvPolicyError, LinkError, NotReachable
+from convpolicy.errors import Aborted, ConversationError, ConvPolicyError, LinkError, NotReachable
 from convpolicy.link.pipeline import Ends
 from convpolicy.link.port import Port
 from convpolicy.link.sockets import Owner as Ownership
@@ -112,16 +113,11 @@ class WiredEndpoint(Endpoint):
             seat.tree,
             seat.plan,
             new_id=new_id,
-            welcome=self._welcomed,
             wake=self.wake,
             met=self._on_root,
             lost_after=self._lost_after,
         )
-        self.engine.emptied = lambda: self._later(leaf)
-
-    def _later(self, leaf: LeafEnd) -> None:
-        if not self._closed:
-            self._loop.call_soon(leaf.look)
+        leaf.seat(self._welcomed)
 
     def _welcomed(self, conversation: Conversation) -> Owner:
         if self.root is not None and self.root.busy and not isinstance(conversation, Thread):
@@ -208,6 +204,13 @@ class WiredEndpoint(Endpoint):
             )
         self.engine.tick()
         return self.engine.open()
+
+    def seat_beside(self, welcome: Callable[[Conversation], Owner]) -> Callable[[ConversationError], None]:
+        """See `Endpoint.seat_beside`."""
+        self.check()
+        if self._leaf is None:
+            return super().seat_beside(welcome)
+        return functools.partial(self._leaf.unseat, self._leaf.seat(welcome))
 
     @property
     def url(self) -> str:

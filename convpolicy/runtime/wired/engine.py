@@ -68,7 +68,7 @@ class WiredEngine(Engine):
         super().__init__(part, port, **settings)
         self.seat = seat
         self.tree: Says | None = None
-        self.emptied: Callable[[], None] = lambda: None  # called when there may be room for what waits outside
+        self._rooms: dict[bytes, Callable[[], None]] = {}  # told when a conversation may take what waits outside
         self.nowhere = Peer(b"", self.now)
         self.nowhere.gone = True
         self.trunks: dict[bytes, Trunk] = {}
@@ -100,8 +100,11 @@ class WiredEngine(Engine):
                 return name
         return None
 
-    def enter(self, conversation: Conversation, heard: list[int]) -> None:
-        """Begin a thread, as a leaf, and tell those that may speak to it who holds it."""
+    def enter(self, conversation: Conversation, heard: list[int], room: Callable[[], None]) -> None:
+        """Begin a thread, as a leaf, and tell those that may speak to it who holds it. `room` is called when it may
+        take what waits outside.
+        """
+        self._rooms[conversation.id] = room
         self.headers[conversation.id] = Header(conversation.id, b"", heard)
         self._adopt(conversation, self.nowhere)
         self._hold(conversation)
@@ -260,15 +263,20 @@ class WiredEngine(Engine):
         """Take a kept message. See `Engine.take`."""
         received = super().take(conversation, wanted, by)
         if received is not None:
-            self.emptied()
+            self._stir(conversation)
         return received
+
+    def _stir(self, conversation: Conversation) -> None:
+        room = self._rooms.get(conversation.id)
+        if room is not None:
+            room()
 
     # ------------------------------------------------------------------------------------------------ sending
 
     def send(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message. See `Engine.send`."""
         super().send(conversation, step, message)
-        self.emptied()
+        self._stir(conversation)
 
     def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
         packed = super()._pack(part, step, message)
@@ -339,7 +347,8 @@ class WiredEngine(Engine):
         self.headers.pop(conversation.id, None)
         self.legs.drop(conversation, error)
         self.receipts.drop(conversation)
-        self.emptied()
+        self._stir(conversation)
+        self._rooms.pop(conversation.id, None)
         if isinstance(conversation, Thread):
             trunk = self.trunks.get(trunk_of(conversation.id))
             if trunk is not None:

@@ -36,7 +36,7 @@ class Leg:
         self.parent, self.envelope, self.header = parent, envelope, header
         self.tries = self.attempts = 0  # an attempt is a try for which there was somebody
         self.id = b""
-        self.waits = True  # for somebody to be given to
+        self.player: Peer | None = None  # who has it
         self._legs = legs
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
@@ -64,7 +64,9 @@ class Legs:
 
     def __init__(self, engine: WiredEngine) -> None:
         self._engine = engine
-        self._open: dict[tuple[bytes, bytes], Leg] = {}
+        self._open: dict[bytes, dict[bytes, Leg]] = {}  # by the conversation they were said in, and their keys
+        self._waiting: dict[Leg, None] = {}  # for somebody to be given to
+        self._given: dict[Peer, int] = {}  # how many each player has
 
     def open(self, parent: Conversation, envelope: Envelope) -> None:
         """Send a message that was said in `parent`; until it is done it counts as unacknowledged there."""
@@ -73,7 +75,7 @@ class Legs:
         above = self._engine.headers.get(parent.id) or Header(parent.id, b"", [])
         key = below(above.id + above.leg, envelope.receiver, envelope.seq)
         leg = Leg(self, parent, envelope, Header(above.id, key, above.heard))
-        self._open[parent.id, key] = leg
+        self._open.setdefault(parent.id, {})[key] = leg
         self._send(leg)
 
     def _send(self, leg: Leg) -> None:
@@ -82,9 +84,12 @@ class Legs:
         leg.id = leg_id(leg.header.id, leg.header.leg, leg.tries)
         leg.tries += 1
         route = self._player(leg)
-        leg.waits = route is engine.nowhere
-        if leg.waits:
+        if route is engine.nowhere:
+            self._waiting[leg] = None
             return
+        self._waiting.pop(leg, None)
+        leg.player = route
+        self._given[route] = self._given.get(route, 0) + 1
         conversation = Conversation(engine.carriage, leg.id, now=engine.now)
         conversation.owner = leg
         peering = conversation.peers[first.receiver]
@@ -113,18 +118,16 @@ class Legs:
             return engine.nowhere
         if any(peer.hello is not None and peer.hello.bus for peer in players):
             return engine.way(leg.id, role)
-        busy = [engine.conversations[one.id].peers[role].route for one in self._open.values() if not one.waits]
-        return min(players, key=busy.count)
+        return min(players, key=lambda player: self._given.get(player, 0))
 
     def retry(self) -> None:
         """Send what nobody was there for."""
-        for leg in tuple(self._open.values()):
-            if leg.waits:
-                self._send(leg)
+        for leg in tuple(self._waiting):
+            self._send(leg)
 
     def done(self, leg: Leg, conversation: Conversation) -> None:
         """The player has finished: to the conversation that the message was said in, this is its acknowledgement."""
-        if self._open.pop((leg.parent.id, leg.header.leg), None) is None:
+        if not self._close(leg):
             return
         self._engine.finish(conversation)
         leg.parent.confirmed += 1
@@ -133,7 +136,8 @@ class Legs:
 
     def failed(self, leg: Leg, error: ConversationError) -> None:
         """Give the message to another player, unless this cannot help."""
-        if (leg.parent.id, leg.header.leg) not in self._open:
+        self._take_back(leg)
+        if leg.header.leg not in self._open.get(leg.parent.id, ()):
             return
         leg.attempts += not isinstance(error, Unplayable)
         stage = self._engine.part.table.roles[leg.envelope.receiver]
@@ -141,7 +145,7 @@ class Legs:
         if (gone or (isinstance(error, Aborted) and error.by == stage)) and leg.attempts < ATTEMPTS:
             self._send(leg)
             return
-        del self._open[leg.parent.id, leg.header.leg]
+        self._close(leg)
         if isinstance(error, Aborted):
             error = Quarantined(stage, leg.attempts, error.reason)
         again = error_of(ended(leg.parent, error), stage)
@@ -149,13 +153,31 @@ class Legs:
 
     def drop(self, parent: Conversation, error: ConversationError | None) -> None:
         """Give up the legs of a conversation that is over."""
-        for place, leg in tuple(self._open.items()):
-            if leg.parent is parent:
-                del self._open[place]
-                conversation = self._engine.conversations.get(leg.id)
-                if conversation is not None:
-                    why = error or Aborted("it is over", by=parent.role)
-                    self._engine.fail(conversation, error_of(ended(parent, why), parent.role), tell=True)
+        for leg in tuple(self._open.get(parent.id, {}).values()):
+            self._close(leg)
+            conversation = self._engine.conversations.get(leg.id)
+            if conversation is not None:
+                why = error or Aborted("it is over", by=parent.role)
+                self._engine.fail(conversation, error_of(ended(parent, why), parent.role), tell=True)
+
+    def _close(self, leg: Leg) -> bool:
+        """Forget a leg; return whether it was open."""
+        legs = self._open.get(leg.parent.id, {})
+        if legs.pop(leg.header.leg, None) is None:
+            return False
+        if not legs:
+            del self._open[leg.parent.id]
+        self._waiting.pop(leg, None)
+        self._take_back(leg)
+        return True
+
+    def _take_back(self, leg: Leg) -> None:
+        """Note that a player has a leg no more."""
+        player, leg.player = leg.player, None
+        if player is not None:
+            self._given[player] -= 1
+            if not self._given[player]:
+                del self._given[player]
 
 
 class Receipt:

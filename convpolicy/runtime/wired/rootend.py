@@ -24,25 +24,36 @@ class _Waiting(Publisher):
     def __init__(self, *arguments: Any, room: int, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._room = room
-        self._early: dict[bytes, float] = {}  # when each was last heard
+        self._early: dict[bytes, tuple[float, int]] = {}  # when each was last heard, and for how many it hears
 
     @property
     def early(self) -> int:
-        """How many readers wait for something to begin."""
+        """How many players wait for something to begin."""
+        self._forget()
+        return sum(many for _, many in self._early.values())
+
+    def _forget(self) -> None:
         now = self._clock()
-        self._early = {reader: at for reader, at in self._early.items() if now - at < FORGOTTEN_AFTER}
-        return len(self._early)
+        self._early = {reader: one for reader, one in self._early.items() if now - one[0] < FORGOTTEN_AFTER}
 
     def _answers(self, request: Upward, now: float) -> list[Downward]:
         if isinstance(request, Here | Bye):
             self._early.pop(request.reader, None)
         return super()._answers(request, now)
 
+    def _waits(self, request: Join, now: float) -> bool:
+        """Note who waits, where there is room."""
+        if request.reader not in self._early and len(self._early) >= self._room:
+            self._forget()
+            if len(self._early) >= self._room:
+                return False
+        self._early[request.reader] = now, request.many
+        return True
+
     def _admit(self, request: Join, stream: Stream | None, now: float) -> Downward:
         if stream is None or (stream.over and request.epoch != stream.epoch):
             answer = super()._admit(request, None, now)
-            if isinstance(answer, Later) and (request.reader in self._early or self.early < self._room):
-                self._early[request.reader] = now
+            if isinstance(answer, Later) and self._waits(request, now):
                 self._changed()
             return answer
         answer = super()._admit(request, stream, now)

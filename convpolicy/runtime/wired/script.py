@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import RoundOver, WiringError
@@ -16,6 +16,8 @@ __all__ = ["ThreadScript", "WiredScript"]
 Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
 
+_Stirred: TypeAlias = "dict[ThreadScript[Sends, Receives], None]"  # threads in which something may have come
+
 LEAVE_WITHIN = 5.0  # seconds that a root stays for leaves that do not have everything yet
 
 
@@ -25,12 +27,13 @@ class WiredScript(Script[Sends, Receives], Generic[Sends, Receives]):
     What a role of the trunk says here, it says to all; `threads` are its conversations with those who have answered.
     """
 
-    __slots__ = ("_threads", "_wired")
+    __slots__ = ("_threads", "_watched", "_wired")
 
     def __init__(self, endpoint: WiredEndpoint, conversation: Conversation) -> None:
         super().__init__(endpoint, conversation)
         self._wired = endpoint
         self._threads: dict[ThreadScript[Sends, Receives], None] = {}
+        self._watched: list[_Stirred[Sends, Receives]] = []  # one for each `threads` that is under way
 
     def thread(self, conversation: Conversation) -> ThreadScript[Sends, Receives]:
         """Begin a thread."""
@@ -42,8 +45,10 @@ class WiredScript(Script[Sends, Receives], Generic[Sends, Receives]):
         """Forget a thread of which nothing is left to be said."""
         self._threads.pop(script, None)
 
-    def stir(self) -> None:
+    def stir(self, script: ThreadScript[Sends, Receives]) -> None:
         """Something has happened in a thread."""
+        for stirred in self._watched:
+            stirred[script] = None
         self._changed.set()
 
     async def threads(self, *, within: float | None = None) -> AsyncIterator[Script[Sends, Receives]]:
@@ -59,17 +64,22 @@ class WiredScript(Script[Sends, Receives], Generic[Sends, Receives]):
             )
         loop = asyncio.get_running_loop()
         until = None if within is None else loop.time() + within
-        seen: set[ThreadScript[Sends, Receives]] = set()
-        while not self._conversation.over:
-            fresh = [script for script in self._threads if script.has_news and script not in seen]
-            for script in fresh:
-                seen.add(script)
-                yield script
-            if not fresh and not await self._stirred(until):
-                return
+        stirred, seen = dict.fromkeys(self._threads), set[ThreadScript[Sends, Receives]]()
+        self._watched.append(stirred)
+        try:
+            while not self._conversation.over:
+                if not stirred and not await self._moved(until):
+                    return
+                for script in tuple(stirred):
+                    del stirred[script]
+                    if script in self._threads and script.has_news and script not in seen:
+                        seen.add(script)
+                        yield script
+        finally:
+            self._watched = [each for each in self._watched if each is not stirred]
         self._ensure_alive()
 
-    async def _stirred(self, until: float | None) -> bool:
+    async def _moved(self, until: float | None) -> bool:
         """Wait until something has happened; return False when the time is up."""
         try:
             async with asyncio.timeout_at(until):
@@ -125,14 +135,19 @@ class ThreadScript(Script[Sends, Receives], Generic[Sends, Receives]):
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """See `Script.arrived`."""
         super().arrived(conversation, envelope, now)
-        self._trunk.stir()
+        self._trunk.stir(self)
+
+    def relieved(self, conversation: Conversation) -> None:
+        """See `Script.relieved`: the trunk may have gone on, and so allow what has come."""
+        super().relieved(conversation)
+        self._trunk.stir(self)
 
     def failed(self, conversation: Conversation) -> None:
         """See `Script.failed`."""
         super().failed(conversation)
         if isinstance(conversation.error, RoundOver):  # this role has gone on, and knows
             self._trunk.leave_out(self)
-        self._trunk.stir()
+        self._trunk.stir(self)
 
     def finished(self, conversation: Conversation) -> None:
         """See `Script.finished`."""
