@@ -106,6 +106,7 @@ class Switch:
         self._casts: dict[bytes, _Cast] = {}
         self._held: dict[Peer, dict[bytes, int]] = {}  # conversation → role, for every player
         self._draining: set[Peer] = set()
+        self._doubted: dict[Peer, float] = {}  # players that somebody has lost patience with, and since when
         self.bound: dict[bytes, _Bound] = {}
         self._over = Past()
         self.now = clock()
@@ -236,13 +237,22 @@ class Switch:
 
     def _takes_another(self, player: Peer, most: int) -> bool:
         full = 0 < most <= len(self._held[player])
-        return player not in self._draining and not player.gone and not full
+        return player not in self._draining and not player.gone and not full and not self._doubts(player)
+
+    def _doubts(self, player: Peer) -> bool:
+        doubted = player in self._doubted and player.heard <= self._doubted[player]
+        if not doubted:
+            self._doubted.pop(player, None)
+        return doubted
 
     def _why(self, policy: bytes, role: int) -> str:
         """Return why nobody plays a role: the text that its user reads."""
         cast = self._casts[policy]
         name = cast.roles[role]
-        if any(player not in self._draining and not player.gone for player in cast.players[role]):
+        able = [player for player in cast.players[role] if player not in self._draining and not player.gone]
+        if able and all(map(self._doubts, able)):
+            return f"every {name} of {cast.policy} at the service bus is silent"
+        if able:
             return f"every {name} of {cast.policy} at the service bus has as many conversations as it takes at once"
         others = any(
             other.policy == cast.policy and name in other.roles and other.players[other.roles.index(name)]
@@ -315,8 +325,17 @@ class Switch:
     def _ended(self, peer: Peer, item: Ended) -> None:
         bound = self.bound.get(item.conversation)
         if bound is not None and peer in bound.players:
+            if item.kind == "lost":
+                self._doubt(bound, peer, item.facts[0])
             self._tell(bound, item, but=peer)
             self._end(item.conversation, bound, item)
+
+    def _doubt(self, bound: _Bound, peer: Peer, role: str | float) -> None:
+        """Somebody has lost patience with a player: it gets nothing new until it is heard again."""
+        roles = self._casts[bound.policy].roles
+        player = bound.players[roles.index(role)] if isinstance(role, str) and role in roles else None
+        if player is not None and player is not peer:
+            self._doubted[player] = self.now
 
     def _tell(self, bound: _Bound, item: Ended | Stopped, *, but: Peer | None = None) -> None:
         for role, player in enumerate(bound.players):
@@ -394,6 +413,7 @@ class Switch:
             for players in cast.players:
                 players.pop(peer, None)
         self._draining.discard(peer)
+        self._doubted.pop(peer, None)
         for id, role in self._held.pop(peer, {}).items():  # noqa: A001
             bound = self.bound.get(id)
             if bound is not None and role not in bound.finished:

@@ -1,10 +1,11 @@
 """Can these links carry this policy? Links come in as facts (`Carrier`), one for each ordered pair of roles.
 
-Six things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player
-may take the next message (push-pull) has to remember the one before. Any player takes the one message, and another
-is for the player that is bound. It talks to a role that needs its messages in order: several
-players are never in order with each other. A role whose players may come late (publish-subscribe) has no place
-at which to enter. Two roles that talk both have many players, and neither can listen for the other.
+Seven things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player may
+take the next message (push-pull) has to remember the one before. Any player takes the one message, and another is for
+the player that is bound. It talks to a role that needs its messages in order: several players are never in order with
+each other. A role whose players may come late (publish-subscribe) has no place at which to enter. There are two
+trees, and no place that is the same in both. Two roles that talk both have many players, and neither can listen for
+the other.
 
 Order is a question only where several players meet. Between two players a conversation numbers its messages and
 puts them right, whatever the link does; so a link that mixes them up is fine there.
@@ -51,7 +52,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     findings = [*wired.strangers(), *wired.missing(), *wired.unkept()]
     if report:  # what machines do says nothing of a policy that cannot be followed
         findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
-        findings += [*wired.crowded(), *wired.unnoticed()]
+        findings += [*wired.uprooted(), *wired.crowded(), *wired.unnoticed()]
     return replace(report, findings=(*report.findings, *findings))
 
 
@@ -264,6 +265,20 @@ class _Wired:
 
     def _heard_by_each(self, role: str, move: Move) -> bool:
         return move.direction is Direction.RECEIVE and self._reaches_each(_received(role, move))
+
+    def uprooted(self) -> Iterator[Finding]:
+        """Yield the first message of a second tree: where to enter is what one root says of its own."""
+        reaching = [symbol for symbol in self._places if self._reaches_each(symbol)]
+        second = next((symbol for symbol in reaching if symbol.sender != reaching[0].sender), None)
+        if second is not None:
+            first, other = reaching[0].sender, second.sender
+            message = f"{second.label} would come over a second tree, that of {other}"
+            detail = (
+                f"one who comes late enters where the tree of {first} comes to a join point, and nobody knows how far "
+                f"the other tree is there"
+            )
+            fix = f"carry what {other} says to {second.receiver} over a Bus, or let {first} pass it on"
+            yield self._finding(second, message, detail, fix)
 
     # ------------------------------------------------------------------------------------- many on both sides
 

@@ -44,7 +44,9 @@ class WiredEndpoint(Endpoint):
         at_most: int = 0,
     ) -> None:
         part = Part(policy, seat.machine)
-        super().__init__(part, wiring, listen=False, welcome=welcome, lost_after=lost_after, at_most=at_most)
+        most = min((each.credit for each in seat.borrows.values() if each.credit), default=0)  # of any bus
+        most = min(most or at_most, at_most or most)
+        super().__init__(part, wiring, listen=False, welcome=welcome, lost_after=lost_after, at_most=most)
         self.seat = seat
         self.root: RootEnd | None = None
         self._leaf: LeafEnd | None = None

@@ -23,12 +23,14 @@ from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer, rendezvous
-from convpolicy.runtime.wired.legs import Legs, Receipts
+from convpolicy.runtime.wired.legs import Leg, Legs
+from convpolicy.runtime.wired.loans import Signs
 from convpolicy.runtime.wired.machines import carriage
+from convpolicy.runtime.wired.receipts import Receipts
 from convpolicy.runtime.wired.seat import Seat
 from convpolicy.runtime.wired.trunk import Thread, Trunk
 from convpolicy.table import Step, Table
-from convpolicy.wire.frame import MAX_PAYLOAD, Hello, Holds, Item, Malformed
+from convpolicy.wire.frame import MAX_PAYLOAD, Ended, Hello, Holds, Item, Malformed, Refused, Unknown, Unplayed
 from convpolicy.wire.thread import HELD, published, read_thread, trunk_of
 from convpolicy.wire.thread import Thread as Header
 from convpolicy.wire.tree import LARGEST_SAID
@@ -73,15 +75,33 @@ class WiredEngine(Engine):
         self.nowhere.gone = True
         self.trunks: dict[bytes, Trunk] = {}
         self.headers: dict[bytes, Header] = {}  # what is said of the messages of a conversation
-        self.legs, self.receipts = Legs(self), Receipts(self)
+        self.receipts = Receipts(self)
         self.carriage = Table(carriage(part.machine))
         self._holders: dict[tuple[bytes, int], Peer] = {}
         self._spine = None if seat.spine is None else Table(seat.spine)
         names = self._table.roles
+        self.legs = Legs(self, {names.index(name): each for name, each in seat.lends.items()})
+        lent = {names.index(name): each for name, each in seat.borrows.items()}
+        self._signs = Signs(self.peers, self._role, lent)
         self._lines = [seat.line(name) for name in names]
         self._ways = [_way(seat, name) for name in names]
         self._forks = [names.index(name) for name in seat.cast.forks]
         self._many = [name in seat.cast.leaves for name in names]
+
+    # --------------------------------------------------------------------------------------------- the turn
+
+    def turn(self) -> None:
+        """Do everything that can be done now. See `Engine.turn`."""
+        self.tick()
+        self.legs.expire(self.now)
+        self._signs.say(self.conversations, self.now)
+        super().turn()
+
+    @property
+    def due(self) -> float:
+        """When the next turn must be. See `Engine.due`."""
+        lease = self.legs.due
+        return min(super().due, self._signs.due, super().due if lease is None else lease)
 
     # ------------------------------------------------------------------------------------------ conversations
 
@@ -134,6 +154,8 @@ class WiredEngine(Engine):
                 serves = self._ways[role] is Way.LINE and self._serves(peer, role)
                 self.direct(conversation, role, peer if serves else self._route(conversation, role))
         self.conversations[conversation.id] = conversation
+        if self.seat.is_stage:
+            self._signs.began(self.now)
         if isinstance(conversation, Trunk):
             self.trunks[trunk_of(conversation.id)] = conversation
         if self.tree is not None and not isinstance(conversation, Thread):
@@ -230,6 +252,19 @@ class WiredEngine(Engine):
             self._hold(thread)
         return thread
 
+    def collected(self, id: bytes) -> Conversation | None:  # noqa: A002
+        """Return a new conversation, of which a stage is heard first; None where it would be a thread of a trunk.
+
+        Raises:
+            ConversationError: the service takes no new ones.
+        """
+        if self._spine is not None:
+            return None
+        conversation = self._new(id, self.part)
+        conversation.owner = self._welcome(conversation)
+        self._adopt(conversation, self.nowhere)
+        return conversation
+
     def _heard(self, header: Header) -> int:
         place = self._forks.index(self._role)
         return header.heard[place] if place < len(header.heard) else 0
@@ -241,6 +276,10 @@ class WiredEngine(Engine):
     def settle(self, conversation: Conversation) -> None:
         """Finish a conversation in which nothing is left to do."""
         self._settle(conversation)
+
+    def hasten(self, conversation: Conversation, role: int) -> None:
+        """Have what a role has not acknowledged repeated at once."""
+        self._delivery.hasten(conversation, role)
 
     def repeat(self, conversation: Conversation, role: int) -> None:
         """Have what goes to a role repeated until it is acknowledged."""
@@ -359,6 +398,13 @@ class WiredEngine(Engine):
                 self.fail(thread, error_of(ended(conversation, error), conversation.role), tell=True)
         if self.tree is not None:
             self.tree.end(conversation.id, "" if error is None else str(error).partition("\n")[0])
+
+    def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
+        conversation = self.conversations.get(item.conversation)
+        if isinstance(item, Unplayed) and conversation is not None and isinstance(conversation.owner, Leg):
+            self.legs.unplaced(conversation.owner)
+        else:
+            super()._bad_news(peer, item)
 
     # --------------------------------------------------------------------------------------------------- peers
 

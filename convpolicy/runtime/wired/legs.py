@@ -1,19 +1,22 @@
-"""Messages to a stage, any player of which may take the next one, and what comes back of them.
+"""Messages to a stage, any player of which may take the next one.
 
 Each such message is a task: it travels in a conversation of its own, a *leg*, to whichever player is given it. That
 the player has it is not enough; the leg is done when the player says that it has finished, and it finishes only
-when whatever it caused was received. A player that dies loses nothing: another one is given the same bytes, in a
-new attempt. Whoever collects counts each leg once, whatever the number of attempts.
+when whatever it caused was received. A player that dies, or is silent for longer than its lease, loses nothing:
+another one is given the same bytes, in a new attempt. Over a bus it is the bus that chooses; a message for which it
+has nobody with room is said again when another one is done.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from convpolicy.conversation import WINDOW, Conversation, Envelope
-from convpolicy.errors import Aborted, ConversationError, PeerLost, Quarantined, RoundOver, Unplayable
+from convpolicy.conversation import Conversation, Envelope
+from convpolicy.errors import Aborted, ConversationError, PeerLost, Quarantined, Unplayable
 from convpolicy.runtime.endings import ended, error_of
-from convpolicy.wire.frame import Ended
+from convpolicy.runtime.timetable import Timetable
+from convpolicy.runtime.wired.loans import Players, Terms
 from convpolicy.wire.thread import Thread as Header
 from convpolicy.wire.thread import below, leg_id
 
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
     from convpolicy.runtime.peers import Peer
     from convpolicy.runtime.wired.engine import WiredEngine
 
-__all__ = ["ATTEMPTS", "Leg", "Legs", "Receipt", "Receipts"]
+__all__ = ["Leg", "Legs"]
 
-ATTEMPTS = 5  # after which a message that no player could deal with ends its conversation
+TRIED = 2  # messages that a bus had nobody for, and that are tried when another one is done: more, until it has nobody
 
 
 class Leg:
@@ -37,7 +40,13 @@ class Leg:
         self.tries = self.attempts = 0  # an attempt is a try for which there was somebody
         self.id = b""
         self.player: Peer | None = None  # who has it
+        self.until = 0.0  # when its lease is over
         self._legs = legs
+
+    @property
+    def role(self) -> int:
+        """The stage's number."""
+        return self.envelope.receiver
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Refuse: nothing is said back."""
@@ -46,9 +55,11 @@ class Leg:
         raise conversation.refusal(table.roles[envelope.sender], table.label(envelope.label))
 
     def relieved(self, conversation: Conversation) -> None:
-        """See whether the player has finished."""
-        if conversation.peers[self.envelope.receiver].left:
+        """The player has it still, or has finished."""
+        if conversation.peers[self.role].left:
             self._legs.done(self, conversation)
+        else:
+            self._legs.extend(self)
 
     def finished(self, conversation: Conversation) -> None:
         """It is done."""
@@ -60,13 +71,20 @@ class Leg:
 
 
 class Legs:
-    """The legs that an engine has sent and that are not done."""
+    """The legs that an engine has sent and that are not done. `lent` are the terms, by the numbers of the stages."""
 
-    def __init__(self, engine: WiredEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: WiredEngine, lent: dict[int, Terms]) -> None:
+        self._engine, self._lent = engine, lent
         self._open: dict[bytes, dict[bytes, Leg]] = {}  # by the conversation they were said in, and their keys
-        self._waiting: dict[Leg, None] = {}  # for somebody to be given to
-        self._given: dict[Peer, int] = {}  # how many each player has
+        self._players = {role: Players(each.credit) for role, each in lent.items()}
+        self._waiting: dict[int, dict[Leg, None]] = {role: {} for role in lent}  # for somebody to be given to
+        self._unplaced: dict[int, dict[Leg, None]] = {role: {} for role in lent}  # for which a bus had nobody
+        self._leases = Timetable()
+
+    @property
+    def due(self) -> float | None:
+        """When a lease may be over next."""
+        return self._leases.next
 
     def open(self, parent: Conversation, envelope: Envelope) -> None:
         """Send a message that was said in `parent`; until it is done it counts as unacknowledged there."""
@@ -78,52 +96,95 @@ class Legs:
         self._open.setdefault(parent.id, {})[key] = leg
         self._send(leg)
 
-    def _send(self, leg: Leg) -> None:
-        """Try a leg, in a conversation of its own, with whoever is there."""
-        engine, first = self._engine, leg.envelope
+    def _send(self, leg: Leg) -> bool:
+        """Try a leg, in a conversation of its own, with whoever is there; return whether there was somebody."""
+        engine = self._engine
         leg.id = leg_id(leg.header.id, leg.header.leg, leg.tries)
+        player = self._player(leg)
+        if player is None:
+            self._waiting[leg.role][leg] = None
+            return False
+        self._waiting[leg.role].pop(leg, None)
         leg.tries += 1
-        route = self._player(leg)
-        if route is engine.nowhere:
-            self._waiting[leg] = None
-            return
-        self._waiting.pop(leg, None)
-        leg.player = route
-        self._given[route] = self._given.get(route, 0) + 1
+        leg.player = player
+        self._players[leg.role].gives(player)
+        self.extend(leg)
+        self._leases.enter(leg.id, leg.until)
         conversation = Conversation(engine.carriage, leg.id, now=engine.now)
         conversation.owner = leg
-        peering = conversation.peers[first.receiver]
-        engine.carry(conversation, first.receiver, route)
-        envelope = Envelope(
-            leg.id,
-            first.sender,
-            first.receiver,
-            1,
-            0,
-            first.label,
-            first.payload,
-            engine.part.fingerprint,
-            leg.header.packed(),
-        )
-        peering.sends(envelope, engine.now)
+        engine.carry(conversation, leg.role, player)
+        envelope = self._first(leg)
+        conversation.peers[leg.role].sends(envelope, engine.now)
         conversation.emitted += 1
-        engine.repeat(conversation, first.receiver)
-        engine.peers.say(route, envelope)
+        engine.repeat(conversation, leg.role)
+        engine.peers.say(player, envelope)
+        return True
 
-    def _player(self, leg: Leg) -> Peer:
+    def _first(self, leg: Leg) -> Envelope:
+        said, policy = leg.envelope, self._engine.part.fingerprint
+        return Envelope(leg.id, said.sender, leg.role, 1, 0, said.label, said.payload, policy, leg.header.packed())
+
+    def _player(self, leg: Leg) -> Peer | None:
         """Return whom a leg is given to: a bus, which chooses, or the player that has the fewest."""
-        engine, role = self._engine, leg.envelope.receiver
-        players = engine.reached(role)
-        if not players:
-            return engine.nowhere
+        engine = self._engine
+        players = engine.reached(leg.role)
         if any(peer.hello is not None and peer.hello.bus for peer in players):
-            return engine.way(leg.id, role)
-        return min(players, key=lambda player: self._given.get(player, 0))
+            return engine.way(leg.id, leg.role)
+        return self._players[leg.role].choose(players)
 
     def retry(self) -> None:
         """Send what nobody was there for."""
-        for leg in tuple(self._waiting):
-            self._send(leg)
+        for role in self._lent:
+            self._offer(role)
+
+    def _offer(self, role: int) -> None:
+        """Somebody may have room."""
+        waiting = self._waiting[role]
+        while waiting and self._send(next(iter(waiting))):
+            pass
+        for leg in tuple(islice(self._unplaced[role], TRIED)):
+            del self._unplaced[role][leg]
+            self._again(leg)
+
+    # ------------------------------------------------------------------------------------------------ leases
+
+    def extend(self, leg: Leg) -> None:
+        """Begin the lease anew."""
+        leg.until = self._engine.now + self._lent[leg.role].lease
+
+    def unplaced(self, leg: Leg) -> None:
+        """A bus has nobody who could take it now; nobody has it."""
+        self._unplaced[leg.role][leg] = None
+
+    def _again(self, leg: Leg) -> None:
+        """Ask the bus again: from now on somebody may have it."""
+        conversation = self._engine.conversations.get(leg.id)
+        if conversation is not None:
+            self.extend(leg)
+            self._engine.hasten(conversation, leg.role)
+
+    def expire(self, now: float) -> None:
+        """Take back what nobody has said anything of for as long as its lease."""
+        for key in self._leases.due(now):
+            conversation = self._engine.conversations.get(key)
+            leg = None if conversation is None else conversation.owner
+            if conversation is None or not isinstance(leg, Leg):
+                continue
+            if leg in self._unplaced[leg.role]:
+                del self._unplaced[leg.role][leg]
+                self._again(leg)
+            if now < leg.until:
+                self._leases.enter(key, leg.until)
+            else:
+                self._expire(leg, conversation, now)
+
+    def _expire(self, leg: Leg, conversation: Conversation, now: float) -> None:
+        if leg.player is not None:
+            self._players[leg.role].doubt(leg.player, now)
+        stage, lease = self._engine.part.table.roles[leg.role], self._lent[leg.role].lease
+        self._engine.fail(conversation, PeerLost(stage, f"its lease of {lease:g} s is over"), tell=True)
+
+    # -------------------------------------------------------------------------------------------------- ends
 
     def done(self, leg: Leg, conversation: Conversation) -> None:
         """The player has finished: to the conversation that the message was said in, this is its acknowledgement."""
@@ -133,6 +194,7 @@ class Legs:
         leg.parent.confirmed += 1
         leg.parent.owner.relieved(leg.parent)
         self._engine.settle(leg.parent)
+        self._offer(leg.role)
 
     def failed(self, leg: Leg, error: ConversationError) -> None:
         """Give the message to another player, unless this cannot help."""
@@ -140,16 +202,17 @@ class Legs:
         if leg.header.leg not in self._open.get(leg.parent.id, ()):
             return
         leg.attempts += not isinstance(error, Unplayable)
-        stage = self._engine.part.table.roles[leg.envelope.receiver]
+        stage = self._engine.part.table.roles[leg.role]
         gone = isinstance(error, PeerLost) and error.peer in (stage, "the service bus")
-        if (gone or (isinstance(error, Aborted) and error.by == stage)) and leg.attempts < ATTEMPTS:
+        again = gone or (isinstance(error, Aborted) and error.by == stage)
+        if again and leg.attempts < self._lent[leg.role].attempts:
             self._send(leg)
             return
         self._close(leg)
-        if isinstance(error, Aborted):
-            error = Quarantined(stage, leg.attempts, error.reason)
-        again = error_of(ended(leg.parent, error), stage)
-        self._engine.fail(leg.parent, again, tell=True)
+        if again and not isinstance(error, Unplayable):
+            reason = error.reason if isinstance(error, Aborted) else str(error).partition("\n")[0]
+            error = Quarantined(stage, leg.attempts, reason)
+        self._engine.fail(leg.parent, error_of(ended(leg.parent, error), stage), tell=True)
 
     def drop(self, parent: Conversation, error: ConversationError | None) -> None:
         """Give up the legs of a conversation that is over."""
@@ -167,96 +230,13 @@ class Legs:
             return False
         if not legs:
             del self._open[leg.parent.id]
-        self._waiting.pop(leg, None)
+        self._waiting[leg.role].pop(leg, None)
         self._take_back(leg)
         return True
 
     def _take_back(self, leg: Leg) -> None:
         """Note that a player has a leg no more."""
         player, leg.player = leg.player, None
+        self._unplaced[leg.role].pop(leg, None)
         if player is not None:
-            self._given[player] -= 1
-            if not self._given[player]:
-                del self._given[player]
-
-
-class Receipt:
-    """The owner, at whoever collects, of a conversation in which a player of a stage delivers what it made of a leg."""
-
-    def __init__(self, receipts: Receipts, header: Header) -> None:
-        self._receipts, self.header = receipts, header
-
-    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
-        """Count the message in the thread that it belongs to, once. Raises RemoteViolation."""
-        del now
-        peering = conversation.peers[envelope.sender]
-        if envelope.seq == peering.received + 1:
-            self._receipts.count(self.header, conversation, envelope)
-        elif envelope.seq <= peering.received:
-            peering.owes_ack = True
-
-    def relieved(self, conversation: Conversation) -> None:
-        """See whether the player has finished."""
-        if any(peering.left for peering in conversation.peers):
-            self._receipts.close(conversation)
-
-    def finished(self, conversation: Conversation) -> None:
-        """It is counted."""
-
-    def failed(self, conversation: Conversation) -> None:
-        """The player is gone; who sent the leg gives it to another one."""
-
-
-class Receipts:
-    """What an engine has collected: which messages of which legs, for every thread that is open."""
-
-    def __init__(self, engine: WiredEngine) -> None:
-        self._engine = engine
-        self._counted: dict[bytes, set[tuple[int, bytes, int]]] = {}
-
-    def admit(self, peer: Peer, envelope: Envelope, header: Header) -> Conversation:
-        """Return the conversation in which a player delivers."""
-        engine = self._engine
-        conversation = Conversation(engine.carriage, envelope.conversation, now=engine.now)
-        conversation.owner = Receipt(self, header)
-        engine.carry(conversation, envelope.sender, peer)
-        return conversation
-
-    def count(self, header: Header, conversation: Conversation, envelope: Envelope) -> None:
-        """Give a message to its thread, unless it was counted before; when the thread is over, say so.
-
-        Raises:
-            RemoteViolation: the thread does not allow it.
-        """
-        engine = self._engine
-        end = engine.end_of(header.id)
-        if isinstance(end, Ended):
-            engine.fail(conversation, error_of(end, conversation.role), tell=True)
-            return
-        if end is not None:
-            conversation.skip(envelope)  # nobody waits for it any more
-            return
-        try:
-            thread = engine.thread(header)
-        except ConversationError as refusal:
-            engine.fail(conversation, refusal, tell=True)
-            return
-        if thread is None:
-            engine.fail(conversation, RoundOver(conversation.role), tell=True)
-            return
-        counted = self._counted.setdefault(header.id, set())
-        place = (envelope.sender, header.leg, envelope.seq)
-        if place not in counted:
-            if thread.waiting(envelope.sender) >= WINDOW:
-                return  # it comes again
-            engine.deliver(thread, envelope.sender, envelope.label, envelope.payload)
-            counted.add(place)
-        conversation.skip(envelope)
-
-    def close(self, conversation: Conversation) -> None:
-        """Put away a conversation whose player has finished."""
-        self._engine.finish(conversation)
-
-    def drop(self, thread: Conversation) -> None:
-        """Forget what was counted in a thread that is over."""
-        self._counted.pop(thread.id, None)
+            self._players[leg.role].takes_back(player)

@@ -8,17 +8,19 @@ like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from convpolicy.errors import WiringError
 from convpolicy.link.bus import Bus
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.tree.plan import Leaf, Plan
+from convpolicy.runtime.wired.loans import Terms, terms
 from convpolicy.runtime.wired.machines import closure, leg, origin, spine
 from convpolicy.verify.carrier import Players
 from convpolicy.verify.carrying import carried
@@ -57,6 +59,7 @@ class Seat:
     """The place of `role`. `machine` is what one conversation of it follows, `spine` what a trunk does that forks.
 
     `tree` and `plan` are there for the root and the leaves; `enters` are the machine's states at the leaf's entries.
+    `lends` says on which terms stages are given messages, `borrows` on which terms a stage is, and by whom.
     """
 
     role: str
@@ -67,6 +70,8 @@ class Seat:
     tree: Tree | None = None
     plan: Plan | None = None
     enters: tuple[State, ...] = ()
+    lends: Mapping[str, Terms] = field(default_factory=dict[str, Terms])
+    borrows: Mapping[str, Terms] = field(default_factory=dict[str, Terms])
 
     @property
     def is_root(self) -> bool:
@@ -102,12 +107,21 @@ def seat(policy: Policy, wiring: Wiring, role: str) -> Seat:
     machine = project(graph, role)
     lines = tuple(_lines(graph, wiring, cast, role))
     tree = _tree(wiring, cast)
+    lends, borrows = _terms(wiring, cast, role)
     if role == cast.root or role in cast.leaves:
         plan, enters = _plan(policy, graph, cast, role)
-        return Seat(role, cast, machine, lines, _spine(cast, machine), tree, plan, enters)
+        return Seat(role, cast, machine, lines, _spine(cast, machine), tree, plan, enters, lends)
     if role in cast.stages:
-        return Seat(role, cast, leg(machine), lines)
-    return Seat(role, cast, machine, lines, _spine(cast, machine))
+        return Seat(role, cast, leg(machine), lines, lends=lends, borrows=borrows)
+    return Seat(role, cast, machine, lines, _spine(cast, machine), lends=lends)
+
+
+def _terms(wiring: Wiring, cast: Cast, role: str) -> tuple[dict[str, Terms], dict[str, Terms]]:
+    """Return on which terms a role lends messages to stages, and is lent them."""
+    pipelines = {pair: link for pair, link in wiring.links.items() if isinstance(link, Pipeline)}
+    loans = {pair: terms(pipeline) for pair, pipeline in pipelines.items() if pair[1] in cast.stages}
+    lends = {stage: each for (sender, stage), each in loans.items() if sender == role}
+    return lends, {sender: each for (sender, stage), each in loans.items() if stage == role}
 
 
 # --------------------------------------------------------------------------------------------------- who is what
@@ -117,11 +131,6 @@ def _cast(graph: Graph, wiring: Wiring) -> Cast:
     reached = {pair: carrier.players for pair, carrier in carriers(wiring, graph.policy.roles).items()}
     spoken = {(symbol.sender, symbol.receiver) for symbol in graph.symbols}
     roots = {sender for (sender, receiver) in spoken if reached[sender, receiver] is Players.EACH}
-    if len(roots) > 1:
-        raise WiringError(
-            f"{graph.policy.name} is wired to the trees of {' and '.join(sorted(roots))}, and takes one.\n"
-            f"  Carry what the others say over a Bus."
-        )
     leaves = frozenset(receiver for pair in spoken if reached[pair] is Players.EACH for receiver in pair[1:])
     stages = frozenset(receiver for pair in spoken if reached[pair] is Players.ANY for receiver in pair[1:])
     root = next(iter(roots), "")

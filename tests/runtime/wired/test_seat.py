@@ -59,8 +59,11 @@ def test_a_wiring_with_the_trees_of_two_roots_is_refused():
         ),
     )
     links: dict[tuple[str, str], Link] = {("Meter", "Viewer"): tree("Meter"), ("Alarm", "Viewer"): tree("Alarm")}
-    with pytest.raises(WiringError, match="Watch is wired to the trees of Alarm and Meter, and takes one"):
+    with pytest.raises(WiringError) as caught:
         seat(watch, wiring(links), "Viewer")
+    assert "Overdue would come over a second tree, that of Alarm" in str(caught.value)
+    assert "one who comes late enters where the tree of Meter comes to a join point" in str(caught.value)
+    assert "carry what Alarm says to Viewer over a Bus, or let Meter pass it on" in str(caught.value)
 
 
 def test_a_wiring_that_cannot_carry_the_policy_is_refused_with_the_finding():
