@@ -33,6 +33,8 @@ from convpolicy.wire.frame import (
     Hello,
     Holds,
     Item,
+    Move,
+    Moved,
     Plays,
     Refused,
     Stopped,
@@ -65,9 +67,11 @@ class _Cast:
 class _Bound:
     """One conversation: who plays each role, which roles have finished, and which have stopped, and why."""
 
-    __slots__ = ("finished", "monitor", "players", "policy", "restored", "stopped")
+    __slots__ = ("expected", "finished", "monitor", "moving", "players", "policy", "restored", "since", "stopped")
 
     def __init__(self, policy: bytes, roles: int, monitor: Monitor | None, *, restored: bool) -> None:
+        self.moving = self.since = 0.0  # until when no role is given out here; since when it is held here
+        self.expected: frozenset[int] = frozenset()  # the roles whose players come from another bus
         self.policy, self.restored, self.monitor = policy, restored, monitor
         self.players: list[Peer | None] = [None] * roles
         self.finished: set[int] = set()
@@ -99,7 +103,7 @@ class Switch:
             port,
             lambda _peer, answer: Hello(VERSION, nonce, [], answer, bus=True),
             self,
-            sender=-1,
+            role=-1,
             lost_after=lost_after,
         )
         self._enforcement = Enforcement(enforce)
@@ -109,6 +113,7 @@ class Switch:
         self._doubted: dict[Peer, float] = {}  # players that somebody has lost patience with, and since when
         self.bound: dict[bytes, _Bound] = {}
         self._over = Past()
+        self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
         self._settled_at = self.now + grace
         self._waiting = True  # whether roles of earlier conversations are not given out yet
@@ -208,6 +213,8 @@ class Switch:
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif receiver in bound.stopped:
             self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
+        elif self.now < bound.moving or (receiver in bound.expected and self.now < bound.since + RETURN):
+            self.dropped += 1  # it comes again over the other bus, or when its player has come to this one
         elif bound.restored and self.now < self._settled_at:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
@@ -284,7 +291,7 @@ class Switch:
 
     def _control(self, peer: Peer, item: Item) -> None:
         match item:
-            case Acknowledged() | Refused() | Unknown():
+            case Acknowledged() | Refused() | Unknown() | Moved():
                 self._pass(peer, item)
             case Forget():
                 for id in item.conversations:  # noqa: A001
@@ -293,6 +300,8 @@ class Switch:
                 self._ended(peer, item)
             case Holds():
                 self._holds(peer, item)
+            case Move():
+                self._move(peer, item)
             case Stopped():
                 self._told_of_crash(peer, item)
             case Draining():
@@ -300,7 +309,7 @@ class Switch:
             case _:
                 self.peers.handle(peer, item)
 
-    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown) -> None:
+    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown | Moved) -> None:
         bound = self.bound.get(item.conversation)
         if bound is not None:
             target = self._between(item.conversation, bound, peer, item.sender, item.receiver)
@@ -361,9 +370,41 @@ class Switch:
                 continue
             if bound is None:
                 bound = self.bound[id] = _Bound(item.policy, len(cast.roles), None, restored=True)
+            if item.roles:
+                bound.moving, bound.since, bound.expected = 0.0, self.now, frozenset(item.roles)
+                self._left.pop(id, None)
             if bound.players[item.sender] is None and item.sender not in bound.stopped:
                 self._assign(bound, id, item.sender, peer)
                 self._call_back(id, bound, item.sender)
+
+    def _move(self, peer: Peer, item: Move) -> None:
+        """Ask those who play in a conversation whether it can go on elsewhere, and say to who asks who they are.
+
+        Meanwhile no other role of it is given out here: it could be given out there, too. A conversation that has not
+        come to this bus yet will have when the Move comes again.
+        """
+        bound = self.bound.get(item.conversation)
+        if bound is None:
+            return self._late(peer, item.conversation)
+        if not 0 <= item.sender < len(bound.players) or bound.players[item.sender] is not peer:
+            return None
+        playing = {role: player for role, player in enumerate(bound.players) if player and role not in bound.finished}
+        item.roles = list(playing)
+        for player in playing.values():
+            self.peers.say(player, item)
+        bound.moving = self.now + RETURN
+        if item.go:
+            self._left[item.conversation] = self.now
+        return None
+
+    def _release(self) -> None:
+        """Forget the conversations that have gone on elsewhere long enough for everybody to know."""
+        for id, at in tuple(self._left.items()):  # noqa: A001
+            if self.now - at >= RETURN:
+                del self._left[id]
+                for player in self.bound.pop(id).players if id in self.bound else ():
+                    if player is not None and player in self._held:
+                        self._held[player].pop(id, None)
 
     def _call_back(self, id: bytes, bound: _Bound, role: int) -> None:  # noqa: A002
         """Let the others of a conversation send again, at once, what they had for a player that is back."""
@@ -466,6 +507,7 @@ class Switch:
         if self._restored and self.now >= self._settled_at + KEEP_FAILED:
             self._clear_restored()
         self._over.clear(self.now)
+        self._release()
 
     def _clear_restored(self) -> None:
         """Long after a restart: what only one player still held was over for everybody else."""
