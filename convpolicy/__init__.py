@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from convpolicy.errors import (
     Aborted,
-    CheckedOnly,
     ConversationError,
     ConvPolicyError,
     Expired,
@@ -42,6 +41,7 @@ from convpolicy.machine import Machine
 from convpolicy.policy.builder import (
     again,
     call,
+    calls,
     choice,
     connect,
     crash,
@@ -55,7 +55,7 @@ from convpolicy.policy.builder import (
     seq,
     variable,
 )
-from convpolicy.policy.model import Crashed, Field, Label, Message, Protocol, Role
+from convpolicy.policy.model import Crashed, Field, Invited, Label, Message, Protocol, Returned, Role
 
 if TYPE_CHECKING:
     from convpolicy.link.bus import Bus
@@ -87,7 +87,6 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Bus",
-    "CheckedOnly",
     "Compatibility",
     "ConvPolicyError",
     "ConversationError",
@@ -100,6 +99,7 @@ __all__ = [
     "ForeignThread",
     "Gap",
     "IllFormed",
+    "Invited",
     "Label",
     "Link",
     "LinkError",
@@ -125,6 +125,7 @@ __all__ = [
     "Quarantined",
     "RemoteViolation",
     "Report",
+    "Returned",
     "Role",
     "RoundOver",
     "Script",
@@ -145,6 +146,7 @@ __all__ = [
     "WiringError",
     "again",
     "call",
+    "calls",
     "choice",
     "connect",
     "crash",

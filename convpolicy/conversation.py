@@ -20,7 +20,7 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from convpolicy.errors import Expired, RemoteViolation
-from convpolicy.machine import Direction, Machine, Move, State
+from convpolicy.machine import Direction, Lane, Machine, Move, State
 from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
 from convpolicy.policy.effects import changed, restored, stored
 from convpolicy.policy.model import Crashed, Role, name_of
@@ -263,6 +263,19 @@ class Conversation(Position):
             raise false_there(self._situation(), step.move.peer, step.move.label, envelope.seq, untrue)
         self._values = values
 
+    # ------------------------------------------------------------------- conversations that this one starts
+
+    def pass_by(self, step: Step, *, now: float = 0.0) -> None:
+        """Take a step that is the role's own affair, of which nobody is told."""
+        self._advance(step, now)
+
+    def go(self, away: frozenset[Lane], *, now: float = 0.0) -> None:
+        """Go to other conversations in these lanes, in place of those before: what depends on them waits meanwhile."""
+        node = self._table.node(self._node.state, away)
+        if node.limits or self._deadlines is not None:
+            self._arm(node, None, now)
+        self._node = node
+
     # ---------------------------------------------------------------------------- acknowledgement and time
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
@@ -323,6 +336,7 @@ class Conversation(Position):
             "id": self.id,
             "fingerprint": self._table.machine.fingerprint,
             "state": self._node.state,
+            "away": [list(lane) for lane in self._node.away],
             "history": self._history,
             "violations": self.violations,
             "stopped": list((self.stopped or {}).items()),
@@ -348,10 +362,12 @@ class Conversation(Position):
             )
         if table.machine.lazy:  # its states are numbered as they are met, so the way there is walked again
             for at in range(0, len(snapshot["history"]), 2):
+                conversation.go(frozenset())
                 conversation._advance(conversation._node.step(snapshot["history"][at : at + 2]), now)
         else:
             conversation._node = table.node(snapshot["state"])
             conversation._history = snapshot["history"]
+        conversation.go(frozenset(map(_lane, snapshot["away"])))
         conversation.violations = snapshot["violations"]
         conversation.stopped = dict(snapshot["stopped"]) or None
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):
@@ -368,4 +384,8 @@ class Conversation(Position):
 
 def _move(fields: list[Any]) -> Move:
     direction, peer, label, lane = fields
-    return Move(Direction(direction), peer, label, tuple(tuple(part) for part in lane))
+    return Move(Direction(direction), peer, label, _lane(lane))
+
+
+def _lane(parts: list[list[int]]) -> Lane:
+    return tuple((par, branch) for par, branch in parts)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 __all__ = [
     "Aborted",
-    "CheckedOnly",
     "ConvPolicyError",
     "ConversationError",
     "Expired",
@@ -121,14 +120,6 @@ class Unsupported(_PlacedError):
     def __init__(self, construct: str, *, at: Position | None = None, hint: str = "") -> None:
         self.construct = construct
         super().__init__(f"`{construct}` is not supported yet", at=at, hint=hint)
-
-
-class CheckedOnly(_PlacedError):
-    """The text uses a construct that convpolicy checks and cannot run yet; `construct` names it."""
-
-    def __init__(self, construct: str, *, at: Position | None = None, hint: str = "") -> None:
-        self.construct = construct
-        super().__init__(f"`{construct}` is checked, and cannot be run yet", at=at, hint=hint)
 
 
 class IllFormed(_PlacedError):

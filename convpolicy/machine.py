@@ -134,7 +134,8 @@ class Machine:
     `start` is its first state; `moves[state]` maps each move to the next state; `finals` is the set-like view
     of the states in which the role may stop. `symbols` is the policy's whole table of exchanges, in the order
     that the wire's label indices use; `fingerprint` is the policy's. `audiences` has the receivers of each message
-    that one statement says to several roles, by its exchange with the first of them.
+    that one statement says to several roles, by its exchange with the first of them. After one of `invitations` its
+    receiver takes part in another conversation, until that is over.
 
     `expand` maps a key to its row, whose targets are keys again; `start_key` is where it begins. Keys are
     turned into the integers 0, 1, 2, … in the order in which they are met. When not `lazy` all are met at once,
@@ -155,9 +156,11 @@ class Machine:
         roles: tuple[str, ...] = (),
         symbols: tuple[Symbol, ...] = (),
         audiences: Mapping[Symbol, frozenset[Audience]] | None = None,
+        invitations: frozenset[Symbol] = frozenset(),
     ) -> None:
         self.policy, self.role, self.fingerprint = policy, role, fingerprint
         self.roles, self.symbols, self.audiences = roles, symbols, audiences or {}
+        self.invitations = invitations
         self.start: State = 0
         self.moves: Mapping[State, Mapping[Move, State]] = _Moves(self)
         self._expand = expand
@@ -216,6 +219,7 @@ class Machine:
             roles=self.roles,
             symbols=symbols,
             audiences=self.audiences,
+            invitations=self.invitations,
         )
 
     # ------------------------------------------------------------------------------------------ the table

@@ -6,14 +6,14 @@ numbers and what is under way, and what has come and was not taken yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from convpolicy.errors import ConversationError
-from convpolicy.machine import Move
+from convpolicy.errors import ConversationError, LocalViolation
+from convpolicy.machine import Direction, Lane, Move, Symbol
 from convpolicy.peering import WINDOW, Envelope, Peering, heads
 from convpolicy.policy.effects import Values
-from convpolicy.refusals import Situation
+from convpolicy.refusals import Situation, refused
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["Position"]
@@ -86,21 +86,26 @@ class Position:
 
     def describe(self) -> str:
         """The state in words: `owes Payment, awaits Shipment`."""
-        return self._table.machine.describe(self._node.state)
+        return self._table.describe(self._node)
 
     def moves(self) -> tuple[Move, ...]:
         """The moves that the policy allows now; none when the conversation has failed."""
-        return () if self.error else tuple(self._table.machine.enabled(self._node.state))
+        return () if self.error else self._table.moves(self._node)
 
     @property
     def owes(self) -> tuple[str, ...]:
         """The labels one of which this role must still send now."""
-        return () if self.error else self._table.machine.owes(self._node.state)
+        return () if self.error else self._table.labels_at(self._node, Direction.SEND)
 
     @property
     def awaits(self) -> tuple[str, ...]:
         """The labels that may be received now."""
-        return () if self.error else self._table.machine.awaits(self._node.state)
+        return () if self.error else self._table.labels_at(self._node, Direction.RECEIVE)
+
+    @property
+    def away(self) -> frozenset[Lane]:
+        """The lanes in which the role has gone to other conversations: what depends on them waits for these."""
+        return self._node.away
 
     @property
     def final(self) -> bool:
@@ -171,6 +176,14 @@ class Position:
         """When the next retransmission is due; None when everything is acknowledged."""
         due = [peering.resend_at for peering in self.peers if peering.unacked]
         return min(due) if due else None
+
+    def violation(self, problem: str, attempted: str) -> LocalViolation:
+        """Return the error for what its program has tried, and may not do here."""
+        return refused(self._situation(), attempted, problem)
+
+    def possible_chain(self, symbols: Iterable[Symbol]) -> tuple[Step, ...]:
+        """Return the steps that say these messages one after the other, or none when they are not all possible."""
+        return self._table.chain(self._node, symbols)
 
     def _situation(self) -> Situation:
         return Situation(self.role, self.describe(), self.moves(), self.history)

@@ -14,7 +14,7 @@ from convpolicy.errors import LocalViolation, RemoteViolation, one_of
 from convpolicy.machine import CRASH, Direction, Move
 from convpolicy.policy.effects import Untrue
 
-__all__ = ["Situation", "false_here", "false_there", "not_allowed", "not_expected"]
+__all__ = ["Situation", "false_here", "false_there", "not_allowed", "not_expected", "refused"]
 
 
 class Situation(NamedTuple):
@@ -33,6 +33,11 @@ class Situation(NamedTuple):
         """Return what the role may receive, in words."""
         receives = (move for move in self.moves if move.direction is Direction.RECEIVE and move.label != CRASH)
         return tuple(f"{move.label} from {move.peer}" for move in receives)
+
+
+def refused(here: Situation, attempted: str, problem: str) -> LocalViolation:
+    """Return the error for something else that a program has tried."""
+    return _local(here, attempted, problem)
 
 
 def not_allowed(here: Situation, label: str, to: str | None, *, ambiguous: bool) -> LocalViolation:

@@ -7,11 +7,11 @@ node. Nodes are made when a conversation first reaches them, so a lazy machine s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from typing import TypeAlias
 
 from convpolicy.errors import one_of
-from convpolicy.machine import CRASH, Audience, Direction, Lane, Machine, Move, State, symbol_of
+from convpolicy.machine import CRASH, Audience, Direction, Lane, Machine, Move, State, Symbol, independent, symbol_of
 from convpolicy.policy.effects import Effect
 
 __all__ = ["Node", "Step", "Table"]
@@ -41,13 +41,14 @@ class Node:
     A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
     `receives` for which nobody has to look at values: mostly that very dictionary. `crashes` are the steps for peers
     that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node is empty
-    until it is `ready`.
+    until it is `ready`. Where the role is `away`, in other conversations, what depends on the lanes that they were
+    started in waits until they are over: a node has none of these steps.
     """
 
-    __slots__ = ("crashes", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
+    __slots__ = ("away", "crashes", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, state: State, away: frozenset[Lane] = frozenset()) -> None:
+        self.state, self.away = state, away
         self.ready = False
         self.final = self.sink = False
         self.sends: dict[str | tuple[str, str], Step | None] = {}
@@ -82,12 +83,12 @@ class Table:
         self.channels = tuple(dict.fromkeys((senders[index], self.lanes[index]) for index in mine))
         self._incoming = {index: senders[index] for index in mine if self.labels[index] != CRASH}
         self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
-        self._nodes: dict[State, Node] = {}
+        self._nodes: dict[tuple[State, frozenset[Lane]], Node] = {}
         self.start = self.node(machine.start)
 
-    def node(self, state: State) -> Node:
+    def node(self, state: State, away: frozenset[Lane] = frozenset()) -> Node:
         """Return the node of a state, filled."""
-        return self.fill(self._node(state))
+        return self.fill(self._node(state, away))
 
     def fill(self, node: Node) -> Node:
         """Look up everything about a node that was met for the first time."""
@@ -95,8 +96,13 @@ class Table:
             return node
         row = self.machine.row(node.state)
         for move, target in row.moves.items():
-            index = self._indices[symbol_of(self.machine.role, move)]
-            step = Step(move, index, self.roles.index(move.peer), self._node(target), effect=row.effects.get(move))
+            if node.away and not _may_go_on(move, node.away):
+                continue
+            symbol = symbol_of(self.machine.role, move)
+            index = self._indices[symbol]
+            leaves = symbol in self.machine.invitations and symbol.receiver == self.machine.role != symbol.sender
+            after = self._node(target, node.away | {move.lane} if leaves else node.away)
+            step = Step(move, index, self.roles.index(move.peer), after, effect=row.effects.get(move))
             if move.label == CRASH:
                 node.crashes = (*node.crashes, step)
             elif move.direction is Direction.RECEIVE:
@@ -106,8 +112,10 @@ class Table:
                 node.sends[move.label] = None if move.label in node.sends else step
         if row.effects:
             node.plain = {index: step for index, step in node.receives.items() if step.effect is None}
-        node.final, node.limits = row.final, row.limits
-        node.sink = not row.moves
+        node.final, node.limits = row.final and not node.away, row.limits
+        if node.away:
+            node.limits = {move: limit for move, limit in row.limits.items() if _may_go_on(move, node.away)}
+        node.sink = not row.moves and not node.away
         node.ready = True
         return node
 
@@ -122,6 +130,17 @@ class Table:
             step.together = next((chain for chain in chains if chain), (step,))
         return step.together
 
+    def chain(self, node: Node, symbols: Iterable[Symbol]) -> tuple[Step, ...]:
+        """Return the steps that say these messages one after the other, or none when they are not all possible."""
+        steps: list[Step] = []
+        for symbol in symbols:
+            step = self.fill(node).sends.get((symbol.label, symbol.receiver))
+            if step is None or step.move.lane != symbol.lane:
+                return ()
+            steps.append(step)
+            node = step.node
+        return tuple(steps)
+
     def _chain(self, step: Step, audience: Audience) -> tuple[Step, ...]:
         """Return the steps from `step` on that an audience takes, or none when they are not all possible."""
         chain = [step]
@@ -132,11 +151,30 @@ class Table:
             chain.append(following)
         return tuple(chain)
 
-    def _node(self, state: State) -> Node:
-        node = self._nodes.get(state)
+    def _node(self, state: State, away: frozenset[Lane]) -> Node:
+        node = self._nodes.get((state, away))
         if node is None:
-            node = self._nodes[state] = Node(state)
+            node = self._nodes[state, away] = Node(state, away)
         return node
+
+    def moves(self, node: Node) -> tuple[Move, ...]:
+        """Return the moves that are possible at a node."""
+        return tuple(move for move in self.machine.enabled(node.state) if _may_go_on(move, node.away))
+
+    def labels_at(self, node: Node, direction: Direction) -> tuple[str, ...]:
+        """Return the labels of one of which the role must send, or may receive, now."""
+        if not node.away:
+            machine = self.machine
+            return machine.owes(node.state) if direction is Direction.SEND else machine.awaits(node.state)
+        return tuple(dict.fromkeys(move.label for move in self.moves(node) if move.direction is direction))
+
+    def describe(self, node: Node) -> str:
+        """Return where the role is, in words."""
+        if not node.away:
+            return self.machine.describe(node.state)
+        moves = [move.words for move in self.moves(node)]
+        beside = f", and may {one_of(moves)}" if moves else ""
+        return f"takes part in a conversation that this one has started, until that is over{beside}"
 
     def hopeless(
         self,
@@ -193,3 +231,8 @@ class Table:
     def said(self, codes: bytes) -> tuple[str, ...]:
         """Return the labels that a history of two-byte codes stands for."""
         return tuple(self.labels[int.from_bytes(codes[at : at + 2], "big")] for at in range(0, len(codes), 2))
+
+
+def _may_go_on(move: Move, away: frozenset[Lane]) -> bool:
+    """Return whether a move needs not wait for what was started in these lanes."""
+    return all(independent(move.lane, lane) for lane in away)

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from convpolicy.errors import one_of
+from convpolicy.errors import PolicyError, one_of
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring, carriers
-from convpolicy.machine import Direction, Machine
+from convpolicy.machine import Machine
 from convpolicy.policy import model, scribble
 from convpolicy.policy.model import Role
 from convpolicy.runtime.blocking import BlockingJoining
@@ -83,7 +83,26 @@ class Policy(model.Policy):
 
     @classmethod
     def _of(cls, policy: model.Policy) -> Self:
-        return cls(policy.name, policy.body, policy.roles, policy.protocols, policy.at, reliable=policy.reliable)
+        return cls(
+            policy.name,
+            policy.body,
+            policy.roles,
+            policy.protocols,
+            policy.at,
+            reliable=policy.reliable,
+            nested=policy.nested,
+            fresh=policy.fresh,
+        )
+
+    def called(self, name: str) -> Self:
+        """Return the policy of the conversations that calls of the nested protocol `name` start.
+
+        Its `fresh` roles are played as any: `sale.called("Paying").service(Bank)`. The others are invited.
+
+        Raises:
+            PolicyError: nobody calls one of that name.
+        """
+        return self._of(super().called(name))
 
     def check(self, *, over: Link | None = None) -> Report:
         """Decide whether every role can follow the policy. The report is true when it can; print it.
@@ -148,7 +167,7 @@ class Policy(model.Policy):
         counts as gone. Raises as `project` does; entering it raises WiringError when the pipeline cannot carry the
         policy, NotReachable, PolicyMismatch or LinkError.
         """
-        return Batch(self._part(role), via, timeout=timeout, lost_after=lost_after)
+        return Batch(self._part(role).alone(via), via, timeout=timeout, lost_after=lost_after)
 
     # A Tree is a Link, and what is played over it is not what is played over another one: the first signature
     # that fits holds, so a variable declared as `Link` gets the second.
@@ -282,9 +301,23 @@ class Policy(model.Policy):
     def _part(self, role: Role[Any, Any], also: Iterable[model.Policy] = ()) -> Part:
         checking.require(self, role)
         others = tuple(also)
+        self._ensure_played_alone(str(role), others)
         for other in others:
             require_fit(other, self, role)
         return _part(self, role.name, _classes(self), others)
+
+    def _ensure_played_alone(self, role: str, also: tuple[model.Policy, ...]) -> None:
+        """Refuse a role that is played by invitation only, and other versions where there are nested protocols."""
+        if self.fresh is not None and role not in map(str, self.fresh):
+            raise PolicyError(
+                f"{role} of {self.name} is invited by whoever calls it, in a conversation of its own.\n"
+                f"  Play a role of the policy that calls {self.name}; on its own stands {one_of(map(str, self.fresh))}."
+            )
+        if also and any(policy.nested or policy.fresh is not None for policy in (self, *also)):
+            raise PolicyError(
+                f"{self.name} has to do with nested protocols, so its players talk to no other version.\n"
+                "  Leave out `also`: upgrade when no conversation runs."
+            )
 
     def __format__(self, format: str) -> str:  # noqa: A002 - what `format()` calls it
         return render(self, format) if format else repr(self)
@@ -298,12 +331,11 @@ class Policy(model.Policy):
 
 def _opens(part: Part) -> bool:
     """Return whether the role may send before it has received anything: then it goes to the others."""
-    first = part.machine.enabled(part.machine.start)
-    return any(move.direction is Direction.SEND for move in first)
+    return part.begins
 
 
 def _classes(policy: model.Policy) -> tuple[type[Any] | None, ...]:
-    return tuple(label.type for label in policy.labels)
+    return tuple(label.type for each in (policy, *policy.nested) for label in each.labels)
 
 
 @functools.lru_cache(maxsize=64)

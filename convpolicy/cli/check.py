@@ -17,7 +17,7 @@ import typer
 from convpolicy.cli.answers import error_to_json, give, said
 from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.cli.files import STDIN, expand, module_of
-from convpolicy.errors import CheckedOnly, ConvPolicyError
+from convpolicy.errors import ConvPolicyError
 from convpolicy.policy.module import Module
 from convpolicy.show.evidence import explained
 from convpolicy.verify.check import check as report_on
@@ -109,8 +109,6 @@ class _Answer:
 
 
 def _as_if_absent(problem: ConvPolicyError) -> str:
-    if isinstance(problem, CheckedOnly):
-        return f"{problem}\n  It was checked; loading the policy is refused."
     return f"{problem}\n  The check looked at the policy as if this were not there; loading it is refused."
 
 
@@ -121,7 +119,7 @@ def _ignored_to_json(problem: ConvPolicyError) -> Json:
         "role": None,
         "line": getattr(problem, "line", None),
         "column": getattr(problem, "column", None),
-        "message": said(problem) + ("" if isinstance(problem, CheckedOnly) else ": checked as if it were not there"),
+        "message": f"{said(problem)}: checked as if it were not there",
         "witness": None,
         "fix": None,
     }

@@ -1,4 +1,4 @@
-"""The words a policy is written with in Python: `send seq choice par loop again call crash`, `roles`, `labels`.
+"""The words a policy is written with in Python: `send seq choice par loop again call calls crash`, `roles`, `labels`.
 
     purchase = Policy("Purchase", seq(
         send(Buyer, Seller, Order),
@@ -23,6 +23,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Invite,
     Label,
     Loop,
     Par,
@@ -39,6 +40,7 @@ from convpolicy.policy.payload import label, label_of
 __all__ = [
     "again",
     "call",
+    "calls",
     "choice",
     "connect",
     "crash",
@@ -158,3 +160,14 @@ def variable(name: str, sort: type | str, *roles: Role[Any, Any], start: str, wh
 def call(protocol: Protocol | Policy | str, *roles: Role[Any, Any]) -> Call:
     """Go on as `protocol`, with `roles` in its parameters' places. The policy must be given the protocol."""
     return Call(protocol if isinstance(protocol, str) else protocol.name, roles)
+
+
+def calls(caller: Role[Any, Any], protocol: Policy, *roles: Role[Any, Any]) -> Invite:
+    """A conversation of its own begins, which follows `protocol`, with `roles` in the places of all but its new roles.
+
+    Until it is over for a role that takes part, that role says nothing else that depends on it. `protocol` is a policy
+    with `fresh` roles, perhaps none: `Policy("Paying", …, fresh=(Bank,))`; the policy must be given it, as `nested`.
+    Demangeon and Honda, "Nested Protocols in Session Types", CONCUR 2012.
+    """
+    parts = tuple(role.name for role in protocol.roles if role not in (protocol.fresh or ()))
+    return Invite(caller, protocol.name, roles, parts)

@@ -1,7 +1,8 @@
 """The canonical form of a policy, which two sides compare: what it says, and not how it is written.
 
 The main protocol first, then what it calls in the order of first call, so that names of protocols do not
-matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either.
+matter; recursion variables are numbered by depth (de Bruijn), so that their names do not matter either. The nested
+protocols come last, in the order of their names, which travel in invitations.
 Roles, which of them are reliable, labels, fields, structure, connections, time limits and conditions do.
 """
 
@@ -16,6 +17,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Invite,
     Loop,
     Par,
     Policy,
@@ -36,8 +38,14 @@ def lines(policy: Policy) -> Iterator[str]:
     for name in order:
         protocol = policy.protocol(name)
         reliable = policy.reliable if name == policy.name else ()
-        roles = " ".join(f"reliable {role}" if role in reliable else role.name for role in protocol.roles)
-        yield f"protocol {numbers[name] or policy.name} ({roles}) {_term(protocol.body, (), numbers)}"
+        fresh = (policy.fresh or ()) if name == policy.name else ()
+        old = (role for role in protocol.roles if role not in fresh)
+        roles = " ".join(f"reliable {role}" if role in reliable else role.name for role in old)
+        kind = "nested protocol" if policy.fresh is not None and name == policy.name else "protocol"
+        new = "".join(f" new {role}" for role in fresh)
+        yield f"{kind} {numbers[name] or policy.name} ({roles}{new}) {_term(protocol.body, (), numbers)}"
+    for nested in policy.nested:
+        yield from lines(nested)
 
 
 def _call_order(policy: Policy) -> list[str]:
@@ -75,6 +83,9 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
             return f"(again {loops.index(name)}{_listed(values)})"
         case Call(protocol, roles):
             return f"(call {numbers[protocol]} {' '.join(r.name for r in roles)})"
+        case Invite(caller, protocol, roles, parts):
+            given = (f"{role} as {part}" for role, part in zip(roles, parts, strict=True))
+            return f"({caller} calls {protocol} {' '.join(given)})"
 
 
 def _listed(parts: Iterable[Variable | Expression]) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from convpolicy.errors import IllFormed, PolicyError, Position, Unsupported, one_of
 from convpolicy.policy.model import Policy, Protocol
 from convpolicy.policy.module import Declaration, Import, Module, dotted, read
-from convpolicy.policy.nesting import Nesting, Scope, inside, is_nested
+from convpolicy.policy.nesting import Nested, Nesting, Scope, inside, is_nested
 from convpolicy.policy.reading import Argument, Reader, Targets
 from convpolicy.policy.syntax import Node, parts, place, tokens
 
@@ -31,12 +31,41 @@ def link(module: Module, name: str) -> Policy:
     nesting = Nesting(name)
     first = _Linker(nesting)
     declared = first.declaration(module, name)
-    main = first.policy(Scope(module), declared, name)
-    nested = list[Policy]()
-    for asked in nesting.asked:  # grows while it is walked
-        nested.append(_Linker(nesting).policy(asked.scope, asked.declaration, asked.name))
-    everything = (*main.ignored, *(problem for policy in nested for problem in policy.ignored))
-    return replace(main, nested=tuple(nested), ignored=everything)
+    if declared.nested:  # what it calls may call it, too
+        nesting.asked.append(Nested(name, Scope(module), declared))
+    texts = [first.read(Scope(module), declared, name)]
+    others = (asked for asked in nesting.asked if asked.declaration is not declared)  # grows while it is walked
+    texts.extend(_Linker(nesting).read(asked.scope, asked.declaration, asked.name) for asked in others)
+    nested = tuple(text.policy() for text in texts if text.declaration.nested)
+    ignored = tuple(problem for text in texts for problem in text.ignored)
+    return replace(texts[0].policy(nested), ignored=ignored)
+
+
+class _Text(NamedTuple):
+    """A protocol that has been read, with what it goes on as, and what was left out."""
+
+    declaration: Declaration
+    main: Protocol
+    called: tuple[Protocol, ...]
+    ignored: list[PolicyError]
+
+    def policy(self, nested: tuple[Policy, ...] = ()) -> Policy:
+        """Return it as a policy, with the nested ones that it calls."""
+        main, roles = self.main, {role.name: role for role in self.main.roles}
+        reliable = tuple(roles[name] for name in self.declaration.reliable)
+        fresh = tuple(roles[name] for name in self.declaration.fresh) if self.declaration.nested else None
+        policy = Policy(
+            main.name,
+            main.body,
+            main.roles,
+            self.called,
+            main.at,
+            reliable=reliable,
+            nested=nested,
+            fresh=fresh,
+        )
+        _agree(policy, explicit="explicit" in self.declaration.kinds)
+        return policy
 
 
 class _Asked(NamedTuple):
@@ -58,14 +87,11 @@ class _Linker:
         self._names: dict[tuple[str, Position, tuple[Argument, ...]], str] = {}
         self._modules: dict[Path, Module] = {}
 
-    def policy(self, scope: Scope, declaration: Declaration, name: str) -> Policy:
-        """Return a protocol and what it goes on as."""
+    def read(self, scope: Scope, declaration: Declaration, name: str) -> _Text:
+        """Read a protocol and what it goes on as."""
         self.ask(scope, declaration, (), name)
         main, *called = self.linked()
-        reliable = tuple(role for role in main.roles if role.name in declaration.reliable)
-        policy = Policy(main.name, main.body, main.roles, tuple(called), main.at, tuple(self.ignored), reliable)
-        _agree(policy, explicit="explicit" in declaration.kinds)
-        return policy
+        return _Text(declaration, main, tuple(called), self.ignored)
 
     def ask(self, scope: Scope, declaration: Declaration, arguments: tuple[Argument, ...], named: str = "") -> str:
         """Return the name that a protocol has in the policy (`named`, when given), and see to it that it is linked."""
@@ -113,7 +139,7 @@ class _Linker:
             listed = one_of((f"`{p.name}`" for p in declaration.parameters), empty="none", word="and")
             problem = f"{declaration.name} is given {len(arguments)} types, and has {len(declaration.parameters)}"
             self.ignored.append(IllFormed(problem, at=at, hint=f"its type parameters are {listed}."))
-        if "nested" in declaration.kinds:
+        if declaration.nested:
             raise is_nested(declaration.name, at)
         return self.ask(Scope(where), declaration, arguments[: len(declaration.parameters)])
 
@@ -182,7 +208,7 @@ def _refuse(module: Module, declaration: Declaration) -> None:
     if "local" in declaration.kinds:
         hint = "write the global protocol; convpolicy makes each role's own view of it."
         raise Unsupported("local protocol", at=at, hint=hint)
-    _refuse_parts(module, declaration.tree, nested="nested" in declaration.kinds)
+    _refuse_parts(module, declaration.tree, nested=declaration.nested)
 
 
 def _agree(policy: Policy, *, explicit: bool) -> None:

@@ -8,29 +8,32 @@ were written; places in a text (`at`) and the Python classes of payloads (`Label
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
 
 from convpolicy.errors import PolicyError, Position
 from convpolicy.policy.expressions import Expression
+from convpolicy.policy.message import AnyRole, Crashed, Field, Invited, Label, Message, Returned, Role, name_of
 
 __all__ = [
     "Again",
+    "AnyRole",
     "Call",
     "Choice",
     "Crash",
     "Crashed",
     "Disconnect",
     "Field",
+    "Invite",
+    "Invited",
     "Label",
     "Loop",
     "Message",
     "Par",
     "Policy",
     "Protocol",
+    "Returned",
     "Role",
     "Send",
     "Seq",
@@ -41,126 +44,6 @@ __all__ = [
     "normal",
     "statements",
 ]
-
-Sends = TypeVar("Sends", contravariant=True)
-Receives = TypeVar("Receives", contravariant=True)
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-
-# No slots: a generic frozen dataclass with slots cannot be instantiated in Python 3.11.
-@dataclass(frozen=True)
-class Role(Generic[Sends, Receives]):
-    """A participant: `Role[Order | Payment, Shipment | Invoice]("Buyer")` sends the first, receives the second.
-
-    The type parameters are for type checkers only; roles are equal when their names are.
-
-    Raises:
-        ValueError: the name is not an identifier.
-    """
-
-    name: str
-
-    def __post_init__(self) -> None:
-        if not _NAME.match(self.name):
-            raise ValueError(f"{self.name!r} is not a role name: use letters, digits and _, such as `Buyer`")
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def __str__(self) -> str:
-        return self.name
-
-
-AnyRole = Role[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a payload: `sku: str`. `name` is empty where the text names only the sort.
-
-    A sort is kept without blanks but after a comma, as in `map<str, list<int>>`, however it was written.
-    """
-
-    name: str
-    sort: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sort", "".join(self.sort.split()).replace(",", ", "))
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.sort}" if self.name else self.sort
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The name of a message and the fields of its payload. Calling it makes a message.
-
-    >>> Order = Label("Order", (Field("sku", "str"), Field("quantity", "int")))
-    >>> Order(sku="chair", quantity=2)
-    Order(sku='chair', quantity=2)
-    """
-
-    name: str
-    fields: tuple[Field, ...] = ()
-    type: type[Any] | None = field(default=None, compare=False, repr=False)
-    at: Position | None = field(default=None, compare=False, repr=False)
-
-    def __call__(self, /, **payload: Any) -> Message:
-        """Make a message with this label; whether the payload fits is checked when it is sent."""
-        return Message(self.name, payload)
-
-    def __str__(self) -> str:
-        return f"{self.name}({', '.join(map(str, self.fields))})"
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The field names; a field without one is called by its place, `_1`, `_2`, …."""
-        return tuple(f.name or f"_{place}" for place, f in enumerate(self.fields, 1))
-
-
-class Message:
-    """A message whose label has no Python class: a label and a dictionary of fields.
-
-    `case Message("Invoice", {"amount": amount})` takes one apart.
-    """
-
-    __slots__ = ("fields", "label")
-    __match_args__ = ("label", "fields")
-
-    def __init__(self, label: str | Label, fields: Mapping[str, Any] | None = None) -> None:
-        self.label = label.name if isinstance(label, Label) else label
-        self.fields = dict(fields or {})
-
-    def __getitem__(self, name: str) -> Any:
-        return self.fields[name]
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Message):
-            return NotImplemented
-        return self.label == other.label and self.fields == other.fields
-
-    __hash__ = None  # type: ignore[assignment]  # the payload is a dictionary
-
-    def __repr__(self) -> str:
-        return f"{self.label}({', '.join(f'{name}={value!r}' for name, value in self.fields.items())})"
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """`role` has stopped, and the conversation goes on by the branch for that; `why` says how it was noticed.
-
-    Scripts receive it and services handle it like a message: `@seller.on(Crashed)`, `case Crashed(role)`.
-    """
-
-    role: AnyRole
-    why: str = field(default="", compare=False)
-
-
-def name_of(message: object) -> str:
-    """Return the label that a message goes under: its class's name, or what a `Message` says."""
-    return message.label if type(message) is Message else type(message).__name__
-
 
 # ------------------------------------------------------------------------------------------- statements
 
@@ -280,7 +163,36 @@ class Call:
     at: Position | None = field(default=None, compare=False, repr=False)
 
 
-Statement = Send | Crash | Disconnect | Seq | Choice | Par | Loop | Again | Call
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """`caller calls protocol(roles)`: a conversation of its own begins, in which these roles take part.
+
+    `protocol` is one of the policy's `nested` ones; `parts` are the roles of it that they play, in the same order.
+    """
+
+    caller: AnyRole
+    protocol: str
+    roles: tuple[AnyRole, ...]
+    parts: tuple[str, ...]
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def invitations(self) -> tuple[Send, ...]:
+        """What the call says to each role but the caller: as whom it takes part, and in which conversation.
+
+        Where there is none but the caller, it says so to itself: a step of its own, which nobody else sees.
+        """
+        pairs = tuple(zip(self.roles, self.parts, strict=True))
+        others = tuple((role, part) for role, part in pairs if role != self.caller)
+        return tuple(
+            Send(self.caller, (role,), Label(f"{self.protocol}_as_{part}", INVITATION, at=self.at), at=self.at)
+            for role, part in others or pairs
+        )
+
+
+INVITATION = (Field("conversation", "bytes"),)  # what an invitation carries: the id of the conversation that begins
+
+Statement = Send | Crash | Disconnect | Seq | Choice | Par | Loop | Again | Call | Invite
 
 
 def statements(root: Statement) -> Iterator[Statement]:
@@ -348,7 +260,9 @@ class Policy:
     what a text also says and nothing here looks at, such as a refinement of a payload: such a policy can be
     checked as if it were not there, but `scribble.load` refuses it. Every role may stop in the middle of a
     conversation but those that are `reliable`, which matters where the policy has branches that begin with a `Crash`.
-    `nested` are the policies of the conversations that this one starts (`A calls P(B);`): they are checked with it.
+    `nested` are the policies of the conversations that this one starts (`A calls P(B);`), and that those start: they
+    are checked with it. Such a policy has itself `fresh` roles, perhaps none: they are played by whoever is found for
+    them, and all others by those who are invited. For a policy that is not nested in another, `fresh` is None.
 
     Raises:
         IllFormed: a name is unbound, a role sends to itself, a call has the wrong roles, and so on.
@@ -361,7 +275,8 @@ class Policy:
     at: Position | None = field(default=None, compare=False, repr=False)
     ignored: tuple[PolicyError, ...] = field(default=(), compare=False, repr=False)
     reliable: tuple[AnyRole, ...] = ()
-    nested: tuple[Policy, ...] = field(default=(), compare=False, repr=False)
+    nested: tuple[Policy, ...] = field(default=(), repr=False)
+    fresh: tuple[AnyRole, ...] | None = None
 
     def __post_init__(self) -> None:
         from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes
@@ -374,6 +289,7 @@ class Policy:
         known = [role for role in self.roles if role in self.reliable]
         object.__setattr__(self, "reliable", (*known, *(role for role in self.reliable if role not in known)))
         object.__setattr__(self, "protocols", tuple(sorted(protocols, key=lambda p: p.name)))
+        object.__setattr__(self, "nested", _invited_to(self, self.nested))
         ensure(self)
 
     def __eq__(self, other: object) -> bool:
@@ -386,7 +302,7 @@ class Policy:
 
     @property
     def _said(self) -> tuple[object, ...]:
-        return (self.name, self.body, self.roles, self.protocols, self.reliable)
+        return (self.name, self.body, self.roles, self.protocols, self.reliable, self.nested, self.fresh)
 
     @cached_property
     def explicit(self) -> bool:
@@ -406,6 +322,18 @@ class Policy:
             if protocol.name == name:
                 return protocol
         raise KeyError(name)
+
+    def called(self, name: str) -> Policy:
+        """Return the policy of the conversations that calls of the nested protocol `name` start.
+
+        Raises:
+            PolicyError: nobody calls one of that name.
+        """
+        for nested in self.nested:
+            if nested.name == name:
+                return replace(nested, nested=self.nested)
+        known = ", ".join(nested.name for nested in self.nested) or "none"
+        raise PolicyError(f"{self.name} calls no nested protocol `{name}`\n  Those that it calls: {known}.")
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
@@ -439,6 +367,19 @@ def _called(body: Statement, protocols: Iterable[Protocol]) -> set[str]:
     return names
 
 
+def _invited_to(policy: Policy, nested: Iterable[Policy]) -> tuple[Policy, ...]:
+    """Return the nested policies that are called, from the policy or from one that is called, by their names."""
+    given = {each.name: each for each in nested}
+    names: dict[str, None] = {}
+    pending = [policy]
+    for each in pending:  # grows while it is walked
+        bodies = (each.body, *(protocol.body for protocol in each.protocols))
+        called = dict.fromkeys(s.protocol for body in bodies for s in statements(body) if isinstance(s, Invite))
+        pending += [given[name] for name in called if name in given and name not in names]
+        names |= called
+    return tuple(replace(given[name], nested=()) for name in sorted(names) if name in given)
+
+
 def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
     seen: dict[AnyRole, None] = {}
     for statement in statements(body):
@@ -453,6 +394,8 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
                 seen.setdefault(statement.chooser)
             case Call():
                 seen.update(dict.fromkeys(statement.roles))
+            case Invite():
+                seen.update(dict.fromkeys((statement.caller, *statement.roles)))
             case _:
                 pass
     return tuple(seen)

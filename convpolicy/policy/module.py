@@ -61,6 +61,11 @@ class Declaration:
     fresh: tuple[str, ...] = ()
 
     @property
+    def nested(self) -> bool:
+        """Whether it is of conversations that others start."""
+        return "nested" in self.kinds
+
+    @property
     def checkable(self) -> bool:
         """Whether it is a policy by itself: global, and not only there to be called (`aux`, `nested`)."""
         return not self.kinds & {"aux", "nested", "local"}

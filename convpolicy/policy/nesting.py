@@ -1,8 +1,8 @@
 """Nested protocols: which one a `calls` means, and what it says to those who take part.
 
 `A calls P(B, C);` starts a conversation of its own, which follows the nested protocol P: A invites B and C, who leave
-their own conversation until P is over, and somebody for each `new role` of P. So to the calling protocol a call is one
-invitation to each of its roles that takes part, which says as whom; and P is a policy by itself.
+their own conversation until P is over, and somebody is found for each `new role` of P. So to the calling protocol a
+call is one invitation to each of its roles that takes part, which says as whom; and P is a policy by itself.
 
 Source: Demangeon and Honda, "Nested Protocols in Session Types", CONCUR 2012; the notation is nuScr's.
 """
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from convpolicy.errors import IllFormed, Position, one_of
-from convpolicy.policy.model import AnyRole, Label, Send, Seq
+from convpolicy.policy.model import AnyRole, Invite
 from convpolicy.policy.module import Declaration, Module, declaration
 from convpolicy.policy.nearest import did_you_mean
 from convpolicy.policy.syntax import parts
 
-__all__ = ["Called", "Nested", "Nesting", "Scope", "inside", "invitations", "is_nested"]
+__all__ = ["Called", "Nested", "Nesting", "Scope", "inside", "invite", "is_nested"]
 
 
 class Scope(NamedTuple):
@@ -124,8 +124,8 @@ class Nesting:
         return free
 
 
-def invitations(caller: AnyRole, called: Called, given: tuple[AnyRole, ...], at: Position) -> Seq:
-    """Return what a call says: to each role but the caller, as whom it takes part.
+def invite(caller: AnyRole, called: Called, given: tuple[AnyRole, ...], at: Position) -> Invite:
+    """Return the statement that a call is.
 
     Raises:
         IllFormed: the call gives too many roles or too few, or one of them twice.
@@ -138,6 +138,4 @@ def invitations(caller: AnyRole, called: Called, given: tuple[AnyRole, ...], at:
     if twice:
         hint = "give each role once."
         raise IllFormed(f"the role {twice} is given more than once in the call of {called.written}", at=at, hint=hint)
-    pairs = zip(given, called.roles, strict=True)
-    told = (Send(caller, (role,), Label(f"{called.name}_as_{part}"), at=at) for role, part in pairs if role != caller)
-    return Seq(tuple(told), at)
+    return Invite(caller, called.name, given, called.roles, at)

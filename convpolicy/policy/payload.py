@@ -157,7 +157,8 @@ def declare(policy: Policy, types: Iterable[type[Any]]) -> Policy:
         if declared.name in classes:
             _compare(declared, label_of(classes[declared.name]))
     protocols = tuple(Protocol(p.name, p.roles, _typed(p.body, classes), p.at) for p in policy.protocols)
-    return replace(policy, body=_typed(policy.body, classes), protocols=protocols)
+    nested = tuple(declare(each, classes.values()) for each in policy.nested)
+    return replace(policy, body=_typed(policy.body, classes), protocols=protocols, nested=nested)
 
 
 def _compare(text: Label, python: Label) -> None:

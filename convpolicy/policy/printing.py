@@ -1,7 +1,7 @@
-"""From policy to text: the policy itself first, then what it calls, as `aux` protocols.
+"""From policy to text: the policy itself first, then what it goes on as, as `aux` protocols, then what it calls.
 
 Everything that makes two policies equal is written, so `scribble.loads(render(policy)) == policy`; a property
-test holds it to that.
+test holds it to that. A nested protocol has to be asked for by its name.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Invite,
     Label,
     Loop,
     Par,
@@ -39,14 +40,28 @@ def render(policy: Policy) -> str:
 
 
 def _policy(policy: Policy) -> Iterator[str]:
-    yield _protocol("explicit global" if policy.explicit else "global", policy.protocol(policy.name), policy.reliable)
-    for called in policy.protocols:
-        yield _protocol("aux global", called)
+    written = dict[str, Protocol]()
+    for each in (policy, *(nested for nested in policy.nested if nested.name != policy.name)):
+        yield _head(each)
+        for called in each.protocols:
+            if written.setdefault(called.name, called) is called and called.name != policy.name:
+                yield _protocol("aux global", called)
 
 
-def _protocol(kind: str, protocol: Protocol, reliable: tuple[AnyRole, ...] = ()) -> str:
-    roles = ", ".join(f"reliable role {role}" if role in reliable else f"role {role}" for role in protocol.roles)
-    return f"{kind} protocol {protocol.name}({roles}) {_block(protocol.body)} "
+def _head(policy: Policy) -> str:
+    protocol = policy.protocol(policy.name)
+    if policy.fresh is not None:
+        return _protocol("nested", protocol, policy.reliable, policy.fresh)
+    return _protocol("explicit global" if policy.explicit else "global", protocol, policy.reliable)
+
+
+def _protocol(
+    kind: str, protocol: Protocol, reliable: tuple[AnyRole, ...] = (), fresh: tuple[AnyRole, ...] = ()
+) -> str:
+    old = (role for role in protocol.roles if role not in fresh)
+    roles = ", ".join(f"reliable role {role}" if role in reliable else f"role {role}" for role in old)
+    new = f"; {', '.join(f'new role {role}' for role in fresh)}" if fresh else ""
+    return f"{kind} protocol {protocol.name}({roles}{new}) {_block(protocol.body)} "
 
 
 def _block(statement: Statement) -> str:
@@ -80,6 +95,8 @@ def _statement(statement: Statement) -> str:
             return f"continue {name}{_bracket(values)};"
         case Call(protocol, roles):
             return f"do {protocol}({_list(roles)});"
+        case Invite(caller, protocol, roles):
+            return f"{caller} calls {protocol}({_list(roles)});"
 
 
 def _label(label: Label, where: Expression | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lark import Token, Tree
 
-from convpolicy.errors import CheckedOnly, PolicyError, PolicySyntaxError, Position, Unsupported
+from convpolicy.errors import PolicyError, PolicySyntaxError, Position, Unsupported
 from convpolicy.policy.durations import seconds
 from convpolicy.policy.expressions import Expression, both
 from convpolicy.policy.guards import Placed, condition, values, variables
@@ -24,6 +24,7 @@ from convpolicy.policy.model import (
     Crash,
     Disconnect,
     Field,
+    Invite,
     Label,
     Loop,
     Par,
@@ -34,7 +35,7 @@ from convpolicy.policy.model import (
     Variable,
 )
 from convpolicy.policy.module import Declaration, Module, dotted
-from convpolicy.policy.nesting import Called, invitations, is_nested
+from convpolicy.policy.nesting import Called, invite, is_nested
 from convpolicy.policy.syntax import Node, parts, place, tokens
 from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_role
 
@@ -183,8 +184,8 @@ class Reader:
         roles = tuple(self._passed(role) for role in parts(node, "rolearg"))
         return Call(self._targets.go_on(target, tuple(arguments)), roles, at)
 
-    def _calls(self, node: Node) -> Seq:
-        """Read the call of a nested protocol: those who take part are invited."""
+    def _calls(self, node: Node) -> Invite:
+        """Read the call of a nested protocol."""
         at = place(self._source, node)
         for arguments in parts(node, "arguments"):
             hint = "give the nested protocol no types."
@@ -192,10 +193,7 @@ class Reader:
         target = parts(node, "qualified")[0]
         called = self._targets.start(dotted(target), place(self._source, target))
         given = tuple(self._role(name) for names in parts(node, "names") for name in tokens(names))
-        hint = f"{called.written} is a conversation of its own: run it as one, and send its id in a message."
-        caller = self._role(tokens(node)[0])
-        self._ignored.append(CheckedOnly(f"{caller} calls {called.written}", at=at, hint=hint))
-        return invitations(caller, called, given, at)
+        return invite(self._role(tokens(node)[0]), called, given, at)
 
     def _passed(self, node: Node) -> AnyRole:
         role, *renamed = tokens(node)

@@ -23,6 +23,7 @@ from convpolicy.policy.model import (
     Crash,
     Disconnect,
     Field,
+    Invite,
     Label,
     Loop,
     Par,
@@ -61,6 +62,7 @@ def ensure(policy: Policy) -> None:
     _one_of_each((policy.name, *(p.name for p in policy.protocols)), "protocol", policy.at)
     for protocol in arities.values():
         _Check(protocol, arities).whole()
+    _nested(policy)
     _reliable(policy)
     _connected_in_order(policy)
     _one_payload_each(policy)
@@ -112,7 +114,9 @@ class _Check:
         _one_of_each([role.name for role in protocol.roles], "role", protocol.at)
         self.statement(protocol.body, (), ())
 
-    def statement(self, statement: Statement, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
+    def statement(  # noqa: C901 - one case a statement
+        self, statement: Statement, inside: tuple[str, ...], outside: tuple[str, ...]
+    ) -> None:
         """Check a statement in the loops `inside`; those of `outside` cannot be reached across a `par`."""
         match statement:
             case Send():
@@ -140,6 +144,14 @@ class _Check:
                     raise unknown_loop(name, inside, outside, at)
             case Call():
                 self._call(statement)
+            case Invite(caller, protocol, roles, parts, at):
+                self._bound((caller, *roles), at)
+                _one_of_each([role.name for role in roles], "role", at, where=f" in the call of {protocol}")
+                if len(roles) != len(parts):
+                    hint = f"give a role for each of {protocol}({', '.join(parts)})."
+                    raise IllFormed(
+                        f"{protocol} has {len(parts)} roles, and is called with {len(roles)}", at=at, hint=hint
+                    )
 
     def _all(self, branches: Iterable[Statement], inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
         for branch in branches:
@@ -203,6 +215,15 @@ class _Check:
                 hint=f"give a role for each of {call.protocol}({listed}).",
             )
         _one_of_each([role.name for role in call.roles], "role", call.at, where=f" in the call of {call.protocol}")
+
+    def _invite(self, invite: Invite) -> None:
+        protocol, parts, at = invite.protocol, invite.parts, invite.at
+        self._bound((invite.caller, *invite.roles), at)
+        _one_of_each([role.name for role in invite.roles], "role", at, where=f" in the call of {protocol}")
+        _one_of_each(parts, "role", at, where=f" of {protocol}")
+        if len(invite.roles) != len(parts):
+            problem = f"{protocol} has {len(parts)} roles, and is called with {len(invite.roles)}"
+            raise IllFormed(problem, at=at, hint=f"give a role for each of {protocol}({', '.join(parts)}).")
 
 
 def _carried(loop: Loop) -> None:
@@ -326,6 +347,51 @@ def _with_called(statement: Statement, bodies: Mapping[str, Statement]) -> Itera
                 waiting += [bodies[found.protocol]] if found.protocol in bodies else []
 
 
+# ------------------------------------------------------------------------------------- what is called as nested
+
+
+def _nested(policy: Policy) -> None:
+    """Check that what is called is there, with the roles that are given, and neither here nor there a role stops."""
+    for role in policy.fresh or ():
+        if role not in policy.roles:
+            raise unknown_role(role.name, policy.name, [known.name for known in policy.roles], policy.at)
+    if policy.fresh is not None and not policy.nested:
+        return  # one of another policy's nested protocols, which has those that it calls
+    nested = {each.name: each for each in policy.nested}
+    for each in (policy, *policy.nested):
+        for invite in _invites(each):
+            _invited(invite, nested.get(invite.protocol), nested)
+            _goes_on_with_all(each)
+            _goes_on_with_all(nested[invite.protocol])
+
+
+def _invites(policy: Policy) -> Iterator[Invite]:
+    for body in (policy.body, *(protocol.body for protocol in policy.protocols)):
+        yield from (s for s in statements(body) if isinstance(s, Invite))
+
+
+def _invited(invite: Invite, called: Policy | None, nested: Mapping[str, Policy]) -> None:
+    if called is None:
+        known = f"The nested protocols here: {one_of(nested, empty='none', word='and')}."
+        raise IllFormed(f"there is no nested protocol `{invite.protocol}`", at=invite.at, hint=known)
+    if called.fresh is None:
+        hint = f'make it one, with the roles that are found for it: Policy("{called.name}", …, fresh=()).'
+        raise IllFormed(f"{called.name} is not a nested protocol, so it is not called", at=invite.at, hint=hint)
+    wanted = [role.name for role in called.roles if role not in called.fresh]
+    if len(invite.roles) != len(invite.parts) or list(invite.parts) != wanted:
+        hint = f"its roles that are not new are {one_of(wanted, empty='none', word='and')}: give one for each."
+        raise IllFormed(f"the call of {called.name} does not fit its roles", at=invite.at, hint=hint)
+
+
+def _goes_on_with_all(policy: Policy) -> None:
+    """Refuse crash branches where conversations start conversations: who has stopped here might go on there."""
+    for statement, _ in _said(policy):
+        if isinstance(statement, Crash):
+            hint = "take the crash branches away, or let one conversation do it all."
+            problem = f"{policy.name} has crash branches, and has to do with nested protocols"
+            raise IllFormed(problem, at=statement.at, hint=hint)
+
+
 # ------------------------------------------------------------------------------------------- who may stop
 
 
@@ -387,6 +453,8 @@ def _said(policy: Policy) -> Iterator[tuple[Send | Crash, Mapping[AnyRole, AnyRo
             match statement:
                 case Send() | Crash():
                     yield statement, binding
+                case Invite():
+                    yield from ((invitation, binding) for invitation in statement.invitations)
                 case Call(called, passed):
                     target = (called, tuple(binding[role] for role in passed))
                     if target not in pending:

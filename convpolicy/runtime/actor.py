@@ -17,15 +17,16 @@ from typing import Any, cast
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError
-from convpolicy.machine import CRASH
-from convpolicy.policy.model import Crashed, Role
+from convpolicy.policy.model import Invited, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.handlers import Handler, replies
+from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
 
-__all__ = ["Actor", "shown"]
+__all__ = ["Actor", "Cast"]
 
 _log = logging.getLogger(__name__)
+
+Cast = tuple[str, str]  # a nested protocol, and the role in it
 
 RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
 
@@ -33,8 +34,10 @@ RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
 class Actor:
     """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
 
-    def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
+    def __init__(self, handlers: dict[str, Handler], at_most: int | None, inner: dict[Cast, Actor]) -> None:
         self.endpoint: Endpoint
+        self._inner = inner  # who plays the role in nested protocols, by the protocol and the role there
+        self._outer: dict[bytes, tuple[Actor, Conversation, Invited]] = {}  # from where conversations were started
         self._handlers, self._at_most = handlers, at_most
         self._memories: dict[bytes, dict[str, object]] = {}  # what handlers keep in a conversation's `data`
         self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
@@ -43,6 +46,11 @@ class Actor:
         self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
         self._draining = False
         self._ended = asyncio.Event()
+
+    def play_at(self, endpoint: Endpoint) -> None:
+        """Play at this endpoint, in nested protocols too."""
+        for actor in (self, *self._inner.values()):
+            actor.endpoint = endpoint
 
     # -------------------------------------------------------------------------------- owning conversations
 
@@ -89,9 +97,12 @@ class Actor:
             self._more(conversation)
 
     def finished(self, conversation: Conversation) -> None:
-        """Forget a conversation that is over."""
+        """Forget a conversation that is over, and go on in the one that it was started from."""
         self._memories.pop(conversation.id, None)
         self._ended.set()
+        if conversation.id in self._outer:
+            outer, parent, invited = self._outer.pop(conversation.id)
+            outer.goes_on(parent, invited)
 
     def failed(self, conversation: Conversation) -> None:
         """Stop what is running for a conversation that has ended early."""
@@ -99,13 +110,43 @@ class Actor:
         self._paused.pop(conversation.id, None)
         self._rooms.pop(conversation.id, None)
         self._memories.pop(conversation.id, None)
+        self._outer.pop(conversation.id, None)
         self._ended.set()
         for task in self._tasks.get(conversation, ()):
             task.cancel()
 
+    # ------------------------------------------------------------------ conversations that others have started
+
+    def play(self, parent: Conversation, child: Conversation, invited: Invited) -> None:
+        """Have the handlers of a nested protocol take part in a conversation that `parent` has started."""
+        actor = child.owner = self._inner[invited.protocol, invited.role.name]
+        actor.begin_in(child, self, parent, invited)
+
+    def begin_in(self, child: Conversation, outer: Actor, parent: Conversation, invited: Invited) -> None:
+        """Begin a conversation that another one has started; what their handlers remember is common to both."""
+        self._outer[child.id] = outer, parent, invited
+        self._memories[child.id] = outer.memory(parent)
+        if INVITED in self._handlers:
+            self._handle(child, Received(INVITED, invited, ""))
+        self._more(child)
+        self.endpoint.engine.settle(child)
+
+    def goes_on(self, parent: Conversation, invited: Invited) -> None:
+        """Go on after the part in a conversation that `parent` had started."""
+        if parent.error is None and RETURNED in self._handlers:
+            self._handle(parent, Received(RETURNED, Returned(invited.protocol, invited.role), ""))
+
+    def memory(self, conversation: Conversation) -> dict[str, object]:
+        """Return what the handlers of a conversation remember."""
+        return self._memories.setdefault(conversation.id, {})
+
     # -------------------------------------------------------------------------------------- calling handlers
 
     def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+        if type(received.payload) is Invited and received.label != INVITED:
+            invited = received.payload
+            self.play(conversation, self.endpoint.engine.nest.enter(conversation, invited), invited)
+            return
         handler = self._handlers[received.label]
         sent = conversation.emitted
         try:
@@ -123,12 +164,12 @@ class Actor:
     def _call(self, handler: Handler, conversation: Conversation, received: Received) -> object:
         if not handler.takes_conversation:
             return handler.function(received.payload)
-        return handler.function(received.payload, self._dialogue(conversation, Role(received.sender)))
+        sender = Role[Any, Any](received.sender) if received.sender else None
+        return handler.function(received.payload, self._dialogue(conversation, sender))
 
     def _dialogue(self, conversation: Conversation, sender: Role[Any, Any] | None) -> Dialogue[Any]:
         """Return the conversation as one call of a handler holds it; what is in `data` is common to all of them."""
-        data = self._memories.setdefault(conversation.id, {})
-        return Dialogue(self.endpoint, conversation, data=data, sender=sender)
+        return Dialogue(self.endpoint, conversation, data=self.memory(conversation), sender=sender)
 
     def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
         """Send what a handler yields, until it ends or the peer's credit is spent."""
@@ -223,6 +264,10 @@ class Actor:
 
     # --------------------------------------------------------------------------------------------- stopping
 
+    def running(self) -> Iterable[set[asyncio.Task[None]]]:
+        """Return the handlers that run as tasks, by conversation."""
+        return self._tasks.values()
+
     async def stop(self, drain: float) -> None:
         """Let open conversations finish, for at most `drain` seconds; abort what is left."""
         self._draining = True
@@ -247,12 +292,8 @@ class Actor:
         for conversation in conversations:
             role = conversation.role
             self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
-        tasks = [task for running in self._tasks.values() for task in running]
+        actors = (self, *self._inner.values())
+        tasks = [task for actor in actors for running in actor.running() for task in running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def shown(label: str) -> str:
-    """Return a label as the program writes it."""
-    return Crashed.__name__ if label == CRASH else label

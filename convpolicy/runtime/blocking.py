@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.errors import ForeignThread
-from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner
-from convpolicy.policy.model import AnyRole, Label, Message, Role
+from convpolicy.policy.model import AnyRole, Invited, Label, Message, Role
+from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.player import Joining
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.script import Script
 
-__all__ = ["BlockingJoining", "BlockingScript"]
+__all__ = ["BlockingInner", "BlockingJoining", "BlockingScript"]
 
 Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
@@ -110,6 +110,22 @@ class BlockingScript(Generic[Sends, Receives]):
         while (message := self._loop.call(cast("Coroutine[Any, Any, object]", anext(messages, done)))) is not done:
             yield cast("Receives", message)
 
+    def call(self, protocol: str, *roles: AnyRole) -> BlockingInner:
+        """Call a nested protocol and take part: `with conversation.call("Paying") as paying:`. See `Script.call`."""
+        return BlockingInner(self._loop, self._script.call(protocol, *roles))
+
+    def start(self, protocol: str, *roles: AnyRole) -> None:
+        """Call a nested protocol in which this role takes no part. See `Script.start`."""
+
+        async def start() -> None:
+            self._script.start(protocol, *roles)
+
+        self._loop.call(start())
+
+    def enter(self, invited: Invited) -> BlockingInner:
+        """Go where this role was invited to: `with conversation.enter(invited) as paying:`. See `Script.enter`."""
+        return BlockingInner(self._loop, self._script.enter(invited))
+
     def abort(self, reason: str) -> None:
         """End the conversation early; the other roles get `Aborted(reason)`."""
 
@@ -117,15 +133,6 @@ class BlockingScript(Generic[Sends, Receives]):
             self._script.abort(reason)
 
         self._loop.call(abort())
-
-    def move(self, via: Link, *, timeout: float = 10.0) -> None:
-        """Have the conversation go on over another link. See `Dialogue.move`."""
-        self._loop.call(self._script.move(via, timeout=timeout))
-
-    @property
-    def link(self) -> str:
-        """The address of the link over which the conversation goes now."""
-        return self._script.link
 
     @property
     def id(self) -> str:
@@ -154,6 +161,21 @@ class BlockingScript(Generic[Sends, Receives]):
 
     def __repr__(self) -> str:
         return repr(self._script).replace("<Script", "<BlockingScript", 1)
+
+
+class BlockingInner:
+    """What `call` and `enter` of a blocking script return: `with` it to take part in a conversation of its own."""
+
+    def __init__(self, loop: _Loop, inner: OneConversation[Script[Any, Any]]) -> None:
+        self._loop, self._inner = loop, inner
+
+    def __enter__(self) -> BlockingScript[Any, Any]:
+        return BlockingScript(self._loop, self._loop.call(self._inner.__aenter__()))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call(self._inner.__aexit__(kind, error, trace))
 
 
 class BlockingJoining(Generic[Sends, Receives]):

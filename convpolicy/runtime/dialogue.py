@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from convpolicy.conversation import Conversation, name_of
 from convpolicy.errors import Aborted, ConversationError
 from convpolicy.policy.model import Role
-from convpolicy.runtime.moving import move
 
 if TYPE_CHECKING:
-    from convpolicy.link.port import Link
     from convpolicy.runtime.endpoint import Endpoint
 
 __all__ = ["Dialogue", "Standing"]
@@ -76,7 +74,7 @@ class Dialogue(Standing, Generic[Sends]):
         super().__init__(conversation, sender)
         self._endpoint, self._data = endpoint, data
 
-    def tell(self, message: Sends, *, to: Role[object, object] | None = None) -> None:
+    def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
         """Send a message to all its receivers, without waiting for credit; what a handler yields waits.
 
         `to` is as for `Script.send`.
@@ -91,30 +89,27 @@ class Dialogue(Standing, Generic[Sends]):
         step = conversation.allows(name_of(message), None if to is None else to.name)
         self._endpoint.say(conversation, step, message)
 
+    def start(self, protocol: str, *roles: Role[Any, Any]) -> None:
+        """Call a nested protocol: where this role takes part in it, its handlers there do, and this conversation waits.
+
+        `roles` are those that the policy gives the call, where it has several calls of the protocol.
+
+        Raises:
+            LocalViolation: the policy does not allow it now. Nothing has left the process.
+            ConversationError: the conversation has ended.
+        """
+        self._endpoint.check()
+        conversation = self._conversation
+        call = self._endpoint.engine.nest.allows(conversation, protocol, roles)
+        started = self._endpoint.call(conversation, call)
+        if started is not None:
+            conversation.owner.play(conversation, *started)
+
     def abort(self, reason: str) -> None:
         """End the conversation early; the other roles get `Aborted(reason)`."""
         self._endpoint.check()
         error = Aborted(reason, by=self._conversation.role)
         self._endpoint.fail(self._conversation, error)
-
-    async def move(self, via: Link, *, timeout: float = 10.0) -> None:
-        """Have the conversation go on over another link, where the other roles have to be already.
-
-        Nothing of it is lost: what was on its way is sent again there, and what comes twice is counted once. Only
-        whoever opened a conversation can move it, over a Bus to another Bus; `timeout` is how many seconds to wait for
-        who listens there, and for the other roles. Where one of them cannot follow, it goes on where it was.
-
-        Raises:
-            WiringError: another role is not connected there, or does not play there, or this role did not open it.
-            NotReachable, PolicyMismatch, LinkError: as when connecting; or a role has not answered.
-            ConversationError: the conversation has ended.
-        """
-        await move(self._endpoint, self._conversation, via, timeout=timeout)
-
-    @property
-    def link(self) -> str:
-        """The address of the link over which the conversation goes now."""
-        return self._endpoint.url_of(self._conversation)
 
     @property
     def data(self) -> dict[str, object]:

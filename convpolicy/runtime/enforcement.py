@@ -17,6 +17,7 @@ from convpolicy.machine import Direction
 from convpolicy.policy.model import Policy
 from convpolicy.table import Table
 from convpolicy.verify.check import require
+from convpolicy.verify.graph import graph_of, without_own_steps_of
 from convpolicy.verify.projection import project
 from convpolicy.wire.frame import Ended, Refused
 
@@ -37,8 +38,10 @@ class Enforcement:
         self.refused = 0
         for policy in policies:
             require(policy)
-            tables = [Table(project(policy, role)) for role in policy.roles]
-            self._tables[bytes.fromhex(policy.fingerprint)] = tables
+            for each in (policy, *(policy.called(nested.name) for nested in policy.nested)):
+                graph = without_own_steps_of(graph_of(each))
+                tables = [Table(project(graph, role)) for role in each.roles]
+                self._tables[bytes.fromhex(each.fingerprint)] = tables
 
     def monitor(self, policy: bytes) -> Monitor | None:
         """Return a monitor for a new conversation, or None when its policy is not enforced here."""

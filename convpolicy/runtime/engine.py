@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -28,10 +28,11 @@ from convpolicy.errors import (
     Unplayable,
 )
 from convpolicy.link.port import Port
+from convpolicy.policy.model import Message
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of
-from convpolicy.runtime.moves import Moves
+from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers, rendezvous
@@ -45,13 +46,12 @@ from convpolicy.wire.frame import (
     Ended,
     Forget,
     Item,
-    Move,
-    Moved,
     Refused,
     Stopped,
     Unknown,
     Unplayed,
 )
+from convpolicy.wire.thread import HELD
 
 __all__ = ["Engine"]
 
@@ -95,18 +95,17 @@ class Engine(Presence):
             port,
             lambda peer, answer: part.hello(nonce, answer=answer, holds=bool(peer.conversations), most=at_most),
             self,
-            role=part.table.role,
             lost_after=lost_after,
         )
         self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
-        self._timed = part.timed
+        self._timed = part.timed or any(inner.timed for inner in part.inner.values())
         self._delivery = Delivery(self.peers, self.conversations.get)
-        self._crashes = Crashes(part, self.peers, self._settle)
-        find = self.conversations.get
-        self.moves = Moves(self.peers, self._delivery, self._crashes, nonce=nonce, find=find, switched=self._switched)
+        self._crashes = Crashes(part, self.peers, self.settle)
         self._tombs = Tombs()
         self._vacancies = Vacancies(self.conversations.get, vacant_after)
+        self.nest = Nest(self, new_id)
+        self._nested = bool(part.inner or part.invited)
         self.now = clock()
         self._next_look = self.now + PING_AFTER
 
@@ -156,8 +155,6 @@ class Engine(Presence):
             self._stopped(peer, item)
         elif isinstance(item, Refused | Ended | Unknown | Unplayed):
             self._bad_news(peer, item)
-        elif isinstance(item, Move | Moved):
-            self.moves.handle(peer, item)
         else:
             self.peers.handle(peer, item)
 
@@ -177,7 +174,11 @@ class Engine(Presence):
         if not known:
             raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
         peer = rendezvous(id, known)
-        conversation = self._new(id, self.part.version_for(peer.hello))
+        return self.begin(id, self.part.version_for(peer.hello), peer)
+
+    def begin(self, id: bytes, part: Part, peer: Peer) -> Conversation:  # noqa: A002
+        """Begin a conversation that goes through a peer; whoever calls this sets its `owner`."""
+        conversation = self._new(id, part)
         self._adopt(conversation, peer)
         return conversation
 
@@ -186,7 +187,7 @@ class Engine(Presence):
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         for role, peering in enumerate(conversation.peers):
-            if role != self._role:
+            if role != conversation.table.role:
                 peering.route = peer
         peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
@@ -199,12 +200,19 @@ class Engine(Presence):
         Raises:
             PayloadError, LocalViolation: it does not fit its declaration, or its condition; nothing has changed.
         """
-        part = self._versions[conversation.table.fingerprint]
+        part = self.nest.part_of(conversation)
+        if step.index in part.calls:
+            raise self.nest.uncalled(conversation, step)
         packed = [(each, self._pack(part, each, message)) for each in conversation.together(step)]
         if step.effect is not None:  # with the values that its receivers will read
             conversation.vouch(step, part.codecs[step.index].unpack(bytes(packed[0][1])))
         for each, payload in packed:
             self._emit(conversation, each, payload)
+
+    def invite(self, conversation: Conversation, step: Step, to: bytes) -> None:
+        """Send an invitation to the conversation with the id `to`."""
+        packed = self._pack(self.nest.part_of(conversation), step, Message(step.move.label, {"conversation": to}))
+        self._emit(conversation, step, packed)
 
     def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
         packed = part.codecs[step.index].pack(message)
@@ -215,8 +223,10 @@ class Engine(Presence):
     def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
         now = self.now
         envelope = conversation.emit(step, payload, now=now)
+        if self._nested and step.peer in self.nest.part_of(conversation).invited:
+            envelope.thread = HELD
         if conversation.stopped is not None and step.peer in conversation.stopped:
-            return self._settle(conversation)
+            return self.settle(conversation)
         self._delivery.sent(conversation, step.peer, now)
         self.peers.say(conversation.peers[step.peer].route, envelope)
         if self._timed:
@@ -229,7 +239,7 @@ class Engine(Presence):
             conversation = self._admit(peer, envelope)
             if conversation is None:
                 return None
-        sender, role = envelope.sender, self._role
+        sender, role = envelope.sender, conversation.table.role
         if envelope.receiver != role or not self._heard_from(conversation, sender, peer):
             # Somebody else's conversation is answered as if there were none.
             return self.peers.say(peer, Unknown(envelope.conversation, role, sender))
@@ -238,8 +248,10 @@ class Engine(Presence):
         try:
             if envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
-            elif (part := self._versions[conversation.table.fingerprint]).table.sends(sender, envelope.label):
+            elif (part := self.nest.part_of(conversation)).table.sends(sender, envelope.label):
                 envelope.payload = part.codecs[envelope.label].unpack(cast("bytes", envelope.payload))
+                if envelope.label in part.invitations:
+                    envelope.payload = cast("Any", self.nest.invited(conversation, envelope))
             conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
             self.refuse(conversation, sender, envelope, problem)
@@ -248,10 +260,12 @@ class Engine(Presence):
         if self._timed:
             self._delivery.moved(conversation)
         if peering.owes_ack or conversation.done:
-            self._settle(conversation)
+            self.settle(conversation)
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
+        if self.nest.expects(envelope):
+            return None  # it comes again when the invitation is there
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 
     def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002
@@ -289,13 +303,13 @@ class Engine(Presence):
         if envelope is not None:
             conversation.skip(envelope)
         reason = str(problem).partition("\n")[0]
-        _log.warning("%s refused a message in conversation %s: %s", self.part.role, conversation.id.hex(), reason)
+        _log.warning("%s refused a message in conversation %s: %s", conversation.role, conversation.id.hex(), reason)
         kept = problem.seq if isinstance(problem, RemoteViolation) else 0
         seq = kept if envelope is None else envelope.seq
-        item = Refused(conversation.id, self._role, sender, seq, problem.label, reason)
+        item = Refused(conversation.id, conversation.table.role, sender, seq, problem.label, reason)
         self.peers.say(conversation.peers[sender].route, item)
         if conversation.violations >= VIOLATIONS:
-            peer = self._table.roles[sender]
+            peer = conversation.table.roles[sender]
             self.fail(conversation, Quarantined(peer, conversation.violations, reason), tell=True)
 
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
@@ -307,25 +321,28 @@ class Engine(Presence):
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
-        self.moves.end(conversation)
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
             if tell:
                 self.peers.say(peer, item)
         conversation.owner.failed(conversation)
+        self.nest.failed(conversation)
 
     def finish(self, conversation: Conversation) -> None:
         """Put away a conversation in which nothing more will be sent or received."""
         if self.conversations.pop(conversation.id, None) is None:
             return
         self._tombs.bury(conversation, None, self.now)
-        self.moves.end(conversation)
         # A Forget says too that everything was received, and somebody may be waiting for that.
         owed = any(peering.owes_ack for peering in conversation.peers)
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
-            self.peers.forget(peer, conversation.id, now=owed)
+            self.peers.forget(peer, conversation.id, conversation.table.role, now=owed)
+        parent = self.nest.finished(conversation)
         conversation.owner.finished(conversation)
+        if parent is not None:
+            parent.owner.relieved(parent)
+            self.settle(parent)
 
     def _finished(self, peer: Peer, sender: int, id: bytes, now: float) -> None:  # noqa: A002
         """The role `sender` has received everything in a conversation, and sends nothing more of it."""
@@ -335,18 +352,17 @@ class Engine(Presence):
             peering.left = True
             conversation.acknowledge(sender, peering.sent, now=now)
             conversation.owner.relieved(conversation)
-            self._settle(conversation)
+            self.settle(conversation)
         else:
             self._tombs.forget(id)
 
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         """Return whether `peer` may speak for the role `sender` in a conversation."""
-        if sender not in self._numbers or sender == self._role:
-            return False
-        known = conversation.peers[sender].route is peer or self.moves.speaks(conversation, sender, peer)
+        table = conversation.table
+        known = sender in table.numbers and sender != table.role and conversation.peers[sender].route is peer
         return known and (conversation.stopped is None or sender not in conversation.stopped)
 
-    def _settle(self, conversation: Conversation) -> None:
+    def settle(self, conversation: Conversation) -> None:
         """After any change: finish what is done, and have the rest acknowledged."""
         if conversation.error is not None:
             return
@@ -365,13 +381,21 @@ class Engine(Presence):
         try:
             received = conversation.take(wanted, by, now=self.now)
         except RemoteViolation as violation:
-            self.refuse(conversation, self._table.roles.index(violation.peer), None, violation)
+            self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
             return self.take(conversation, wanted, by)
-        self._delivery.make_room(conversation)
+        self._make_room(conversation)
         if self._timed:
             self._delivery.moved(conversation)
-        self._settle(conversation)
+        self.settle(conversation)
         return received
+
+    def _make_room(self, conversation: Conversation) -> None:
+        """Ask again for what was turned away while too much waited."""
+        for role, peering in enumerate(conversation.peers):
+            if peering.full:
+                peering.full = False
+                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
+                self.peers.say(peering.route, item)
 
     # ----------------------------------------------------------------------------------------- bad news
 
@@ -380,9 +404,7 @@ class Engine(Presence):
         conversation = self.conversations.get(item.conversation)
         if conversation is None and item.policy is not None:
             conversation = self._open(peer, item.conversation, item.role, item.policy)
-        if conversation is None or self.moves.before(conversation, peer):
-            return
-        if self._heard_from(conversation, item.role, peer):
+        if conversation is not None and self._heard_from(conversation, item.role, peer):
             self._without(conversation, item.role, PeerLost(self._table.roles[item.role], item.reason), item.reason)
 
     def _without(self, conversation: Conversation, role: int, lost: ConversationError, why: str) -> None:
@@ -392,11 +414,12 @@ class Engine(Presence):
 
     def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
         conversation = self.conversations.get(item.conversation)
-        if conversation is None or not self.moves.believed(conversation, peer, item):
+        if conversation is None or all(p.route is not peer for p in conversation.peers):
             return None
         if isinstance(item, Unplayed):
             return self._vacancies.note(conversation, item, self.now)
-        role = self._table.roles[item.sender] if item.sender in self._numbers else "a peer"
+        table = conversation.table
+        role = table.roles[item.sender] if item.sender in table.numbers else "a peer"
         if isinstance(item, Unknown):
             self.fail(conversation, PeerLost(role, "it does not know this conversation any more"), tell=False)
         elif isinstance(item, Refused):
@@ -404,10 +427,6 @@ class Engine(Presence):
         else:
             self.fail(conversation, error_of(item, role), tell=False)
         return None
-
-    def _switched(self, conversation: Conversation) -> None:
-        """A conversation goes on over another link."""
-        conversation.owner.relieved(conversation)
 
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
@@ -428,9 +447,9 @@ class Engine(Presence):
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
-            answer = self._tombs.answer(item.conversation, self._role, item.sender)
+            answer = self._tombs.answer(item.conversation, item.receiver, item.sender)
             if answer is None:
-                self.peers.say(peer, Unknown(item.conversation, self._role, item.sender))
+                self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
             elif type(answer) is Ended:
                 self.peers.say(peer, answer)
             return
@@ -440,4 +459,4 @@ class Engine(Presence):
         if item.room:
             self._delivery.hasten(conversation, item.sender)
         conversation.owner.relieved(conversation)
-        self._settle(conversation)
+        self.settle(conversation)

@@ -15,9 +15,13 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 from convpolicy.errors import ServiceError
 from convpolicy.machine import CRASH
-from convpolicy.policy.model import Crashed, Label
+from convpolicy.policy.model import Crashed, Invited, Label, Returned
 
-__all__ = ["Declares", "Handler", "Register"]
+__all__ = ["INVITED", "RETURNED", "Declares", "Handler", "Register", "label_of", "replies", "shown"]
+
+# What handlers are registered for besides messages, under signs that no message can be called by.
+INVITED, RETURNED = "↓", "↑"
+_SIGNS: dict[type[Any], str] = {Crashed: CRASH, Invited: INVITED, Returned: RETURNED}
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -100,7 +104,12 @@ def label_of(message: type[Any] | Label) -> str:
     """Return the label that a class or a label stands for, where a program says what it receives."""
     if isinstance(message, Label):
         return message.name
-    return CRASH if message is Crashed else message.__name__
+    return _SIGNS.get(message) or message.__name__
+
+
+def shown(label: str) -> str:
+    """Return a label as the program writes it."""
+    return next((kind.__name__ for kind, sign in _SIGNS.items() if sign == label), label)
 
 
 def replies(result: object) -> Iterable[object] | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 from convpolicy.errors import ConvPolicyError, PolicyError, PolicyMismatch, WiringError, one_of
-from convpolicy.machine import CRASH, Machine, Symbol
+from convpolicy.link.port import Link
+from convpolicy.machine import CRASH, Direction, Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
@@ -30,6 +32,9 @@ class Part:
     whether this role has any of these. `codecs` has one codec for each label index; `sends` and `receives` map the
     labels of this role's messages; `timed` is whether any message of the policy has to be sent within a time.
     `versions` has this part, and those of other versions of the policy that `beside` added, by fingerprint.
+    `callings` are the calls of nested protocols that the role makes, `calls` and `invitations` the label indices of
+    what it says for them, and of what others say to it; the latter with as whom it is invited. `invited` are the
+    numbers of the roles that are played by invitation only.
 
     Raises:
         PolicyError: a message is declared with different payloads.
@@ -42,8 +47,10 @@ class Part:
             symbol: labels for graph in map(graph_of, (self._words, policy)) for symbol, labels in graph.labels.items()
         }
         label = {symbol: _one_payload(symbol, carried[symbol]) for symbol in machine.symbols if symbol.label != CRASH}
-        self.sends: Mapping[str, Label] = {s.label: each for s, each in label.items() if s.sender == self.role}
-        self.receives: Mapping[str, Label] = {s.label: each for s, each in label.items() if s.receiver == self.role}
+        called = {said for calling in graph_of(policy).callings for said in calling.symbols}
+        messages = {symbol: each for symbol, each in label.items() if symbol not in called}
+        self.sends: Mapping[str, Label] = {s.label: each for s, each in messages.items() if s.sender == self.role}
+        self.receives: Mapping[str, Label] = {s.label: each for s, each in messages.items() if s.receiver == self.role}
         self.machine = machine if words is None else machine.in_words_of(_table(policy, words), words.fingerprint)
         self.table = Table(self.machine)
         self.fingerprint = self.table.fingerprint
@@ -54,6 +61,47 @@ class Part:
         self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
         self._wakes = [_wakes(project(graph, role)) for role in machine.roles] if self.stopping else []
         self.versions: dict[bytes, Part] = {self.fingerprint: self}
+        self.callings = tuple(calling for calling in graph.callings if calling.caller == self.role)
+        self.calls = frozenset(graph.symbols[symbol] for calling in self.callings for symbol in calling.symbols)
+        self.invitations = {
+            graph.symbols[symbol]: (calling.protocol, part)
+            for calling in graph.callings
+            for role, part, symbol in calling.invited
+            if role == self.role
+        }
+        fresh = self._words.fresh
+        invited = [] if fresh is None else [role for role in policy.roles if role not in fresh]
+        self.invited = frozenset(machine.roles.index(role.name) for role in invited)
+
+    @cached_property
+    def inner(self) -> Mapping[tuple[str, str], Part]:
+        """The nested protocols in which the role may come to take part, each with as whom: there and further inside."""
+        found: dict[tuple[str, str], Part] = {}
+        waiting: list[Part] = [self]
+        for part in waiting:  # grows while it is walked
+            for protocol, role in part.roles_elsewhere:
+                if (protocol, role) not in found:
+                    policy = part.own.called(protocol)
+                    found[protocol, role] = Part(policy, project(policy, role))
+                    waiting.append(found[protocol, role])
+        return found
+
+    @property
+    def begins(self) -> bool:
+        """Whether the role may say something before it has heard anything."""
+        return any(move.direction is Direction.SEND for move in self.machine.enabled(self.machine.start))
+
+    @property
+    def own(self) -> Policy:
+        """The policy."""
+        return self._own
+
+    @property
+    def roles_elsewhere(self) -> Iterator[tuple[str, str]]:
+        """As whom the role takes part in which nested protocols, when it calls them or is invited."""
+        yield from self.invitations.values()
+        for calling in self.callings:
+            yield from ((calling.protocol, part) for role, part in calling.given if role == self.role)
 
     def beside(self, others: Iterable[Policy]) -> Part:
         """Return this part, which also speaks with those that have one of the other versions, the first one first.
@@ -69,7 +117,22 @@ class Part:
         """Return this part for a link that carries one version only. Raises WiringError when it has several."""
         if len(self.versions) > 1:
             raise WiringError(f"{link!r} carries one version of {self.policy}.\n  Leave out `also`, or use a Bus.")
+        if self._own.nested or self._own.fresh is not None:
+            raise WiringError(
+                f"{link!r} carries no conversations that others start, as those of {self.policy}.\n  Use a Bus."
+            )
         return self
+
+    def ensure_found(self, link: Link) -> None:
+        """Raise WiringError when nobody could be found over this link for the new roles of nested protocols."""
+        new = [(each.name, role) for each in (self._own, *self._own.nested) for role in each.fresh or ()]
+        if new and not link.broker:
+            protocol, role = new[0]
+            raise WiringError(
+                f"over {link!r} nobody can be found for {role}, a new role of {protocol}.\n"
+                "  Put a service bus between the roles: run `convpolicy bus`, and connect every role with "
+                "`Bus(url, broker=True)`."
+            )
 
     def version_for(self, hello: Hello | None) -> Part:
         """Return the version in which to begin a conversation with whoever said `hello`: ours where that is known."""
@@ -82,6 +145,7 @@ class Part:
         A bus gives this process at `most` so many at once, 0 any number.
         """
         plays = [part.plays(most) for part in self.versions.values()]
+        plays += [part.plays(most) for part in self.inner.values()]
         return Hello(VERSION, nonce, plays, answer, holds=holds)
 
     def plays(self, most: int = 0) -> Plays:
@@ -90,7 +154,7 @@ class Part:
         labels = [str(symbol) for symbol in symbols]
         roles = list(self.machine.roles)
         plays = Plays(self.policy, self.role, self.fingerprint, self._words.canonical, labels, roles, most)
-        plays.stops, plays.wakes = sorted(self.stopping), self._wakes
+        plays.stops, plays.wakes, plays.invited = sorted(self.stopping), self._wakes, sorted(self.invited)
         return plays
 
     def mismatch(self, hello: Hello, where: str, *, wired: bool = False) -> ConvPolicyError | None:

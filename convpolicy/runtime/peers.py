@@ -41,6 +41,7 @@ class Peer:
         "batch",
         "conversations",
         "finished",
+        "finisher",
         "frames",
         "gone",
         "heard",
@@ -57,6 +58,7 @@ class Peer:
         self.number = 0  # of the batch
         self.conversations: dict[Conversation, None] = {}
         self.finished: list[bytes] = []
+        self.finisher = -1  # the role that they are finished for
         self.frames: deque[bytes] = deque()
         self.heard = self.renewed = now
         self.malformed = 0
@@ -87,16 +89,16 @@ class Watcher(Protocol):
 class Peers:
     """Every peer of one port: what comes from them (`arrivals`), and what goes to them (`say`, then `flush`).
 
-    `greeting` makes this side's Hello to a peer, and is told whether it wants an answer. `role` is what is played here.
+    `greeting` makes this side's Hello to a peer, and is told whether it wants an answer.
     """
 
     def __init__(
-        self, port: Port, greeting: Callable[[Peer, bool], Hello], watcher: Watcher, *, role: int, lost_after: float
+        self, port: Port, greeting: Callable[[Peer, bool], Hello], watcher: Watcher, *, lost_after: float
     ) -> None:
         self._port, self._greeting, self._watcher = port, greeting, watcher
-        self.role, self._lost_after = role, lost_after
+        self._lost_after = lost_after
         self._by_address: dict[Address, Peer] = {}
-        self._by_nonce: dict[tuple[Address, bytes], Peer] = {}  # on each line, a process is a peer of its own
+        self._by_nonce: dict[bytes, Peer] = {}
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
@@ -138,7 +140,7 @@ class Peers:
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
         if hello.answer:
             self.say(peer, self._greeting(peer, False))
-        known = self._by_nonce.get((self._port.line(peer.address), hello.nonce))
+        known = self._by_nonce.get(hello.nonce)
         if known is not None:
             if known is not peer:  # the same process on a new connection
                 self._move(known, peer)
@@ -157,12 +159,11 @@ class Peers:
 
     def _name(self, peer: Peer, hello: Hello | None) -> None:
         """Note which process a peer is, or with None that it is nobody now."""
-        line = self._port.line(peer.address)
         if peer.hello is not None:
-            self._by_nonce.pop((line, peer.hello.nonce), None)
+            self._by_nonce.pop(peer.hello.nonce, None)
         peer.hello = hello
         if hello is not None:
-            self._by_nonce[line, hello.nonce] = peer
+            self._by_nonce[hello.nonce] = peer
 
     def _move(self, known: Peer, to: Peer) -> None:
         batch = to.batch
@@ -191,26 +192,12 @@ class Peers:
     def connect(self, now: float) -> None:
         """Say Hello to whoever listens: the first thing that an end that does not listen does."""
         for address in self._port.servers:
-            peer = self.reach(address, now)
-            if peer not in self.servers:
+            peer = self._by_address.get(address)
+            if peer is None:
+                peer = self._by_address[address] = Peer(address, now)
                 self.servers.append(peer)
-
-    def reach(self, address: Address, now: float) -> Peer:
-        """Say Hello to who listens at an address, unless it has said who it is."""
-        peer = self._by_address.get(address)
-        if peer is None:
-            peer = self._by_address[address] = Peer(address, now)
-        if peer.hello is None:
-            self.say(peer, self._greeting(peer, True))
-        return peer
-
-    def named(self, nonce: bytes) -> Peer | None:
-        """Return the process of this nonce, over the line on which it was heard first."""
-        return next((peer for peer in self if peer.hello is not None and peer.hello.nonce == nonce), None)
-
-    def url_of(self, peer: Peer) -> str:
-        """Return the address, for people, over which a process is reached."""
-        return self._port.url_at(peer.address)
+            if peer.hello is None:
+                self.say(peer, self._greeting(peer, True))
 
     def look(self, now: float, *, ask: bool) -> None:
         """Once a second: `ask` whoever is silent for a sign of life, and find out who is gone."""
@@ -249,15 +236,18 @@ class Peers:
         if len(peer.batch) >= BATCH:
             self._send(peer)
 
-    def forget(self, peer: Peer, id: bytes, *, now: bool) -> None:  # noqa: A002
-        """Tell the peer that a conversation is finished here: now, or when something goes out anyway."""
+    def forget(self, peer: Peer, id: bytes, role: int, *, now: bool) -> None:  # noqa: A002
+        """Tell the peer that a conversation is finished for a role here: now, or when something goes out anyway."""
+        if peer.finisher != role and peer.finished:
+            self._say_finished(peer)
+        peer.finisher = role
         peer.finished.append(id)
         if now or len(peer.finished) >= BATCH:
             self._say_finished(peer)
 
     def _say_finished(self, peer: Peer) -> None:
         finished, peer.finished = peer.finished, []
-        self.say(peer, Forget(self.role, finished))
+        self.say(peer, Forget(peer.finisher, finished))
 
     def flush(self) -> None:
         """Send what is queued, one frame a peer where it fits. What the transport refuses waits for the next flush."""

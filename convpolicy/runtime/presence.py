@@ -14,7 +14,7 @@ from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer, Peers
-from convpolicy.runtime.tombs import Tombs
+from convpolicy.runtime.tombs import Tombs, part_of
 from convpolicy.wire.frame import Acknowledged, Draining, Hello, Holds
 
 __all__ = ["Presence"]
@@ -28,8 +28,6 @@ class Presence(ABC):
     part: Part
     peers: Peers
     now: float
-    _role: int
-    _versions: dict[bytes, Part]
     _met: Callable[[Peer], None]
     _delivery: Delivery
     _crashes: Crashes
@@ -46,11 +44,12 @@ class Presence(ABC):
     def back(self, peer: Peer) -> None:
         """After a reconnection what was under way may be lost, and the other side may have dropped conversations."""
         if peer.hello is not None and peer.hello.bus:
-            for policy in self._versions:
-                held = [each.id for each in peer.conversations if each.table.fingerprint == policy]
-                held += self._tombs.through(peer) if policy == self.part.fingerprint else []
-                for start in range(0, len(held), HELD):
-                    self.peers.say(peer, Holds(policy, self._role, held[start : start + HELD]))
+            held: dict[tuple[bytes, int], list[bytes]] = {}
+            for part, id in (*((part_of(each), each.id) for each in peer.conversations), *self._tombs.through(peer)):  # noqa: A001
+                held.setdefault(part, []).append(id)
+            for (policy, role), ids in held.items():
+                for start in range(0, len(ids), HELD):
+                    self.peers.say(peer, Holds(policy, role, ids[start : start + HELD]))
             self._crashes.tell(peer)
         for conversation in tuple(peer.conversations):
             for role, peering in enumerate(conversation.peers):
@@ -86,9 +85,10 @@ class Presence(ABC):
 
         Only those who have shown that they know it are asked; to the others the opening is still on its way.
         """
+        own = conversation.table.role
         for role, peering in enumerate(conversation.peers):
-            if role != self._role and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
-                item = Acknowledged(conversation.id, self._role, role, peering.received)
+            if role != own and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
+                item = Acknowledged(conversation.id, own, role, peering.received)
                 self.peers.say(peering.route, item)
 
     def drain(self) -> None:

@@ -7,16 +7,19 @@ may do depends on what it has done, never on how fast the network was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
-from convpolicy.errors import LocalViolation, Unfinished, one_of
+from convpolicy.errors import Unfinished, one_of
 from convpolicy.machine import CRASH
-from convpolicy.policy.model import AnyRole, Crashed, Label, Message, Role
+from convpolicy.policy.model import AnyRole, Crashed, Invited, Label, Message, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import label_of
+from convpolicy.runtime.joining import OneConversation
+from convpolicy.runtime.nest import Call
 
 __all__ = ["Script"]
 
@@ -122,7 +125,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             ConversationError: the conversation has ended early.
         """
         self._endpoint.check()
-        wanted = set(map(label_of, messages)) or None
+        wanted = set(chain.from_iterable(map(self._labels_of, messages))) or None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
         received = self._endpoint.take(self._conversation, wanted, sender)
@@ -135,6 +138,13 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             raise TimeoutError(
                 f"no {_words(wanted, sender)} came within {timeout:g} s; {self._conversation.describe()}"
             ) from None
+
+    def _labels_of(self, message: type[Any] | Label) -> Iterable[str]:
+        """Return the labels that a program means; an invitation has one of its own for each role and protocol."""
+        part = self._endpoint.engine.nest.part_of(self._conversation)
+        if message is Invited and part.invitations:
+            return [part.table.labels[index] for index in part.invitations]
+        return [label_of(message)]
 
     async def _next(self, wanted: set[str] | None, sender: str | None) -> Received:
         while True:
@@ -161,21 +171,21 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                 await self._change()
 
     def _ensure_receivable(self, wanted: set[str] | None, sender: str | None) -> None:
-        symbols = [s for s in self._endpoint.part.machine.symbols if s.receiver == self.role]
+        symbols = [s for s in self._conversation.table.machine.symbols if s.receiver == self.role]
         for label in wanted or (None,):
             if not any(label in (None, s.label) and sender in (None, s.sender) for s in symbols):
                 words = _words(None if label is None else {label}, sender)
-                raise self._violation(f"{self.role} never receives {words}", words)
+                raise self._conversation.violation(f"{self.role} never receives {words}", words)
 
     def _ensure_possible(self, wanted: set[str] | None, sender: str | None) -> None:
         conversation = self._conversation
         self._ensure_alive()
         if wanted is None and sender is None:
             if not conversation.awaits:
-                raise self._violation(f"{self.role} cannot receive anything now", "a message")
+                raise conversation.violation(f"{self.role} cannot receive anything now", "a message")
         elif (why := conversation.hopeless(wanted, sender)) is not None:
             words = _words(wanted, sender)
-            raise self._violation(f"{self.role} waits for {words}, but {why}", words)
+            raise conversation.violation(f"{self.role} waits for {words}, but {why}", words)
 
     def _ensure_alive(self) -> None:
         conversation = self._conversation
@@ -184,17 +194,6 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         if self._conversation.error is not None:
             self._told = True
             raise self._conversation.error
-
-    def _violation(self, problem: str, attempted: str) -> LocalViolation:
-        conversation = self._conversation
-        return LocalViolation(
-            problem,
-            role=self.role,
-            state=conversation.describe(),
-            attempted=attempted,
-            allowed=tuple(move.words for move in conversation.moves()),
-            history=conversation.history,
-        )
 
     async def _change(self) -> None:
         """Wait until something has happened; the engine asks the other roles meanwhile whether they are there."""
@@ -205,6 +204,63 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             await self._changed.wait()
         finally:
             waiting.pop(self._conversation, None)
+
+    # --------------------------------------------------------------------- conversations that this one starts
+
+    def call(self, protocol: str, *roles: AnyRole) -> OneConversation[Script[Any, Any]]:
+        """Call a nested protocol and take part in it: `async with conversation.call("Paying") as paying:`.
+
+        `roles` are those that the policy gives the call, where it has several calls of the protocol. Until the block is
+        left, and everything is acknowledged, this conversation waits; one that ends early ends the other too.
+
+        Entering it raises LocalViolation when the policy does not allow the call now, or the role takes no part in it
+        (see `start`), and ConversationError when the conversation has ended early; leaving it raises as `join` does.
+        """
+
+        async def begin() -> Script[Any, Any]:
+            call = await self._called(protocol, roles)
+            if call.role is None:
+                problem = f"{self.role} takes no part in {protocol}: call it with `conversation.start`"
+                raise self._conversation.violation(problem, protocol)
+            started = self._endpoint.call(self._conversation, call)
+            assert started is not None, "the caller takes part"  # noqa: S101
+            return Script(self._endpoint, started[0])
+
+        return _Inner(begin)
+
+    async def _called(self, protocol: str, roles: tuple[AnyRole, ...]) -> Call:
+        """Return the call that is allowed, once all that are invited have credit left."""
+        self._endpoint.check()
+        nest = self._endpoint.engine.nest
+        while True:
+            self._ensure_alive()
+            call = nest.allows(self._conversation, protocol, roles)
+            if nest.fits(self._conversation, call):
+                return call
+            await self._change()
+
+    def start(self, protocol: str, *roles: AnyRole) -> None:
+        """Call a nested protocol in which this role takes no part. `roles` and errors are as for `call`."""
+        self._endpoint.check()
+        self._ensure_alive()
+        call = self._endpoint.engine.nest.allows(self._conversation, protocol, roles)
+        if call.role is not None:
+            problem = f"{self.role} takes part in {protocol}: enter it, `async with conversation.call(…) as …:`"
+            raise self._conversation.violation(problem, protocol)
+        self._endpoint.call(self._conversation, call)
+
+    def enter(self, invited: Invited) -> OneConversation[Script[Any, Any]]:
+        """Go where this role was invited to: `async with conversation.enter(invited) as paying:`.
+
+        Until the block is left, this conversation waits, as with `call`. Entering it raises LocalViolation when the
+        invitation is not of this conversation, or was followed before.
+        """
+
+        async def begin() -> Script[Any, Any]:
+            self._endpoint.check()
+            return Script(self._endpoint, self._endpoint.engine.nest.enter(self._conversation, invited))
+
+        return _Inner(begin)
 
     # ------------------------------------------------------------------------------------------- leaving
 
@@ -245,6 +301,23 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             raise conversation.error
         self._endpoint.engine.finish(conversation)
         self._endpoint.wake()
+
+
+class _Inner(OneConversation[Script[Any, Any]]):
+    """What `call` and `enter` of a script return: `async with` it; meanwhile, the script's own conversation waits."""
+
+    def __init__(self, begin: Callable[[], Awaitable[Script[Any, Any]]]) -> None:
+        super().__init__(close=False)
+        self._start = begin
+
+    async def _open_link(self) -> None:
+        """Nothing to open: it goes where the other one goes."""
+
+    async def _begin(self) -> Script[Any, Any]:
+        return await self._start()
+
+    def _close_link(self) -> None:
+        """Nothing to close."""
 
 
 def _words(wanted: set[str] | None, sender: str | None) -> str:

@@ -6,20 +6,19 @@ Here is what users say of one: its handlers, where and how it plays, and when it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.link.port import Link
-from convpolicy.link.several import one_link
 from convpolicy.machine import CRASH
-from convpolicy.policy.model import Crashed, Label
-from convpolicy.runtime.actor import Actor, shown
+from convpolicy.policy.model import Crashed, Invited, Label, Returned, Role
+from convpolicy.runtime.actor import Actor, Cast
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
-from convpolicy.runtime.handlers import Declares, Handler, Register, label_of
+from convpolicy.runtime.handlers import INVITED, RETURNED, Declares, Handler, Register, label_of, shown
 from convpolicy.runtime.observing import Observation, Observed
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
@@ -46,6 +45,7 @@ class Service(Generic[Sends, Receives]):
         self._handlers: dict[str, Handler] = {}
         self._gaps: Handler | None = None
         self._observation: Observation | None = None
+        self._nested: dict[Cast, Service[Any, Any]] = {}
 
     @property
     def role(self) -> str:
@@ -58,6 +58,10 @@ class Service(Generic[Sends, Receives]):
     def on(self, message: type[Gap], *, attempts: int = 1) -> Register[Gap, Any]: ...
     @overload
     def on(self, message: type[Crashed], *, attempts: int = 1) -> Register[Crashed, Any]: ...
+    @overload
+    def on(self, message: type[Invited], *, attempts: int = 1) -> Register[Invited, Any]: ...
+    @overload
+    def on(self, message: type[Returned], *, attempts: int = 1) -> Register[Returned, Any]: ...
     @overload
     def on(self: Service[S, N], message: Declares[M, N], *, attempts: int = 1) -> Register[M, S]: ...
 
@@ -72,6 +76,9 @@ class Service(Generic[Sends, Receives]):
         A leaf of a `Tree` may have a handler of `Gap`: it is given what was missed, in its place. On other links
         nothing is missed.
 
+        In a nested protocol, the handler of `Invited` is called at the beginning, and may say the first message. Where
+        the role may be in a nested protocol, the handler of `Returned` is called when its part there is over.
+
         Raises:
             ServiceError: the role never receives the message, or it has a handler already.
         """
@@ -83,9 +90,10 @@ class Service(Generic[Sends, Receives]):
                 "  The policy has no `crash from … to …` for it: take the handler away."
             )
         label = label_of(message)
-        if label not in self.part.receives and message is not Crashed:
+        given = {INVITED: self.part.own.fresh is not None, RETURNED: bool(self.part.inner), CRASH: True}
+        if not given.get(label, label in self.part.receives):
             raise ServiceError(
-                f"{self.role} never receives {label} in {self.part.policy}.\n"
+                f"{self.role} never receives {shown(label)} in {self.part.policy}.\n"
                 f"  It receives {one_of(self.part.receives)}."
             )
         if label in self._handlers:
@@ -107,6 +115,22 @@ class Service(Generic[Sends, Receives]):
             return handler
 
         return cast("Register[Any, Any]", register)
+
+    def nested(self, protocol: str, role: Role[S, N]) -> Service[S, N]:
+        """Return the service that plays `role` in a nested protocol, where this one's role takes part as that.
+
+        It needs handlers as this one does, and is started with it. What its handlers remember in `data` is common with
+        the conversation that theirs was started from.
+
+        Raises:
+            ServiceError: this role never takes part in that protocol as that role.
+        """
+        part = self.part.inner.get((protocol, role.name))
+        if part is None:
+            known = (f"{protocol} as {role}" for protocol, role in self.part.inner)
+            problem = f"{self.role} of {self.part.policy} never takes part in {protocol} as {role}"
+            raise ServiceError(f"{problem}.\n  It may take part in {one_of(known, empty='none')}.")
+        return self._nested.setdefault((protocol, role.name), Service[Any, Any](part, opens=False))
 
     def observe(self, tell: Callable[[Observed], object], *, quiet: float = 60.0) -> None:
         """Have `tell` called with everything that happens in the conversations, from the next start on.
@@ -132,10 +156,28 @@ class Service(Generic[Sends, Receives]):
                 f"  It receives {one_of(map(shown, receives), word='and')}: give each a handler with "
                 f"`@service.on({missing[0]})`."
             )
+        for protocol, role in self.part.inner:
+            self._ensure_nested(protocol, role)
+
+    def _ensure_nested(self, protocol: str, role: str) -> None:
+        nested = self.nested(protocol, Role[Any, Any](role))
+        where = f'service.nested("{protocol}", {role})'
+        begins = self.part.inner[protocol, role].begins
+        if begins and INVITED not in nested._handlers:  # noqa: SLF001 - another of this very class
+            raise ServiceError(
+                f"{role} of {protocol} speaks first, and nothing says what.\n"
+                f"  Give `{where}` a handler with `@….on(Invited)`."
+            )
+        for label in nested.part.receives:
+            if label not in nested._handlers:  # noqa: SLF001
+                raise ServiceError(
+                    f"{self.role} may take part in {protocol} as {role}, which has no handler for {label}.\n"
+                    f"  Give `{where}` one with `@….on({label})`."
+                )
 
     async def start(
         self,
-        via: Link | Sequence[Link],
+        via: Link,
         *,
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
@@ -143,9 +185,6 @@ class Service(Generic[Sends, Receives]):
         started: Started | None = None,
     ) -> Playing[Sends]:
         """Start playing, and return what is needed to open conversations and to stop.
-
-        With several links, all to be listened at or all with service buses, it plays over each, and its conversations
-        may move from one to the other: see `Dialogue.move`.
 
         `timeout` is how many seconds to wait for the other side, and for a role that nobody plays at a service bus;
         `lost_after` after how many seconds of silence the other side counts as gone. No more than `at_most`
@@ -160,13 +199,17 @@ class Service(Generic[Sends, Receives]):
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = self.actor(at_most)
-        endpoint = actor.endpoint = self._endpoint(one_link(via), actor.welcome, lost_after, at_most or 0)
+        endpoint = self._endpoint(via, actor.welcome, lost_after, at_most or 0)
+        actor.play_at(endpoint)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
 
     def actor(self, at_most: int | None) -> Actor:
-        """Return an owner of conversations that calls the handlers; its `endpoint` is to be set."""
-        return Actor(self._handlers, at_most)
+        """Return an owner of conversations that calls the handlers; it is to be told where to `play_at`."""
+        inner: dict[Cast, Actor] = {}
+        for role, nested in self._nested.items():
+            inner[role] = Actor(nested._handlers, None, inner)  # noqa: SLF001 - another of this very class
+        return Actor(self._handlers, at_most, inner)
 
     def _endpoint(
         self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
@@ -184,7 +227,7 @@ class Service(Generic[Sends, Receives]):
 
     async def serve(
         self,
-        via: Link | Sequence[Link],
+        via: Link,
         *,
         drain: float = 5.0,
         timeout: float = 10.0,
@@ -203,7 +246,7 @@ class Service(Generic[Sends, Receives]):
 
     def run(
         self,
-        via: Link | Sequence[Link],
+        via: Link,
         *,
         drain: float = 5.0,
         timeout: float = 10.0,
@@ -247,7 +290,7 @@ class Playing(Generic[Sends]):
                 f"{service.role} of {service.part.policy} does not play what is played here.\n  Start it by itself."
             )
         actor = service.actor(None)
-        actor.endpoint = self._endpoint
+        actor.play_at(self._endpoint)
         return Beside(self._endpoint, actor, self._endpoint.seat_beside(actor.welcome))
 
     def statistics(self) -> dict[str, int]:

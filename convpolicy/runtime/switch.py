@@ -33,8 +33,6 @@ from convpolicy.wire.frame import (
     Hello,
     Holds,
     Item,
-    Move,
-    Moved,
     Plays,
     Refused,
     Stopped,
@@ -60,27 +58,33 @@ class _Cast:
         self.policy, self.roles = plays.policy, plays.roles
         self.stops = frozenset(plays.stops)  # the roles that conversations go on without
         self.wakes = plays.wakes  # by role, those whose stopping is the first that it learns of a conversation
+        self.invited = frozenset(plays.invited)  # the roles that are played by invitation only
         # Their values are how many conversations each takes at once, 0 any number.
         self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
 
 
 class _Bound:
-    """One conversation: who plays each role, which roles have finished, and which have stopped, and why."""
+    """One conversation: who plays each role, which roles have finished, and which have stopped, and why.
 
-    __slots__ = ("expected", "finished", "monitor", "moving", "players", "policy", "restored", "since", "stopped")
+    Whoever is `invited` comes by itself.
+    """
 
-    def __init__(self, policy: bytes, roles: int, monitor: Monitor | None, *, restored: bool) -> None:
-        self.moving = self.since = 0.0  # until when no role is given out here; since when it is held here
-        self.expected: frozenset[int] = frozenset()  # the roles whose players come from another bus
+    __slots__ = ("finished", "invited", "monitor", "players", "policy", "restored", "stopped")
+
+    def __init__(self, policy: bytes, cast: _Cast, monitor: Monitor | None, *, restored: bool) -> None:
         self.policy, self.restored, self.monitor = policy, restored, monitor
-        self.players: list[Peer | None] = [None] * roles
+        self.players: list[Peer | None] = [None] * len(cast.roles)
+        self.invited = cast.invited
         self.finished: set[int] = set()
         self.stopped: dict[int, str] = {}
 
     @property
     def over(self) -> bool:
-        """Whether every role that plays has finished."""
-        return all(player is None or role in self.finished for role, player in enumerate(self.players))
+        """Whether every role that plays, or will, has finished."""
+        return all(
+            role in self.finished or (player is None and role not in self.invited)
+            for role, player in enumerate(self.players)
+        )
 
 
 class Switch:
@@ -103,7 +107,6 @@ class Switch:
             port,
             lambda _peer, answer: Hello(VERSION, nonce, [], answer, bus=True),
             self,
-            role=-1,
             lost_after=lost_after,
         )
         self._enforcement = Enforcement(enforce)
@@ -113,7 +116,6 @@ class Switch:
         self._doubted: dict[Peer, float] = {}  # players that somebody has lost patience with, and since when
         self.bound: dict[bytes, _Bound] = {}
         self._over = Past()
-        self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
         self._settled_at = self.now + grace
         self._waiting = True  # whether roles of earlier conversations are not given out yet
@@ -181,7 +183,7 @@ class Switch:
             self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))
         else:
             monitor = self._enforcement.monitor(envelope.policy or b"")
-            bound = _Bound(envelope.policy or b"", len(cast.roles), monitor, restored=False)
+            bound = _Bound(envelope.policy or b"", cast, monitor, restored=False)
             self.bound[envelope.conversation] = bound
             self._assign(bound, envelope.conversation, envelope.sender, peer)
             return bound
@@ -199,7 +201,8 @@ class Switch:
         roles = len(bound.players)
         if not (0 <= sender < roles and 0 <= receiver < roles):
             return None
-        vacant = bound.restored and bound.players[sender] is None and sender not in bound.stopped
+        awaited = bound.restored or sender in bound.invited
+        vacant = awaited and bound.players[sender] is None and sender not in bound.stopped
         if vacant and self._plays(self._casts[bound.policy], peer, sender):
             self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
         return bound.players[receiver] if bound.players[sender] is peer else None
@@ -213,8 +216,6 @@ class Switch:
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif receiver in bound.stopped:
             self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
-        elif self.now < bound.moving or (receiver in bound.expected and self.now < bound.since + RETURN):
-            self.dropped += 1  # it comes again over the other bus, or when its player has come to this one
         elif bound.restored and self.now < self._settled_at:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
@@ -291,7 +292,7 @@ class Switch:
 
     def _control(self, peer: Peer, item: Item) -> None:
         match item:
-            case Acknowledged() | Refused() | Unknown() | Moved():
+            case Acknowledged() | Refused() | Unknown():
                 self._pass(peer, item)
             case Forget():
                 for id in item.conversations:  # noqa: A001
@@ -300,8 +301,6 @@ class Switch:
                 self._ended(peer, item)
             case Holds():
                 self._holds(peer, item)
-            case Move():
-                self._move(peer, item)
             case Stopped():
                 self._told_of_crash(peer, item)
             case Draining():
@@ -309,7 +308,7 @@ class Switch:
             case _:
                 self.peers.handle(peer, item)
 
-    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown | Moved) -> None:
+    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown) -> None:
         bound = self.bound.get(item.conversation)
         if bound is not None:
             target = self._between(item.conversation, bound, peer, item.sender, item.receiver)
@@ -369,42 +368,11 @@ class Switch:
                 self._late(peer, id)
                 continue
             if bound is None:
-                bound = self.bound[id] = _Bound(item.policy, len(cast.roles), None, restored=True)
-            if item.roles:
-                bound.moving, bound.since, bound.expected = 0.0, self.now, frozenset(item.roles)
-                self._left.pop(id, None)
+                monitor = self._enforcement.monitor(item.policy) if item.begun else None
+                bound = self.bound[id] = _Bound(item.policy, cast, monitor, restored=not item.begun)
             if bound.players[item.sender] is None and item.sender not in bound.stopped:
                 self._assign(bound, id, item.sender, peer)
                 self._call_back(id, bound, item.sender)
-
-    def _move(self, peer: Peer, item: Move) -> None:
-        """Ask those who play in a conversation whether it can go on elsewhere, and say to who asks who they are.
-
-        Meanwhile no other role of it is given out here: it could be given out there, too. A conversation that has not
-        come to this bus yet will have when the Move comes again.
-        """
-        bound = self.bound.get(item.conversation)
-        if bound is None:
-            return self._late(peer, item.conversation)
-        if not 0 <= item.sender < len(bound.players) or bound.players[item.sender] is not peer:
-            return None
-        playing = {role: player for role, player in enumerate(bound.players) if player and role not in bound.finished}
-        item.roles = list(playing)
-        for player in playing.values():
-            self.peers.say(player, item)
-        bound.moving = self.now + RETURN
-        if item.go:
-            self._left[item.conversation] = self.now
-        return None
-
-    def _release(self) -> None:
-        """Forget the conversations that have gone on elsewhere long enough for everybody to know."""
-        for id, at in tuple(self._left.items()):  # noqa: A001
-            if self.now - at >= RETURN:
-                del self._left[id]
-                for player in self.bound.pop(id).players if id in self.bound else ():
-                    if player is not None and player in self._held:
-                        self._held[player].pop(id, None)
 
     def _call_back(self, id: bytes, bound: _Bound, role: int) -> None:  # noqa: A002
         """Let the others of a conversation send again, at once, what they had for a player that is back."""
@@ -507,7 +475,6 @@ class Switch:
         if self._restored and self.now >= self._settled_at + KEEP_FAILED:
             self._clear_restored()
         self._over.clear(self.now)
-        self._release()
 
     def _clear_restored(self) -> None:
         """Long after a restart: what only one player still held was over for everybody else."""

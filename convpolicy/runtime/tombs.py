@@ -6,13 +6,14 @@ it, or for ten minutes. One that failed is remembered for ten minutes, and each 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
 from convpolicy.conversation import Conversation
 from convpolicy.wire.frame import Acknowledged, Ended, Item
 
-__all__ = ["KEEP", "Tombs"]
+__all__ = ["KEEP", "Tombs", "part_of"]
 
 KEEP = 600.0  # seconds: twenty of the longest intervals between retransmissions
 
@@ -23,6 +24,7 @@ class _Tomb(NamedTuple):
     at: float
     others: int  # how many roles may still send something again
     routes: tuple[object, ...]  # the processes that it went through
+    part: tuple[bytes, int]  # the policy's fingerprint, and the number of the role that was played here
 
 
 class Tombs:
@@ -40,7 +42,7 @@ class Tombs:
         if others or ended is not None:
             received = tuple([peer.received for peer in conversation.peers])
             routes = tuple([peer.route for peer in conversation.peers])
-            self._tombs[conversation.id] = _Tomb(received, ended, now, others, routes)
+            self._tombs[conversation.id] = _Tomb(received, ended, now, others, routes, part_of(conversation))
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame of `sender`, or None when the conversation is not known here."""
@@ -61,12 +63,17 @@ class Tombs:
         else:
             self._tombs[id] = tomb._replace(others=tomb.others - 1)
 
-    def through(self, route: object) -> list[bytes]:
-        """Return the conversations that went through a process, and of which something may still come."""
-        return [id for id, tomb in self._tombs.items() if route in tomb.routes]  # noqa: A001
+    def through(self, route: object) -> Iterator[tuple[tuple[bytes, int], bytes]]:
+        """Yield the conversations that went through a process, and of which something may still come, by their part."""
+        yield from ((tomb.part, id) for id, tomb in self._tombs.items() if route in tomb.routes)  # noqa: A001
 
     def clear(self, now: float) -> None:
         """Drop what is older than ten minutes."""
         # In one pass: asked for its first item, a dictionary walks past all that was deleted at its beginning.
         for id in [id for id, _ in takewhile(lambda item: now - item[1].at >= KEEP, self._tombs.items())]:  # noqa: A001
             del self._tombs[id]
+
+
+def part_of(conversation: Conversation) -> tuple[bytes, int]:
+    """Return what is played in a conversation: the policy's fingerprint and the number of the role."""
+    return conversation.table.fingerprint, conversation.table.role

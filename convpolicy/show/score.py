@@ -15,6 +15,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Invite,
     Loop,
     Par,
     Policy,
@@ -111,7 +112,7 @@ class _Writer:
         self._all = tuple(role.name for role in policy.roles)
         self._drawn: set[tuple[str, tuple[str, ...]]] = {(policy.name, self._all)}
 
-    def write(self, statement: Statement, names: Names) -> Iterator[Item]:
+    def write(self, statement: Statement, names: Names) -> Iterator[Item]:  # noqa: C901 - one case a statement
         match statement:
             case Send(sender, receivers, label, within, connects=connects):
                 note = "connects" if connects else "" if within is None else f"within {within:g} s"
@@ -135,6 +136,8 @@ class _Writer:
                 yield Note(f"back to {name}", self._all)
             case Call(name, roles):
                 yield self._call(name, tuple(names[role] for role in roles))
+            case Invite():
+                yield _invitation(statement, names)
 
     def _frame(self, kind: str, title: str, branches: Iterable[Statement], names: Names) -> Frame:
         sections = tuple(tuple(self.write(branch, names)) for branch in branches)
@@ -147,3 +150,10 @@ class _Writer:
         self._drawn.add((name, roles))
         protocol = self._policy.protocol(name)
         return self._frame("do", title, (protocol.body,), dict(zip(protocol.roles, roles, strict=True)))
+
+
+def _invitation(invite: Invite, names: Names) -> Note:
+    roles = zip(invite.roles, invite.parts, strict=True)
+    given = ", ".join(f"{names[role]} as {part}" for role, part in roles)
+    here = dict.fromkeys(names[role] for role in (invite.caller, *invite.roles))
+    return Note(f"{names[invite.caller]} calls {invite.protocol}({given})", tuple(here))

@@ -34,7 +34,8 @@ def bounds(graph: Graph) -> dict[Channel, int | None]:
     """Return the most messages in flight for every channel; None where there is no bound, or none was found."""
     blocking = Blocking(graph.roles, graph.symbols)
     lanes: dict[Lane, list[Channel]] = {}
-    for channel in dict.fromkeys(map(channel_of, graph.symbols)):
+    spoken = dict.fromkeys(channel_of(symbol) for symbol in graph.symbols if symbol.sender != symbol.receiver)
+    for channel in spoken:
         lanes.setdefault(channel.lane, []).append(channel)
     found: dict[Channel, int | None] = {}
     for lane, channels in lanes.items():
@@ -42,7 +43,7 @@ def bounds(graph: Graph) -> dict[Channel, int | None]:
         ahead = None if steps is None else _Ahead(steps, blocking)
         for channel in channels:
             found[channel] = None if ahead is None else ahead.most(channel)
-    return {channel: found[channel] for channel in dict.fromkeys(map(channel_of, graph.symbols))}
+    return {channel: found[channel] for channel in spoken}
 
 
 def _steps(graph: Graph, lane: Lane) -> dict[Term, tuple[Step, ...]] | None:

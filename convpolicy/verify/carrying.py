@@ -49,7 +49,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     `carriers` maps (sender, receiver) to what carries its messages.
     """
     wired = _Wired(report.policy, carriers)
-    findings = [*wired.strangers(), *wired.missing(), *wired.unkept()]
+    findings = [*wired.strangers(), *wired.missing(), *wired.unkept(), *wired.unstarted()]
     if report:  # what machines do says nothing of a policy that cannot be followed
         findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
         findings += [*wired.uprooted(), *wired.crowded(), *wired.unnoticed()]
@@ -62,7 +62,8 @@ class _Wired:
     def __init__(self, policy: Policy, carriers: Carriers) -> None:
         self._policy, self._carriers = policy, carriers
         self._graph = graph_of(policy)
-        self._places = _places(self._graph)
+        said = _places(self._graph)
+        self._places = {symbol: at for symbol, at in said.items() if symbol.sender != symbol.receiver}
 
     def _finding(self, symbol: Symbol, message: str, detail: str, fix: str) -> Finding:
         at = self._places[symbol]
@@ -125,6 +126,23 @@ class _Wired:
             f"{forking[0].link} says {symbol.label} to many, whose answers go another way; values are not kept for each"
         )
         yield self._finding(symbol, message, detail, "leave the conditions out, or talk to each over a Bus alone")
+
+    def unstarted(self) -> Iterator[Finding]:
+        """Yield that the policy starts conversations of its own, which go where this one goes, over one link."""
+        links = list(dict.fromkeys(carrier.link for carrier in self._carriers.values()))
+        fresh = next(((each.name, role.name) for each in self._policy.nested for role in each.fresh or ()), None)
+        bound = all(carrier.players is Players.ONE for carrier in self._carriers.values())
+        if self._policy.nested and (len(links) > 1 or not bound):
+            message = f"{self._policy.name} starts conversations of its own, and several links carry it"
+            detail = f"{one_of(links, word='and')} know only their own ends"
+            fix = "carry the whole policy over one Bus"
+        elif fresh and any(carrier.direct for carrier in self._carriers.values()):
+            message = f"nobody can be found for {fresh[1]}, a new role of {fresh[0]}"
+            detail = f"{links[0]} goes from one end to the other, without a service bus"
+            fix = "put a service bus between the roles: Bus(url, broker=True)"
+        else:
+            return
+        yield Finding(WIRING, Severity.ERROR, None, self._policy.at, message, detail, None, Fix(fix, self._policy))
 
     # --------------------------------------------------------------------------------------- any of many players
 

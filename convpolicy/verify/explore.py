@@ -270,7 +270,9 @@ class _Running(Search):
         for place, state in enumerate(states):
             for entry in self._row(place, state):
                 queue = queues[entry.channel]
-                if entry.sends and len(queue) >= self._bound:
+                if entry.sender == entry.receiver:  # a step of its own: nothing is said to anybody
+                    found.append((entry.step, (replaced(states, place, entry.target), queues)))
+                elif entry.sends and len(queue) >= self._bound:
                     prevented = True
                 elif entry.sends or (queue and queue[0] == entry.label):
                     changed = (*queue, entry.label) if entry.sends else queue[1:]

@@ -26,6 +26,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Invite,
     Label,
     Loop,
     Par,
@@ -37,7 +38,17 @@ from convpolicy.policy.model import (
     Variable,
 )
 
-__all__ = ["END", "Exchange", "Fork", "Graph", "graph_of", "unfolded", "without_crash_of"]
+__all__ = [
+    "END",
+    "Calling",
+    "Exchange",
+    "Fork",
+    "Graph",
+    "graph_of",
+    "unfolded",
+    "without_crash_of",
+    "without_own_steps_of",
+]
 
 END = 0
 
@@ -82,6 +93,35 @@ class Assigned(NamedTuple):
     roles: tuple[str, ...]
 
 
+class Calling(NamedTuple):
+    """The call of a nested protocol: `parts` are the roles that `roles` play in it; it stands in a lane."""
+
+    caller: str
+    protocol: str
+    roles: tuple[str, ...]
+    parts: tuple[str, ...]
+    lane: Lane
+
+    @property
+    def given(self) -> tuple[tuple[str, str], ...]:
+        """Who takes part, and as whom."""
+        return tuple(zip(self.roles, self.parts, strict=True))
+
+    @property
+    def invited(self) -> tuple[tuple[str, str, Symbol], ...]:
+        """Who but the caller takes part, as whom, and by which message."""
+        others = ((role, part) for role, part in self.given if role != self.caller)
+        return tuple((role, part, self._said(role, part)) for role, part in others)
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """What is said for it, in order: to the caller itself, where there is nobody else."""
+        return tuple(said for *_, said in self.invited) or tuple(self._said(*pair) for pair in self.given)
+
+    def _said(self, role: str, part: str) -> Symbol:
+        return Symbol(self.caller, role, f"{self.protocol}_as_{part}", self.lane)
+
+
 class Fork(NamedTuple):
     """A `par`: its number, the position at which each branch starts, and where it goes on."""
 
@@ -100,6 +140,8 @@ class Graph:
     receivers of the messages to several roles. `stopped` has who has stopped for certain at a position, `assigned`
     what loops' values become when one is left; `conditioned` is whether there is any such value, or any condition.
     At the positions of `connecting` an exchange connects two roles, at those of `parting` two are disconnected.
+    `callings` are the calls of nested protocols. One that invites nobody but its caller is an exchange of that role
+    with itself: a step that nobody else sees.
     """
 
     policy: Policy
@@ -115,6 +157,7 @@ class Graph:
     stopped: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
     assigned: dict[int, tuple[Assigned, ...]] = field(default_factory=dict[int, tuple[Assigned, ...]])
     conditioned: bool = False
+    callings: dict[Calling, None] = field(default_factory=dict[Calling, None])
     connecting: set[int] = field(default_factory=set[int])
     parting: dict[int, tuple[str, str, Position | None]] = field(
         default_factory=dict[int, tuple[str, str, Position | None]]
@@ -238,6 +281,14 @@ class _Builder:
                 return self._assign(place.loops[name], values, place)
             case Call(name, roles, at):
                 return self.call(name, tuple(place.names[role] for role in roles), after, place.lane, at)
+            case Invite():
+                return self._invite(statement, after, place)
+
+    def _invite(self, invite: Invite, after: int, place: _Place) -> int:
+        roles = tuple(place.names[role].name for role in invite.roles)
+        caller = place.names[invite.caller].name
+        self.graph.callings[Calling(caller, invite.protocol, roles, invite.parts, place.lane)] = None
+        return self.build(Seq(invite.invitations), after, place)
 
     def _loop(self, loop: Loop, after: int, place: _Place) -> int:
         head = self.position()
@@ -378,6 +429,14 @@ def without_crash_of(graph: Graph, role: str) -> Graph:
         for position, leaving in graph.exchanges.items()
     }
     return replace(graph, exchanges=exchanges)
+
+
+def without_own_steps_of(graph: Graph) -> Graph:
+    """Return the graph as seen from outside: what a role says to itself is silent, and nobody is away."""
+    own = {p: [e for e in leaving if e.symbol.sender == e.symbol.receiver] for p, leaving in graph.exchanges.items()}
+    exchanges = {p: [e for e in leaving if e not in own[p]] for p, leaving in graph.exchanges.items()}
+    silent = {p: [*graph.silent.get(p, ()), *(e.target for e in own.get(p, ()))] for p in {*graph.silent, *own}}
+    return replace(graph, exchanges=exchanges, silent=silent, callings={})
 
 
 def _binding(protocol: Protocol, roles: Iterable[AnyRole]) -> dict[AnyRole, AnyRole]:

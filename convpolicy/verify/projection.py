@@ -66,6 +66,7 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
         roles=graph.roles,
         symbols=tuple(graph.symbols),
         audiences={symbol: frozenset(found) for symbol, found in graph.audiences.items()},
+        invitations=frozenset(said for calling in graph.callings for said in calling.symbols),
     )
 
 

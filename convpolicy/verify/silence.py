@@ -5,7 +5,20 @@ There nobody has anything to say or to wait for, and the conversation is not ove
 
 from __future__ import annotations
 
-from convpolicy.policy.model import Again, Call, Choice, Crash, Disconnect, Loop, Par, Policy, Send, Seq, Statement
+from convpolicy.policy.model import (
+    Again,
+    Call,
+    Choice,
+    Crash,
+    Disconnect,
+    Invite,
+    Loop,
+    Par,
+    Policy,
+    Send,
+    Seq,
+    Statement,
+)
 
 __all__ = ["silent_rounds"]
 
@@ -33,7 +46,7 @@ class _Walk:
     def through(self, statement: Statement, entered: Entered) -> Entered:
         """Go through a statement, and return what is entered, and nothing said since, after it."""
         match statement:
-            case Send() | Crash():
+            case Send() | Crash() | Invite():
                 return frozenset()
             case Disconnect():
                 return entered

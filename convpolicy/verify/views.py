@@ -87,7 +87,9 @@ class View:
     def receives(self, entry: int) -> tuple[Symbol, ...]:
         """Return what the role may receive next."""
         if entry not in self._receives:
-            self._receives[entry] = tuple(symbol for symbol in self.after(entry) if symbol.receiver == self.role)
+            self._receives[entry] = tuple(
+                symbol for symbol in self.after(entry) if symbol.receiver == self.role != symbol.sender
+            )
         return self._receives[entry]
 
     def source(self, entry: int, symbol: Symbol) -> int:

@@ -27,8 +27,6 @@ __all__ = [
     "Holds",
     "Item",
     "Malformed",
-    "Move",
-    "Moved",
     "Ping",
     "Plays",
     "Refused",
@@ -55,6 +53,7 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
     `roles` are all the roles of the policy, in the order of their numbers. `most` is how many conversations the process
     takes at once, 0 any number. Where the policy has branches for roles that stop, `stops` are the numbers of those
     that may, and `wakes` are, for each role, those whose stopping is the first that it learns of a conversation.
+    `invited` are the numbers of the roles that are played by invitation only, in conversations that others start.
     """
 
     policy: str
@@ -66,6 +65,7 @@ class Plays(msgspec.Struct, array_like=True, gc=False):
     most: int = 0
     stops: list[int] = []
     wakes: list[list[int]] = []
+    invited: list[int] = []
 
 
 class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -145,15 +145,15 @@ class Goodbye(msgspec.Struct, array_like=True, tag=8, gc=False):
 
 
 class Holds(msgspec.Struct, array_like=True, tag=9, gc=False):
-    """To a bus that was restarted, or is moved to: the process plays `sender` in these conversations of the policy.
+    """To a bus that was restarted: the process plays `sender` in these conversations of the policy.
 
-    Those who play `roles` in them are on their way to it, too.
+    Those that have `begun` just now, by an invitation, no bus before it can have known.
     """
 
     policy: bytes
     sender: int
     conversations: list[bytes]
-    roles: list[int] = []
+    begun: bool = False
 
 
 class Draining(msgspec.Struct, array_like=True, tag=10, gc=False):
@@ -180,32 +180,6 @@ class Stopped(msgspec.Struct, array_like=True, tag=12, gc=False):
     policy: bytes | None = None
 
 
-class Move(msgspec.Struct, array_like=True, tag=13, gc=False):
-    """`sender` would have the conversation go on through the process `to`, a nonce; with `go` it does.
-
-    `count` is how often it was moved, this time included. A bus passes it on to whoever plays another role of it, and
-    returns it to the sender with `roles`, those who play in it.
-    """
-
-    conversation: bytes
-    sender: int
-    count: int
-    to: bytes
-    go: bool
-    roles: list[int] = []
-
-
-class Moved(msgspec.Struct, array_like=True, tag=14, gc=False):
-    """The answer to a Move of `receiver`: `sender` can follow, with `go` it has; or why not."""
-
-    conversation: bytes
-    sender: int
-    receiver: int
-    count: int
-    go: bool
-    why: str = ""
-
-
 Item = (
     Envelope
     | Hello
@@ -220,8 +194,6 @@ Item = (
     | Draining
     | Unplayed
     | Stopped
-    | Move
-    | Moved
 )
 
 

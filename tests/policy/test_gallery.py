@@ -18,6 +18,7 @@ from convpolicy.verify.check import check
 
 # What is warned of, and why it is as it should be.
 WARNED = {
+    "delegate": "Client",  # a job has as many parts as it has
     "watch": "Alarm",  # a viewer looks as long as it likes
     "support": "Desk",  # a desk that hears nothing has a customer who gets answers
 }

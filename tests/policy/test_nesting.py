@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from convpolicy.errors import CheckedOnly, IllFormed
-from convpolicy.policy.model import Policy, Send, statements
-from convpolicy.policy.scribble import loads, parse
+from convpolicy.errors import IllFormed, PolicyError
+from convpolicy.policy.model import Invite, Policy, Send, Statement, statements
+from convpolicy.policy.scribble import loads, parse, render
 
 
 def policy(text: str, name: str | None = None) -> Policy:
@@ -14,8 +14,18 @@ def policy(text: str, name: str | None = None) -> Policy:
 
 
 def said(of: Policy) -> list[str]:
-    sends = (s for s in statements(of.body) if isinstance(s, Send))
+    sends = (send for s in statements(of.body) for send in sent(s))
     return [f"{send.label.name} from {send.sender} to {send.receivers[0]}" for send in sends]
+
+
+def sent(statement: Statement) -> tuple[Send, ...]:
+    match statement:
+        case Send():
+            return (statement,)
+        case Invite():
+            return statement.invitations
+        case _:
+            return ()
 
 
 PAYING = """
@@ -48,13 +58,55 @@ def test_the_caller_need_not_take_part() -> None:
     assert said(main) == ["Paying_as_Payer from Judge to A", "Paying_as_Payee from Judge to B"]
 
 
-def test_what_is_called_is_checked_only_and_loading_says_so() -> None:
-    text = f"{PAYING} global protocol Sale(role A, role B) {{\n  A calls Paying(A, B); }}"
-    (ignored,) = policy(text).ignored
-    assert isinstance(ignored, CheckedOnly)
-    with pytest.raises(CheckedOnly, match="`A calls Paying` is checked, and cannot be run yet") as refused:
-        loads(text)
-    assert "send its id in a message" in refused.value.hint
+def test_a_call_of_the_caller_alone_is_a_step_of_its_own() -> None:
+    main = policy(
+        "nested protocol Work(role A; new role W) { X() from A to W; } "
+        "global protocol P(role A, role B) { A calls Work(A); Y() from A to B; }"
+    )
+    assert said(main) == ["Work_as_A from A to A", "Y from A to B"]
+
+
+def test_a_policy_with_calls_is_printed_and_read_back() -> None:
+    text = f"""{PAYING}
+global protocol Sale(role Buyer, role Seller) {{
+  Order(sku: str) from Buyer to Seller;
+  Seller calls Paying(Buyer, Seller);
+}}"""
+    main = loads(text)
+    assert loads(render(main)) == main
+    assert "nested protocol Paying(role Payer, role Payee; new role Bank)" in render(main)
+    paying = main.called("Paying")
+    assert loads(render(paying), protocol="Paying") == paying
+    assert loads(text, protocol="Paying") == paying
+    assert [role.name for role in paying.fresh or ()] == ["Bank"]
+
+
+def test_what_is_called_counts_in_the_fingerprint() -> None:
+    sale = f"{PAYING} global protocol Sale(role A, role B) {{ A calls Paying(A, B); }}"
+    other = loads(sale.replace("Paid()", "Settled()"))
+    assert loads(sale).fingerprint != other.fingerprint
+    assert loads(sale) != other
+    assert loads(sale).called("Paying").fingerprint == loads(sale, protocol="Paying").fingerprint
+    standing = loads(PAYING.replace("nested", "global").replace("; new role", ", role"))
+    assert standing.fingerprint != loads(sale).called("Paying").fingerprint
+
+
+def test_a_protocol_that_calls_itself_is_printed_and_read_back() -> None:
+    main = loads("""
+nested protocol N(role A, role B; new role C) {
+  choice at A { Go() from A to B; Go() from A to C; A calls N(B, A); }
+  or { Stop() from A to B; Stop() from A to C; }
+}
+global protocol P(role C, role D) { C calls N(C, D); }""")
+    nested = main.called("N")
+    assert nested.called("N") == nested
+    assert loads(render(nested), protocol="N") == nested
+    assert loads(render(main)) == main
+
+
+def test_a_call_of_what_is_not_there_says_what_is() -> None:
+    with pytest.raises(PolicyError, match="calls no nested protocol `M`\n  Those that it calls: none."):
+        loads("global protocol P(role A, role B) { X() from A to B; }").called("M")
 
 
 def test_the_innermost_of_a_name_is_meant() -> None:

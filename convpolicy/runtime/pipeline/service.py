@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import WiringError
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
-from convpolicy.link.several import one_link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
@@ -48,7 +47,7 @@ class AnyLinkService(Service[Sends, Receives]):
 
     async def start(
         self,
-        via: Link | Sequence[Link],
+        via: Link,
         *,
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
@@ -63,7 +62,6 @@ class AnyLinkService(Service[Sends, Receives]):
                 given, or the service is observed; over a wiring it is not, either.
             LinkError: the address cannot be used, or nobody answered.
         """
-        via = one_link(via)
         if self._observation is not None and isinstance(via, Pipeline | Tree | Wiring):
             raise WiringError(
                 f"{self.role} cannot be observed over {via!r}.\n  Play it over a Bus or Memory, or leave out `observe`."

@@ -143,7 +143,7 @@ class WiredEngine(Engine):
 
     def _followed(self, thread: Thread) -> None:
         thread.owner.relieved(thread)
-        self._settle(thread)
+        self.settle(thread)
 
     def _late(self, thread: Thread) -> None:
         self.fail(thread, RoundOver(thread.role), tell=True)
@@ -273,10 +273,6 @@ class WiredEngine(Engine):
         """Return what is to be said of a conversation that was here and is over; None when there was none."""
         return self._tombs.answer(id, self._role, 0)
 
-    def settle(self, conversation: Conversation) -> None:
-        """Finish a conversation in which nothing is left to do."""
-        self._settle(conversation)
-
     def hasten(self, conversation: Conversation, role: int) -> None:
         """Have what a role has not acknowledged repeated at once."""
         self._delivery.hasten(conversation, role)
@@ -294,7 +290,7 @@ class WiredEngine(Engine):
         peering.owes_ack = False
         if self._timed:
             self._delivery.moved(conversation)
-        self._settle(conversation)
+        self.settle(conversation)
 
     def take(
         self, conversation: Conversation, wanted: Collection[str] | None = None, by: str | None = None
@@ -358,7 +354,7 @@ class WiredEngine(Engine):
         heard = [self._told(conversation, role) for role in self._forks]
         if self.tree is not None:
             self.tree.say(step.move.peer, step.index, published(heard, envelope.payload))
-        self._settle(conversation)
+        self.settle(conversation)
 
     def _told(self, conversation: Conversation, role: int) -> int:
         """Return how many messages of a role of the trunk this conversation knows of."""
