@@ -48,6 +48,11 @@ class Bus(Link):
         self._urls, self._listen, self._broker = urls, False if broker else listen, broker
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses: one, or those of several service buses."""
+        return self._urls
+
+    @property
     def url(self) -> str:
         """The address, or addresses."""
         return " ".join(self._urls)
@@ -99,11 +104,36 @@ class DealerPort(Port):
         # Bound once: looking a method up through the socket's classes costs as much as the call (measured).
         self._recv = [(address, socket.recv) for address, socket in self.sockets.items()]
         self._send = {address: socket.send for address, socket in self.sockets.items()}
+        self._watch: Callable[[int], None] = lambda _descriptor: None
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
         del wake
+        self._watch = descriptor
         for socket in self.sockets.values():
             descriptor(int(socket.getsockopt(zmq.FD)))
+
+    def line(self, address: Address) -> Address:
+        return address
+
+    def url_at(self, address: Address) -> str:
+        return self._urls[address]
+
+    def reach(self, link: Link) -> Address:
+        self._owner.check()
+        if not isinstance(link, Bus) or len(link.urls) > 1:
+            return super().reach(link)
+        for address, url in self._urls.items():
+            if url == link.url:
+                return address
+        return self._add(link.url.encode(), link.url)
+
+    def _add(self, address: Address, url: str) -> Address:
+        socket = open_socket(zmq.DEALER, url, bind=False)
+        self.sockets[address], self._urls[address] = socket, url
+        self._recv.append((address, socket.recv))
+        self._send[address] = socket.send
+        self._watch(int(socket.getsockopt(zmq.FD)))
+        return address
 
     def readable(self) -> bool:
         self._owner.check()

@@ -15,12 +15,13 @@ from typing import Protocol, cast
 
 from convpolicy.errors import WiringError, one_of
 from convpolicy.link.bus import Bus
-from convpolicy.link.port import Address, Delivery, Guarantees, Link, Port
+from convpolicy.link.ends import Ends
+from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.pushpull import PullPort, PushPort
 from convpolicy.link.treeport import back_of
 from convpolicy.verify.carrier import Carrier, Players
 
-__all__ = ["MANIFEST", "Ends", "Named", "Pipeline"]
+__all__ = ["MANIFEST", "Named", "Pipeline"]
 
 
 class Named(Protocol):
@@ -212,45 +213,6 @@ def _chain(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(roles)
 
 
-class Ends(Port):
-    """Several open ends as one: an address begins with the number of the edge that it belongs to."""
-
-    def __init__(self, ports: Mapping[int, Port]) -> None:
-        self.ports = dict(ports)
-        self.url = " ".join(port.url for port in self.ports.values())
-        self.servers = tuple(
-            _at(edge, server) for edge, port in self.ports.items() if not port.listens for server in port.servers
-        )
-
-    def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
-        """See `Port.attach`."""
-        for port in self.ports.values():
-            port.attach(wake, descriptor)
-
-    def drain(self, limit: int) -> list[tuple[Address, bytes]]:
-        """See `Port.drain`."""
-        return [
-            (_at(edge, address), frame) for edge, port in self.ports.items() for address, frame in port.drain(limit)
-        ]
-
-    def transmit(self, address: Address, frame: bytes) -> Delivery:
-        """See `Port.transmit`."""
-        return self.ports[address[0]].transmit(address[1:], frame)
-
-    def renew(self, address: Address) -> None:
-        """See `Port.renew`."""
-        self.ports[address[0]].renew(address[1:])
-
-    def readable(self) -> bool:
-        """See `Port.readable`."""
-        return any(port.readable() for port in self.ports.values())
-
-    def close(self) -> None:
-        """See `Port.close`."""
-        for port in self.ports.values():
-            port.close()
-
-
 class Lanes(Ends):
     """The open ends of a role of a volatile pipeline: what it has of a lane out, a lane in, and the manifest's."""
 
@@ -268,7 +230,3 @@ class Lanes(Ends):
     def manifest(self) -> Ends:
         """The channel between the first role and the last."""
         return Ends({MANIFEST: self.ports[MANIFEST]})
-
-
-def _at(edge: int, address: Address) -> Address:
-    return bytes([edge]) + address

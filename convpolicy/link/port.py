@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from convpolicy.errors import WiringError
 from convpolicy.verify.carrier import Carrier
 
 __all__ = ["LISTENER", "Address", "Delivery", "Guarantees", "Link", "Port"]
@@ -77,6 +78,25 @@ class Port(ABC):
         Nothing to do where there is no connection.
         """
         del address
+
+    def line(self, address: Address) -> Address:
+        """Return which of several lines an address belongs to: a process is another peer on each of them."""
+        del address
+        return LISTENER
+
+    def url_at(self, address: Address) -> str:
+        """Return where the line of an address is listened at, for people."""
+        del address
+        return self.url
+
+    def reach(self, link: Link) -> Address:
+        """Go to another link as well, and return the address of who listens there.
+
+        Raises:
+            WiringError: this end goes nowhere, or not to such a link.
+            LinkError: the link's address cannot be used.
+        """
+        raise WiringError(f"what goes over {self.url} does not go to {link!r}.\n  Move from a Bus to another Bus.")
 
     @abstractmethod
     def readable(self) -> bool:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.errors import ForeignThread
+from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner
 from convpolicy.policy.model import AnyRole, Invited, Label, Message, Role
 from convpolicy.runtime.joining import OneConversation
@@ -133,6 +134,15 @@ class BlockingScript(Generic[Sends, Receives]):
             self._script.abort(reason)
 
         self._loop.call(abort())
+
+    def move(self, via: Link, *, timeout: float = 10.0) -> None:
+        """Have the conversation go on over another link. See `Dialogue.move`."""
+        self._loop.call(self._script.move(via, timeout=timeout))
+
+    @property
+    def link(self) -> str:
+        """The address of the link over which the conversation goes now."""
+        return self._script.link
 
     @property
     def id(self) -> str:

@@ -65,6 +65,14 @@ class Delivery:
             conversation.hasten(peer)
             self._resends.enter(conversation.id, 0.0)
 
+    def make_room(self, conversation: Conversation) -> None:
+        """Ask again for what was turned away while too much waited."""
+        for role, peering in enumerate(conversation.peers):
+            if peering.full:
+                peering.full = False
+                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
+                self._peers.say(peering.route, item)
+
     # ------------------------------------------------------------------------------- what has to be done
 
     def acknowledge(self, now: float) -> None:

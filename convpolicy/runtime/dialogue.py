@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from convpolicy.conversation import Conversation, name_of
 from convpolicy.errors import Aborted, ConversationError
 from convpolicy.policy.model import Role
+from convpolicy.runtime.moving import move
 
 if TYPE_CHECKING:
+    from convpolicy.link.port import Link
     from convpolicy.runtime.endpoint import Endpoint
 
 __all__ = ["Dialogue", "Standing"]
@@ -110,6 +112,25 @@ class Dialogue(Standing, Generic[Sends]):
         self._endpoint.check()
         error = Aborted(reason, by=self._conversation.role)
         self._endpoint.fail(self._conversation, error)
+
+    async def move(self, via: Link, *, timeout: float = 10.0) -> None:
+        """Have the conversation go on over another link, where the other roles have to be already.
+
+        Nothing of it is lost: what was on its way is sent again there, and what comes twice is counted once. Only
+        whoever opened a conversation can move it, over a Bus to another Bus; `timeout` is how many seconds to wait for
+        who listens there, and for the other roles. Where one of them cannot follow, it goes on where it was.
+
+        Raises:
+            WiringError: another role is not connected there, or does not play there, or this role did not open it.
+            NotReachable, PolicyMismatch, LinkError: as when connecting; or a role has not answered.
+            ConversationError: the conversation has ended.
+        """
+        await move(self._endpoint, self._conversation, via, timeout=timeout)
+
+    @property
+    def link(self) -> str:
+        """The address of the link over which the conversation goes now."""
+        return self._endpoint.url_of(self._conversation)
 
     @property
     def data(self) -> dict[str, object]:

@@ -17,6 +17,7 @@ from convpolicy.errors import ConversationError, NotReachable, WiringError
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.policy.model import Invited
+from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import LOST_AFTER, Engine
 from convpolicy.runtime.nest import Call
 from convpolicy.runtime.observing import Observation, ObservedEngine
@@ -54,6 +55,7 @@ class Endpoint:
         self._started: Callable[[str], None] | None = None
         self._closed = False
         self._idle = asyncio.Event()
+        self._reached = asyncio.Event()
 
     async def start(self, *, timeout: float = 10.0, started: Callable[[str], None] | None = None) -> None:
         """Open the link; the side that connects waits until the other has answered.
@@ -101,12 +103,15 @@ class Endpoint:
         """The address, with the port that was taken where 0 was asked for."""
         return self._port.url
 
+    @property
+    def _others(self) -> str:
+        return " or ".join(role for role in self.part.machine.roles if role != self.part.role)
+
     async def _reach(self, timeout: float) -> None:
         waited = 0.0
         while not self._met.done():
             if waited >= timeout:
-                others = " or ".join(role for role in self.part.machine.roles if role != self.part.role)
-                raise NotReachable(self.link.url, timeout, others, bus=self.link.broker)
+                raise NotReachable(self.link.url, timeout, self._others, bus=self.link.broker)
             self.engine.tick()
             self.engine.peers.connect(self.engine.now)
             self.wake()
@@ -117,10 +122,12 @@ class Endpoint:
 
     def _on_met(self, peer: Peer) -> None:
         if peer.hello is None:
-            return
+            return None
+        if self._port.servers and peer not in self.engine.peers.servers:
+            return self._reached.set()  # whoever wanted to know who is there looks for itself
         problem = self.part.mismatch(peer.hello, self.link.url)
         if problem is not None and self._port.listens:
-            return  # the other side finds out by itself, and says so to its user
+            return None  # the other side finds out by itself, and says so to its user
         if self._met.done():
             self._met = self._loop.create_future()
         if problem is None:
@@ -129,6 +136,7 @@ class Endpoint:
         else:
             self._met.set_exception(problem)
             self._met.exception()  # whoever opens a conversation gets it; nobody has to
+        return None
 
     def _say_started(self) -> None:
         """Call `started`, once: in the turn that met the other side, and so before its first message."""
@@ -229,6 +237,38 @@ class Endpoint:
             **self.engine.statistics(),
             "rescued": self._pulse.rescued,
         }
+
+    # ---------------------------------------------------------------------------------- to another link
+
+    @property
+    def opens(self) -> bool:
+        """Whether conversations begin here."""
+        return not self._listen
+
+    async def meet(self, link: Link, timeout: float) -> Peer:
+        """Go to another link as well, and return who listens there. Raises as `start` does."""
+        self.check()
+        address = self._port.reach(link)
+        end = self._loop.time() + timeout
+        while True:
+            self.engine.tick()
+            peer = self.engine.peers.reach(address, self.engine.now)
+            if peer.hello is not None:
+                break
+            if self.engine.now >= end:
+                raise NotReachable(link.url, timeout, self._others, bus=link.broker)
+            self.wake()
+            self._reached.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._reached.wait(), _HELLO_AGAIN)
+        problem = self.part.mismatch(peer.hello, link.url)
+        if problem is not None:
+            raise problem
+        return peer
+
+    def url_of(self, conversation: Conversation) -> str:
+        """Return the address over which a conversation goes."""
+        return self.engine.peers.url_of(next(iter(routes(conversation))))
 
     # --------------------------------------------------------------------------------------------- closing
 

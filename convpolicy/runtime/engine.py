@@ -32,6 +32,7 @@ from convpolicy.policy.model import Message
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
@@ -46,6 +47,8 @@ from convpolicy.wire.frame import (
     Ended,
     Forget,
     Item,
+    Move,
+    Moved,
     Refused,
     Stopped,
     Unknown,
@@ -102,6 +105,8 @@ class Engine(Presence):
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._crashes = Crashes(part, self.peers, self.settle)
+        find = self.conversations.get
+        self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, nonce, find, self._switched)
         self._tombs = Tombs()
         self._vacancies = Vacancies(self.conversations.get, vacant_after)
         self.nest = Nest(self, new_id)
@@ -155,6 +160,8 @@ class Engine(Presence):
             self._stopped(peer, item)
         elif isinstance(item, Refused | Ended | Unknown | Unplayed):
             self._bad_news(peer, item)
+        elif isinstance(item, Move | Moved):
+            self.moves.handle(peer, item)
         else:
             self.peers.handle(peer, item)
 
@@ -321,6 +328,7 @@ class Engine(Presence):
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
+        self.moves.end(conversation)
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
             if tell:
@@ -333,6 +341,7 @@ class Engine(Presence):
         if self.conversations.pop(conversation.id, None) is None:
             return
         self._tombs.bury(conversation, None, self.now)
+        self.moves.end(conversation)
         # A Forget says too that everything was received, and somebody may be waiting for that.
         owed = any(peering.owes_ack for peering in conversation.peers)
         for peer in routes(conversation):
@@ -359,7 +368,9 @@ class Engine(Presence):
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         """Return whether `peer` may speak for the role `sender` in a conversation."""
         table = conversation.table
-        known = sender in table.numbers and sender != table.role and conversation.peers[sender].route is peer
+        if sender not in table.numbers or sender == table.role:
+            return False
+        known = conversation.peers[sender].route is peer or self.moves.speaks(conversation, sender, peer)
         return known and (conversation.stopped is None or sender not in conversation.stopped)
 
     def settle(self, conversation: Conversation) -> None:
@@ -383,19 +394,11 @@ class Engine(Presence):
         except RemoteViolation as violation:
             self.refuse(conversation, conversation.table.roles.index(violation.peer), None, violation)
             return self.take(conversation, wanted, by)
-        self._make_room(conversation)
+        self._delivery.make_room(conversation)
         if self._timed:
             self._delivery.moved(conversation)
         self.settle(conversation)
         return received
-
-    def _make_room(self, conversation: Conversation) -> None:
-        """Ask again for what was turned away while too much waited."""
-        for role, peering in enumerate(conversation.peers):
-            if peering.full:
-                peering.full = False
-                item = Acknowledged(conversation.id, conversation.table.role, role, peering.received, room=True)
-                self.peers.say(peering.route, item)
 
     # ----------------------------------------------------------------------------------------- bad news
 
@@ -404,7 +407,9 @@ class Engine(Presence):
         conversation = self.conversations.get(item.conversation)
         if conversation is None and item.policy is not None:
             conversation = self._open(peer, item.conversation, item.role, item.policy)
-        if conversation is not None and self._heard_from(conversation, item.role, peer):
+        if conversation is None or self.moves.before(conversation, peer):
+            return
+        if self._heard_from(conversation, item.role, peer):
             self._without(conversation, item.role, PeerLost(self._table.roles[item.role], item.reason), item.reason)
 
     def _without(self, conversation: Conversation, role: int, lost: ConversationError, why: str) -> None:
@@ -414,7 +419,7 @@ class Engine(Presence):
 
     def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
         conversation = self.conversations.get(item.conversation)
-        if conversation is None or all(p.route is not peer for p in conversation.peers):
+        if conversation is None or not self.moves.believed(conversation, peer, item):
             return None
         if isinstance(item, Unplayed):
             return self._vacancies.note(conversation, item, self.now)
@@ -427,6 +432,10 @@ class Engine(Presence):
         else:
             self.fail(conversation, error_of(item, role), tell=False)
         return None
+
+    def _switched(self, conversation: Conversation) -> None:
+        """A conversation goes on over another link."""
+        conversation.owner.relieved(conversation)
 
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""

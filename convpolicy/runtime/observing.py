@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError
+from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
@@ -24,16 +25,17 @@ __all__ = ["Observation", "Observed", "ObservedEngine", "What"]
 
 _log = logging.getLogger(__name__)
 
-What: TypeAlias = Literal["opened", "moved", "overdue", "silent", "finished", "failed"]
+What: TypeAlias = Literal["opened", "moved", "relinked", "overdue", "silent", "finished", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Something that has happened in a conversation, as `role` sees it.
 
-    `opened`: there is a new one. `moved`: `message` was sent or received, such as `receive Order from Buyer`. Nothing
-    has moved for `seconds`: `overdue` when the role itself owes a message, `silent` when it waits for the others;
-    both are told once, until it moves again. `finished`: all was said. `failed`: it ended early, for `reason`.
+    `opened`: there is a new one. `moved`: `message` was sent or received, such as `receive Order from Buyer`.
+    `relinked`: it goes on over another link, at the address `link`. Nothing has moved for `seconds`: `overdue` when the
+    role itself owes a message, `silent` when it waits for the others; both are told once, until it moves again.
+    `finished`: all was said. `failed`: it ended early, for `reason`.
 
     `owes` and `awaits` are the labels of which one must be sent, or may come, now; `at` is in seconds since 1970.
     """
@@ -48,6 +50,7 @@ class Observed:
     message: str = ""
     seconds: float = 0.0
     reason: str = ""
+    link: str = ""
 
 
 class Observation:
@@ -67,6 +70,10 @@ class Observation:
         self._moved.pop(conversation, None)
         self._moved[conversation] = now
         self._say("moved", conversation, message=step.move.words)
+
+    def relinked(self, conversation: Conversation, link: str) -> None:
+        """It goes on over another link."""
+        self._say("relinked", conversation, link=link)
 
     def ended(self, conversation: Conversation) -> None:
         """It is over."""
@@ -143,6 +150,10 @@ class ObservedEngine(Engine):
         super().finish(conversation)
         if known:
             self._observation.ended(conversation)
+
+    def _switched(self, conversation: Conversation) -> None:
+        super()._switched(conversation)
+        self._observation.relinked(conversation, self.peers.url_of(next(iter(routes(conversation)))))
 
     def _look(self, now: float) -> None:
         super()._look(now)

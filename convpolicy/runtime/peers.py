@@ -89,7 +89,7 @@ class Watcher(Protocol):
 class Peers:
     """Every peer of one port: what comes from them (`arrivals`), and what goes to them (`say`, then `flush`).
 
-    `greeting` makes this side's Hello to a peer, and is told whether it wants an answer.
+    `greeting` makes this side's Hello to a peer, and is told whether it wants an answer. `role` is what is played here.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Peers:
         self._port, self._greeting, self._watcher = port, greeting, watcher
         self._lost_after = lost_after
         self._by_address: dict[Address, Peer] = {}
-        self._by_nonce: dict[bytes, Peer] = {}
+        self._by_nonce: dict[tuple[Address, bytes], Peer] = {}  # on each line, a process is a peer of its own
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
@@ -140,7 +140,7 @@ class Peers:
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
         if hello.answer:
             self.say(peer, self._greeting(peer, False))
-        known = self._by_nonce.get(hello.nonce)
+        known = self._by_nonce.get((self._port.line(peer.address), hello.nonce))
         if known is not None:
             if known is not peer:  # the same process on a new connection
                 self._move(known, peer)
@@ -159,11 +159,12 @@ class Peers:
 
     def _name(self, peer: Peer, hello: Hello | None) -> None:
         """Note which process a peer is, or with None that it is nobody now."""
+        line = self._port.line(peer.address)
         if peer.hello is not None:
-            self._by_nonce.pop(peer.hello.nonce, None)
+            self._by_nonce.pop((line, peer.hello.nonce), None)
         peer.hello = hello
         if hello is not None:
-            self._by_nonce[hello.nonce] = peer
+            self._by_nonce[line, hello.nonce] = peer
 
     def _move(self, known: Peer, to: Peer) -> None:
         batch = to.batch
@@ -192,12 +193,26 @@ class Peers:
     def connect(self, now: float) -> None:
         """Say Hello to whoever listens: the first thing that an end that does not listen does."""
         for address in self._port.servers:
-            peer = self._by_address.get(address)
-            if peer is None:
-                peer = self._by_address[address] = Peer(address, now)
+            peer = self.reach(address, now)
+            if peer not in self.servers:
                 self.servers.append(peer)
-            if peer.hello is None:
-                self.say(peer, self._greeting(peer, True))
+
+    def reach(self, address: Address, now: float) -> Peer:
+        """Say Hello to who listens at an address, unless it has said who it is."""
+        peer = self._by_address.get(address)
+        if peer is None:
+            peer = self._by_address[address] = Peer(address, now)
+        if peer.hello is None:
+            self.say(peer, self._greeting(peer, True))
+        return peer
+
+    def named(self, nonce: bytes) -> Peer | None:
+        """Return the process of this nonce, over the line on which it was heard first."""
+        return next((peer for peer in self if peer.hello is not None and peer.hello.nonce == nonce), None)
+
+    def url_of(self, peer: Peer) -> str:
+        """Return the address, for people, over which a process is reached."""
+        return self._port.url_at(peer.address)
 
     def look(self, now: float, *, ask: bool) -> None:
         """Once a second: `ask` whoever is silent for a sign of life, and find out who is gone."""

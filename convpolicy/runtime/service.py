@@ -6,12 +6,13 @@ Here is what users say of one: its handlers, where and how it plays, and when it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.link.port import Link
+from convpolicy.link.several import one_link
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Invited, Label, Returned, Role
 from convpolicy.runtime.actor import Actor, Cast
@@ -177,7 +178,7 @@ class Service(Generic[Sends, Receives]):
 
     async def start(
         self,
-        via: Link,
+        via: Link | Sequence[Link],
         *,
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
@@ -185,6 +186,9 @@ class Service(Generic[Sends, Receives]):
         started: Started | None = None,
     ) -> Playing[Sends]:
         """Start playing, and return what is needed to open conversations and to stop.
+
+        With several links, all to be listened at or all with service buses, it plays over each, and its conversations
+        may move from one to the other: see `Dialogue.move`.
 
         `timeout` is how many seconds to wait for the other side, and for a role that nobody plays at a service bus;
         `lost_after` after how many seconds of silence the other side counts as gone. No more than `at_most`
@@ -199,7 +203,7 @@ class Service(Generic[Sends, Receives]):
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = self.actor(at_most)
-        endpoint = self._endpoint(via, actor.welcome, lost_after, at_most or 0)
+        endpoint = self._endpoint(one_link(via), actor.welcome, lost_after, at_most or 0)
         actor.play_at(endpoint)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
@@ -227,7 +231,7 @@ class Service(Generic[Sends, Receives]):
 
     async def serve(
         self,
-        via: Link,
+        via: Link | Sequence[Link],
         *,
         drain: float = 5.0,
         timeout: float = 10.0,
@@ -246,7 +250,7 @@ class Service(Generic[Sends, Receives]):
 
     def run(
         self,
-        via: Link,
+        via: Link | Sequence[Link],
         *,
         drain: float = 5.0,
         timeout: float = 10.0,

@@ -14,7 +14,6 @@ policies that it was given, and passes on nothing that they do not allow.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -24,6 +23,7 @@ from convpolicy.policy.model import Policy
 from convpolicy.runtime.enforcement import Enforcement, Monitor
 from convpolicy.runtime.past import KEEP_FAILED, Past
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.runtime.seating import Bound, Cast
 from convpolicy.wire.frame import (
     VERSION,
     Acknowledged,
@@ -33,7 +33,8 @@ from convpolicy.wire.frame import (
     Hello,
     Holds,
     Item,
-    Plays,
+    Move,
+    Moved,
     Refused,
     Stopped,
     Unknown,
@@ -49,42 +50,6 @@ GRACE = 6.0  # seconds in which players come back to a bus that was restarted: l
 RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
 MOST = 1_000_000  # conversations
 CANDIDATES = 8  # players of a role, in turn, of which the one with the fewest conversations gets the next
-
-
-class _Cast:
-    """The players of one policy, by role."""
-
-    def __init__(self, plays: Plays) -> None:
-        self.policy, self.roles = plays.policy, plays.roles
-        self.stops = frozenset(plays.stops)  # the roles that conversations go on without
-        self.wakes = plays.wakes  # by role, those whose stopping is the first that it learns of a conversation
-        self.invited = frozenset(plays.invited)  # the roles that are played by invitation only
-        # Their values are how many conversations each takes at once, 0 any number.
-        self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
-
-
-class _Bound:
-    """One conversation: who plays each role, which roles have finished, and which have stopped, and why.
-
-    Whoever is `invited` comes by itself.
-    """
-
-    __slots__ = ("finished", "invited", "monitor", "players", "policy", "restored", "stopped")
-
-    def __init__(self, policy: bytes, cast: _Cast, monitor: Monitor | None, *, restored: bool) -> None:
-        self.policy, self.restored, self.monitor = policy, restored, monitor
-        self.players: list[Peer | None] = [None] * len(cast.roles)
-        self.invited = cast.invited
-        self.finished: set[int] = set()
-        self.stopped: dict[int, str] = {}
-
-    @property
-    def over(self) -> bool:
-        """Whether every role that plays, or will, has finished."""
-        return all(
-            role in self.finished or (player is None and role not in self.invited)
-            for role, player in enumerate(self.players)
-        )
 
 
 class Switch:
@@ -110,12 +75,13 @@ class Switch:
             lost_after=lost_after,
         )
         self._enforcement = Enforcement(enforce)
-        self._casts: dict[bytes, _Cast] = {}
+        self._casts: dict[bytes, Cast] = {}
         self._held: dict[Peer, dict[bytes, int]] = {}  # conversation → role, for every player
         self._draining: set[Peer] = set()
         self._doubted: dict[Peer, float] = {}  # players that somebody has lost patience with, and since when
-        self.bound: dict[bytes, _Bound] = {}
+        self.bound: dict[bytes, Bound] = {}
         self._over = Past()
+        self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
         self._settled_at = self.now + grace
         self._waiting = True  # whether roles of earlier conversations are not given out yet
@@ -172,7 +138,7 @@ class Switch:
         self.passed += 1
         self.peers.say(target, envelope)
 
-    def _bind(self, peer: Peer, envelope: Envelope) -> _Bound | None:
+    def _bind(self, peer: Peer, envelope: Envelope) -> Bound | None:
         """Note a conversation that an envelope opens; None, and an answer, when it opens none."""
         cast = self._casts.get(envelope.policy or b"")
         if envelope.conversation in self._over:
@@ -183,20 +149,20 @@ class Switch:
             self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))
         else:
             monitor = self._enforcement.monitor(envelope.policy or b"")
-            bound = _Bound(envelope.policy or b"", cast, monitor, restored=False)
+            bound = Bound(envelope.policy or b"", cast, monitor, restored=False)
             self.bound[envelope.conversation] = bound
             self._assign(bound, envelope.conversation, envelope.sender, peer)
             return bound
         return None
 
-    def _plays(self, cast: _Cast, peer: Peer, role: int) -> bool:
+    def _plays(self, cast: Cast, peer: Peer, role: int) -> bool:
         return 0 <= role < len(cast.players) and peer in cast.players[role]
 
-    def _assign(self, bound: _Bound, id: bytes, role: int, peer: Peer) -> None:  # noqa: A002
+    def _assign(self, bound: Bound, id: bytes, role: int, peer: Peer) -> None:  # noqa: A002
         bound.players[role] = peer
         self._held[peer][id] = role
 
-    def _between(self, id: bytes, bound: _Bound, peer: Peer, sender: int, receiver: int) -> Peer | None:  # noqa: A002
+    def _between(self, id: bytes, bound: Bound, peer: Peer, sender: int, receiver: int) -> Peer | None:  # noqa: A002
         """Return who plays `receiver`, when `peer` may speak to it for `sender`."""
         roles = len(bound.players)
         if not (0 <= sender < roles and 0 <= receiver < roles):
@@ -207,7 +173,7 @@ class Switch:
             self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
         return bound.players[receiver] if bound.players[sender] is peer else None
 
-    def _without_target(self, bound: _Bound, peer: Peer, envelope: Envelope) -> None:
+    def _without_target(self, bound: Bound, peer: Peer, envelope: Envelope) -> None:
         """Find a player for a role that nobody plays yet, or say that there is none."""
         id, sender, receiver = envelope.conversation, envelope.sender, envelope.receiver  # noqa: A001
         roles = len(bound.players)
@@ -216,6 +182,8 @@ class Switch:
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif receiver in bound.stopped:
             self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
+        elif self.now < bound.moving or (receiver in bound.expected and self.now < bound.since + RETURN):
+            self.dropped += 1  # it comes again over the other bus, or when its player has come to this one
         elif bound.restored and self.now < self._settled_at:
             self.dropped += 1  # its player may not be back yet
         elif envelope.policy is None:
@@ -235,7 +203,7 @@ class Switch:
                 for role, why in bound.stopped.items():
                     self.peers.say(player, Stopped(id, role, why))
 
-    def _least_loaded(self, cast: _Cast, role: int) -> Peer | None:
+    def _least_loaded(self, cast: Cast, role: int) -> Peer | None:
         players = cast.players[role]
         able = (player for player, most in players.items() if self._takes_another(player, most))
         candidates = list(islice(able, CANDIDATES))
@@ -273,7 +241,7 @@ class Switch:
             return f"every {name} of {cast.policy} at the service bus is shutting down"
         return f"no {name} of {cast.policy} is registered at the service bus"
 
-    def _allowed(self, bound: _Bound, monitor: Monitor, peer: Peer, envelope: Envelope) -> bool:
+    def _allowed(self, bound: Bound, monitor: Monitor, peer: Peer, envelope: Envelope) -> bool:
         """Have the monitor look at a message; refuse what the policy does not allow."""
         if monitor.waits(envelope):
             self.dropped += 1
@@ -292,7 +260,7 @@ class Switch:
 
     def _control(self, peer: Peer, item: Item) -> None:
         match item:
-            case Acknowledged() | Refused() | Unknown():
+            case Acknowledged() | Refused() | Unknown() | Moved():
                 self._pass(peer, item)
             case Forget():
                 for id in item.conversations:  # noqa: A001
@@ -301,6 +269,8 @@ class Switch:
                 self._ended(peer, item)
             case Holds():
                 self._holds(peer, item)
+            case Move():
+                self._move(peer, item)
             case Stopped():
                 self._told_of_crash(peer, item)
             case Draining():
@@ -308,7 +278,7 @@ class Switch:
             case _:
                 self.peers.handle(peer, item)
 
-    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown) -> None:
+    def _pass(self, peer: Peer, item: Acknowledged | Refused | Unknown | Moved) -> None:
         bound = self.bound.get(item.conversation)
         if bound is not None:
             target = self._between(item.conversation, bound, peer, item.sender, item.receiver)
@@ -338,19 +308,19 @@ class Switch:
             self._tell(bound, item, but=peer)
             self._end(item.conversation, bound, item)
 
-    def _doubt(self, bound: _Bound, peer: Peer, role: str | float) -> None:
+    def _doubt(self, bound: Bound, peer: Peer, role: str | float) -> None:
         """Somebody has lost patience with a player: it gets nothing new until it is heard again."""
         roles = self._casts[bound.policy].roles
         player = bound.players[roles.index(role)] if isinstance(role, str) and role in roles else None
         if player is not None and player is not peer:
             self._doubted[player] = self.now
 
-    def _tell(self, bound: _Bound, item: Ended | Stopped, *, but: Peer | None = None) -> None:
+    def _tell(self, bound: Bound, item: Ended | Stopped, *, but: Peer | None = None) -> None:
         for role, player in enumerate(bound.players):
             if player is not None and player is not but and role not in bound.finished:
                 self.peers.say(player, item)
 
-    def _end(self, id: bytes, bound: _Bound, ended: Ended | None) -> None:  # noqa: A002
+    def _end(self, id: bytes, bound: Bound, ended: Ended | None) -> None:  # noqa: A002
         self.bound.pop(id, None)
         self._over.add(id, ended, self.now, bound.stopped)
         for player in bound.players:
@@ -369,12 +339,44 @@ class Switch:
                 continue
             if bound is None:
                 monitor = self._enforcement.monitor(item.policy) if item.begun else None
-                bound = self.bound[id] = _Bound(item.policy, cast, monitor, restored=not item.begun)
+                bound = self.bound[id] = Bound(item.policy, cast, monitor, restored=not item.begun)
+            if item.roles:
+                bound.moving, bound.since, bound.expected = 0.0, self.now, frozenset(item.roles)
+                self._left.pop(id, None)
             if bound.players[item.sender] is None and item.sender not in bound.stopped:
                 self._assign(bound, id, item.sender, peer)
                 self._call_back(id, bound, item.sender)
 
-    def _call_back(self, id: bytes, bound: _Bound, role: int) -> None:  # noqa: A002
+    def _move(self, peer: Peer, item: Move) -> None:
+        """Ask those who play in a conversation whether it can go on elsewhere, and say to who asks who they are.
+
+        Meanwhile no other role of it is given out here: it could be given out there, too. A conversation that has not
+        come to this bus yet will have when the Move comes again.
+        """
+        bound = self.bound.get(item.conversation)
+        if bound is None:
+            return self._late(peer, item.conversation)
+        if not 0 <= item.sender < len(bound.players) or bound.players[item.sender] is not peer:
+            return None
+        playing = {role: player for role, player in enumerate(bound.players) if player and role not in bound.finished}
+        item.roles = list(playing)
+        for player in playing.values():
+            self.peers.say(player, item)
+        bound.moving = self.now + RETURN
+        if item.go:
+            self._left[item.conversation] = self.now
+        return None
+
+    def _release(self) -> None:
+        """Forget the conversations that have gone on elsewhere long enough for everybody to know."""
+        for id, at in tuple(self._left.items()):  # noqa: A001
+            if self.now - at >= RETURN:
+                del self._left[id]
+                for player in self.bound.pop(id).players if id in self.bound else ():
+                    if player is not None and player in self._held:
+                        self._held[player].pop(id, None)
+
+    def _call_back(self, id: bytes, bound: Bound, role: int) -> None:  # noqa: A002
         """Let the others of a conversation send again, at once, what they had for a player that is back."""
         for other, player in enumerate(bound.players):
             if player is not None and other != role:
@@ -403,7 +405,7 @@ class Switch:
         self._held.setdefault(peer, {})
         for plays in peer.hello.plays if peer.hello else ():
             if plays.role in plays.roles:
-                cast = self._casts.setdefault(plays.fingerprint, _Cast(plays))
+                cast = self._casts.setdefault(plays.fingerprint, Cast(plays))
                 if len(cast.players) == len(plays.roles):
                     cast.players[plays.roles.index(plays.role)][peer] = plays.most
 
@@ -428,7 +430,7 @@ class Switch:
             if bound is not None and role not in bound.finished:
                 self._stop(id, bound, role, why)
 
-    def _stop(self, id: bytes, bound: _Bound, role: int, why: str) -> None:  # noqa: A002
+    def _stop(self, id: bytes, bound: Bound, role: int, why: str) -> None:  # noqa: A002
         """End a conversation whose player of a role is gone, or let it go on where its policy says how."""
         cast = self._casts[bound.policy]
         bound.players[role] = None
@@ -447,7 +449,7 @@ class Switch:
         if bound.over and id in self.bound:
             self._end(id, bound, None)
 
-    def _begin_with_crash(self, id: bytes, bound: _Bound, role: int, item: Stopped) -> None:  # noqa: A002
+    def _begin_with_crash(self, id: bytes, bound: Bound, role: int, item: Stopped) -> None:  # noqa: A002
         """Find a player for a role whose part begins with a crash."""
         player = self._least_loaded(self._casts[bound.policy], role)
         if player is None:
@@ -475,6 +477,7 @@ class Switch:
         if self._restored and self.now >= self._settled_at + KEEP_FAILED:
             self._clear_restored()
         self._over.clear(self.now)
+        self._release()
 
     def _clear_restored(self) -> None:
         """Long after a restart: what only one player still held was over for everybody else."""

@@ -27,6 +27,8 @@ __all__ = [
     "Holds",
     "Item",
     "Malformed",
+    "Move",
+    "Moved",
     "Ping",
     "Plays",
     "Refused",
@@ -145,15 +147,17 @@ class Goodbye(msgspec.Struct, array_like=True, tag=8, gc=False):
 
 
 class Holds(msgspec.Struct, array_like=True, tag=9, gc=False):
-    """To a bus that was restarted: the process plays `sender` in these conversations of the policy.
+    """To a bus that was restarted, or is moved to: the process plays `sender` in these conversations of the policy.
 
-    Those that have `begun` just now, by an invitation, no bus before it can have known.
+    Those that have `begun` just now, by an invitation, no bus before it can have known. Those who play `roles` in them
+    are on their way to it, too.
     """
 
     policy: bytes
     sender: int
     conversations: list[bytes]
     begun: bool = False
+    roles: list[int] = []
 
 
 class Draining(msgspec.Struct, array_like=True, tag=10, gc=False):
@@ -180,6 +184,32 @@ class Stopped(msgspec.Struct, array_like=True, tag=12, gc=False):
     policy: bytes | None = None
 
 
+class Move(msgspec.Struct, array_like=True, tag=13, gc=False):
+    """`sender` would have the conversation go on through the process `to`, a nonce; with `go` it does.
+
+    `count` is how often it was moved, this time included. A bus passes it on to whoever plays another role of it, and
+    returns it to the sender with `roles`, those who play in it.
+    """
+
+    conversation: bytes
+    sender: int
+    count: int
+    to: bytes
+    go: bool
+    roles: list[int] = []
+
+
+class Moved(msgspec.Struct, array_like=True, tag=14, gc=False):
+    """The answer to a Move of `receiver`: `sender` can follow, with `go` it has; or why not."""
+
+    conversation: bytes
+    sender: int
+    receiver: int
+    count: int
+    go: bool
+    why: str = ""
+
+
 Item = (
     Envelope
     | Hello
@@ -194,6 +224,8 @@ Item = (
     | Draining
     | Unplayed
     | Stopped
+    | Move
+    | Moved
 )
 
 

@@ -17,7 +17,7 @@ from test_architecture import MODULES, Module
 from convpolicy import Bus, Exposed, LinkError, Pipeline, Tree
 from convpolicy.link import sockets
 from convpolicy.link.bus import DealerPort, RouterPort
-from convpolicy.link.pipeline import Ends
+from convpolicy.link.ends import Ends
 from convpolicy.link.port import LISTENER, Port
 from convpolicy.link.sockets import Socket, open_socket
 from convpolicy.wire.frame import MAX_FRAME

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from convpolicy.errors import LinkError, NotReachable, WiringError
-from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.link.ends import Ends
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.sockets import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Poisoned

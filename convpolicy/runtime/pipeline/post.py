@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from convpolicy.errors import ConvPolicyError, WiringError, one_of
-from convpolicy.link.pipeline import Ends
+from convpolicy.link.ends import Ends
 from convpolicy.link.port import Address, Delivery
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.items import Counted, Item, Settled, Token, Verdict, decode, encode

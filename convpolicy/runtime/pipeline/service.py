@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import WiringError
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
+from convpolicy.link.several import one_link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
@@ -47,7 +48,7 @@ class AnyLinkService(Service[Sends, Receives]):
 
     async def start(
         self,
-        via: Link,
+        via: Link | Sequence[Link],
         *,
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
@@ -62,6 +63,7 @@ class AnyLinkService(Service[Sends, Receives]):
                 given, or the service is observed; over a wiring it is not, either.
             LinkError: the address cannot be used, or nobody answered.
         """
+        via = one_link(via)
         if self._observation is not None and isinstance(via, Pipeline | Tree | Wiring):
             raise WiringError(
                 f"{self.role} cannot be observed over {via!r}.\n  Play it over a Bus or Memory, or leave out `observe`."

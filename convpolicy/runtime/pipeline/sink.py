@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.link.ends import Ends
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.collector import Collector
 from convpolicy.runtime.pipeline.items import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.link.ends import Ends
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Dispatcher
 from convpolicy.runtime.pipeline.first import AGAIN, FirstRole

@@ -17,7 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from convpolicy.errors import ServiceError, WiringError
-from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.link.ends import Ends
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler
 from convpolicy.runtime.part import Part

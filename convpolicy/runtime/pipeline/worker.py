@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from convpolicy.link.pipeline import Ends, Pipeline
+from convpolicy.link.ends import Ends
+from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.bench import Bench, Piece
 from convpolicy.runtime.pipeline.items import Ask, Counted, Deliver, Holds, Item, Parcel, Settled, Task

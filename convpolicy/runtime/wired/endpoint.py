@@ -7,9 +7,9 @@ import functools
 from collections.abc import Callable
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, ConvPolicyError, LinkError, NotReachable
-from convpolicy.link.pipeline import Ends
-from convpolicy.link.port import Port
+from convpolicy.errors import Aborted, ConversationError, ConvPolicyError, LinkError, NotReachable, WiringError
+from convpolicy.link.ends import Ends
+from convpolicy.link.port import Link, Port
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
@@ -90,6 +90,18 @@ class WiredEndpoint(Endpoint):
         except BaseException:
             self.close()
             raise
+
+    async def meet(self, link: Link, timeout: float) -> Peer:
+        """Refuse: see `Dialogue.move`."""
+        del timeout
+        raise WiringError(
+            f"a conversation over {self.link!r} does not move to {link!r}.\n  Only one over a single Bus does."
+        )
+
+    def url_of(self, conversation: Conversation) -> str:
+        """Return the addresses of the wiring: a conversation goes over several."""
+        del conversation
+        return self.link.url
 
     def _open(self) -> Ends:
         opened: dict[int, Port] = {}

@@ -1,0 +1,61 @@
+"""What a service bus knows: who can play the roles of a policy, and who plays those of one conversation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from convpolicy.runtime.enforcement import Monitor
+from convpolicy.runtime.peers import Peer
+from convpolicy.wire.frame import Plays
+
+__all__ = ["Bound", "Cast"]
+
+
+class Cast:
+    """The players of one policy, by role."""
+
+    def __init__(self, plays: Plays) -> None:
+        self.policy, self.roles = plays.policy, plays.roles
+        self.stops = frozenset(plays.stops)  # the roles that conversations go on without
+        self.wakes = plays.wakes  # by role, those whose stopping is the first that it learns of a conversation
+        self.invited = frozenset(plays.invited)  # the roles that are played by invitation only
+        # Their values are how many conversations each takes at once, 0 any number.
+        self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
+
+
+class Bound:
+    """One conversation: who plays each role, which roles have finished, and which have stopped, and why.
+
+    Whoever is `invited` comes by itself. Whoever is `expected` comes from another bus: the conversation is here `since`
+    then. While it is `moving`, until then, no role of it is given out.
+    """
+
+    __slots__ = (
+        "expected",
+        "finished",
+        "invited",
+        "monitor",
+        "moving",
+        "players",
+        "policy",
+        "restored",
+        "since",
+        "stopped",
+    )
+
+    def __init__(self, policy: bytes, cast: Cast, monitor: Monitor | None, *, restored: bool) -> None:
+        self.moving = self.since = 0.0
+        self.expected: frozenset[int] = frozenset()
+        self.policy, self.restored, self.monitor = policy, restored, monitor
+        self.players: list[Peer | None] = [None] * len(cast.roles)
+        self.invited = cast.invited
+        self.finished: set[int] = set()
+        self.stopped: dict[int, str] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether every role that plays, or will, has finished."""
+        return all(
+            role in self.finished or (player is None and role not in self.invited)
+            for role, player in enumerate(self.players)
+        )
