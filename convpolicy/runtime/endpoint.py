@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Collection
 
 from convpolicy.conversation import Conversation, Received
@@ -25,9 +24,10 @@ from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.surroundings import random_bytes, watched
 from convpolicy.table import Step
 
-__all__ = ["Endpoint", "random_bytes"]
+__all__ = ["Endpoint"]
 
 _HELLO_AGAIN = 0.5  # seconds between attempts to reach whoever listens
 
@@ -74,7 +74,7 @@ class Endpoint:
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
         self._met: asyncio.Future[None] = self._loop.create_future()
         self._port = self.link.open(listen=self._listen)
-        observed = self._observation
+        observed = watched(self._observation)
         engine = Engine if observed is None else functools.partial(ObservedEngine, observed)
         self.engine = engine(
             self.part,
@@ -280,17 +280,3 @@ class Endpoint:
             self.engine.tick()
             self.engine.peers.leave()
             self._pulse.close()
-
-
-def random_bytes() -> Callable[[int], bytes]:
-    """Return a function that gives random bytes like `os.urandom`, which it asks only now and then."""
-    pool = memoryview(b"")
-
-    def take(count: int) -> bytes:
-        nonlocal pool
-        if len(pool) < count:
-            pool = memoryview(os.urandom(4096))
-        taken, pool = bytes(pool[:count]), pool[count:]
-        return taken
-
-    return take

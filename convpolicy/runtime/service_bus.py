@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable
 
 from convpolicy.link.port import Link
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.running import run_until_signal
+from convpolicy.runtime.surroundings import random_bytes
 from convpolicy.runtime.switch import GRACE, LOST_AFTER, Switch
 
 __all__ = ["ServiceBus"]
@@ -44,7 +44,7 @@ class ServiceBus:
         self._switch = Switch(
             self._port,
             clock=loop.time,
-            new_id=os.urandom,
+            new_id=random_bytes(),
             enforce=self._enforce,
             lost_after=self._lost_after,
             grace=self._grace,

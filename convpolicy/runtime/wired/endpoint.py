@@ -13,12 +13,13 @@ from convpolicy.link.port import Link, Port
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
-from convpolicy.runtime.endpoint import Endpoint, random_bytes
+from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.surroundings import random_bytes
 from convpolicy.runtime.wired.engine import WiredEngine
 from convpolicy.runtime.wired.leafend import LeafEnd
 from convpolicy.runtime.wired.rootend import RootEnd

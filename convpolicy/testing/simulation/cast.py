@@ -1,0 +1,185 @@
+"""Who plays what in a simulation: the user's services and scripts, and improvised ones for every other role.
+
+A role is played by a process. What it does there is a *program*, written with the same `service`, `player` and `join`
+that any user writes with. The role that speaks first opens the conversations that the run asks for; the others take
+what comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from convpolicy.errors import ConversationError, LinkError, LocalViolation, PolicyError, Unfinished
+from convpolicy.link.port import Link
+from convpolicy.machine import Direction
+from convpolicy.policy.model import Role
+from convpolicy.runtime.player import Player
+from convpolicy.runtime.script import Script
+from convpolicy.runtime.service import Playing, Service
+from convpolicy.testing.simulation.improvised import Improvised
+from convpolicy.testing.simulation.jobs import Jobs
+from convpolicy.testing.simulation.process import Process
+from convpolicy.verbs import Policy
+
+__all__ = ["Given", "Stage", "opener", "program_of"]
+
+AnyService: TypeAlias = Service[Any, Any]
+AnyScript: TypeAlias = Script[Any, Any]
+Plays: TypeAlias = Callable[[AnyScript], Awaitable[object]]
+
+# What a user may give for a role: a service, what makes one for each process, or a script.
+Given: TypeAlias = AnyService | Callable[[], AnyService] | Plays
+
+REACH = 60.0  # seconds that a process waits for the other side before it ends, and is started again
+DRAIN = 90.0  # seconds in which conversations that are open may come to their end
+SEATS = 4  # conversations that a script's process takes at once
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a program needs of its run: the link, the conversations to open, and whom to tell of what it raised."""
+
+    policy: Policy
+    role: str
+    link: Link
+    improvised: Improvised
+    jobs: Jobs | None  # of the role that opens
+    given: Given | None
+    scripted: bool  # whether an improvised role is a script, and not a service
+    thinks: bool  # whether its handlers are async
+    wrong: Callable[[BaseException], None]
+
+
+def opener(policy: Policy) -> str:
+    """Return the role that opens conversations: the one that every other waits for.
+
+    Raises:
+        PolicyError: a role would have to begin by itself, and nobody would know of what.
+    """
+    firsts = [role.name for role in policy.roles if _may_begin(policy, role)]
+    silent = [role for role in firsts[1:] if not _hears(policy, role)]
+    if silent or not firsts:
+        who = silent[0] if silent else policy.roles[0].name
+        raise PolicyError(f"{who} would begin by itself in {policy.name}, and in no conversation that it knows of.")
+    return firsts[0]
+
+
+def _may_begin(policy: Policy, role: Role[Any, Any]) -> bool:
+    machine = policy.project(role)
+    return any(move.direction is Direction.SEND for move in machine.row(machine.start).moves)
+
+
+def _hears(policy: Policy, role: str) -> bool:
+    return any(symbol.receiver == role for symbol in policy.project(Role[Any, Any](role)).symbols)
+
+
+def program_of(stage: Stage) -> Callable[[Process], Any]:
+    """Return what the process of a role does."""
+    given = stage.given
+    if given is None:
+        begins = _may_begin(stage.policy, Role[Any, Any](stage.role))
+        must = stage.jobs is not None and not stage.improvised.opens_with_one
+        if must or (stage.scripted and begins == (stage.jobs is not None)):
+            return lambda process: _scripts(stage, stage.improvised.script, process)
+        return lambda process: _serves(stage, stage.improvised.service(thinks=stage.thinks), process)
+    if isinstance(given, Service):
+        return lambda process: _serves(stage, cast("AnyService", given), process)
+    if inspect.iscoroutinefunction(given):
+        return lambda process: _scripts(stage, cast("Plays", given), process)
+    make = cast("Callable[[], AnyService]", given)
+    return lambda process: _serves(stage, make(), process)
+
+
+# ------------------------------------------------------------------------------------------------- services
+
+
+async def _serves(stage: Stage, service: AnyService, process: Process) -> None:
+    playing = await service.start(via=stage.link, timeout=REACH)
+    async with _beside(_opens(stage, playing) if stage.jobs is not None else None):
+        await process.left()
+    await playing.stop(drain=DRAIN)
+
+
+async def _opens(stage: Stage, playing: Playing[Any]) -> None:
+    """Open the conversations that are asked for, one after the other."""
+    jobs = stage.jobs
+    assert jobs is not None  # noqa: S101 - whoever opens has some
+    while True:
+        await jobs.next()
+        with _noting(stage, jobs):
+            dialogue = await playing.open(stage.improvised.opening())
+            await stage.improvised.goes_on(dialogue)
+
+
+# -------------------------------------------------------------------------------------------------- scripts
+
+
+async def _scripts(stage: Stage, plays: Plays, process: Process) -> None:
+    role = Role[Any, Any](stage.role)
+    async with stage.policy.player(role, via=stage.link, timeout=REACH) as player:
+        running = [_asked(stage, plays, player)] if stage.jobs else [_takes(stage, plays, player) for _ in range(SEATS)]
+        async with _beside(*running):
+            await process.left()
+
+
+async def _takes(stage: Stage, plays: Plays, player: Player[Any, Any]) -> None:
+    """Play in one conversation after the other."""
+    while True:
+        with _noting(stage):
+            async with player.join() as conversation:
+                await plays(conversation)
+
+
+async def _asked(stage: Stage, plays: Plays, player: Player[Any, Any]) -> None:
+    """Open the conversations that are asked for, as many at once as there are."""
+    jobs = stage.jobs
+    assert jobs is not None  # noqa: S101 - whoever opens has some
+
+    async def one() -> None:
+        with _noting(stage, jobs):
+            async with player.join() as conversation:
+                await plays(conversation)
+
+    running: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            await jobs.next()
+            task = asyncio.create_task(one())
+            running.add(task)
+            task.add_done_callback(running.discard)
+    finally:
+        for task in running:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _beside(*work: Any) -> Any:
+    """Do some work while the block runs, and stop with it."""
+    tasks = [asyncio.create_task(each) for each in work if each is not None]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _noting(stage: Stage, jobs: Jobs | None = None) -> Iterator[None]:
+    """Note what a program raises of its own; that a conversation has ended early is told to it, and is no fault."""
+    try:
+        yield
+    except (LocalViolation, Unfinished) as problem:
+        stage.wrong(problem)
+    except (ConversationError, LinkError):
+        pass
+    except Exception as problem:  # noqa: BLE001 - a script may raise anything
+        stage.wrong(problem)
+    finally:
+        if jobs is not None:
+            jobs.over()

@@ -1,0 +1,170 @@
+"""What may go wrong in a run, and what did.
+
+`Faults` says what a user wants tried. A `Plan` decides for one seed what goes wrong and when; each thing is a `Fault`,
+a plain value. A plan can also be made of the faults of another run, all of them or a part: that is how a failing run is
+played again, and how it is made smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, Self
+
+from convpolicy.errors import PolicyError, one_of
+from convpolicy.testing.simulation.chance import Chance
+
+__all__ = ["KINDS", "Fault", "Faults", "Plan", "frames"]
+
+SPAN = 12.0  # seconds from the start in which things go wrong; after that everything heals
+SHORT, LONG = 2.5, 45.0  # seconds that somebody may be away without being given up, and what is too long
+
+
+class Fault(NamedTuple):
+    """One thing that goes wrong: `where` is a process, or `Buyer→Seller` for a direction.
+
+    `at` is the number of a frame in its direction, of a step of a process, or seconds from the start; `value` how long
+    it lasts, or what else there is to say.
+    """
+
+    kind: str
+    where: str
+    at: float
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        return _WORDS[self.kind].format(where=self.where, at=self.at, value=self.value)
+
+
+_WORDS = {
+    "drop": "frame {at:g} {where} is lost",
+    "duplicate": "frame {at:g} {where} arrives twice",
+    "reorder": "frame {at:g} {where} is overtaken",
+    "delay": "frame {at:g} {where} takes {value:.2f} s",
+    "lie": "frame {at:g} {where} is not what was said",
+    "cut": "the connection of {where} breaks",
+    "partition": "nothing gets from {where} for {value:.1f} s",
+    "pause": "{where} stands still for {value:.1f} s",
+    "crash": "{where} is killed at its step {at:g}",
+    "outage": "the machine of {where} fails at its step {at:g}",
+}
+KINDS = tuple(_WORDS)
+frames = ("drop", "duplicate", "reorder", "delay", "lie")
+
+# What must not end any conversation: the others are told and the conversations of whoever is gone are over.
+HARMLESS = {"drop", "duplicate", "reorder", "delay", "cut"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What may go wrong, each from 0, never, to 1.
+
+    `drop`, `duplicate`, `reorder` and `delay` are how many frames are hit, at most. `cut`, `partition` (one way or
+    both, briefly or for long), `pause` (a process stands still), `crash` (a process is killed, at any step, and
+    started again) and `outage` (the same without its connections being closed) are the shares of runs in which such a
+    thing happens, up to three times; `lie` of those in which a peer says what it may not.
+    """
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    cut: float = 0.0
+    partition: float = 0.0
+    pause: float = 0.0
+    crash: float = 0.0
+    outage: float = 0.0
+    lie: float = 0.0
+
+    def __post_init__(self) -> None:
+        wrong = [field.name for field in fields(self) if not 0 <= getattr(self, field.name) <= 1]
+        if wrong:
+            raise PolicyError(f"{wrong[0]} is {getattr(self, wrong[0])}, and not from 0 to 1.\n  Write a share.")
+
+    @classmethod
+    def all(cls) -> Self:
+        """Return everything but lies, in sizes in which conversations still get somewhere."""
+        return cls.of(kind for kind in KINDS if kind != "lie")
+
+    @classmethod
+    def of(cls, kinds: Iterable[str]) -> Self:
+        """Return these kinds, in such sizes.
+
+        Raises:
+            PolicyError: there is no such kind; the text lists those that there are.
+        """
+        chosen = tuple(kinds)
+        unknown = [kind for kind in chosen if kind not in KINDS]
+        if unknown:
+            raise PolicyError(f"there is no fault `{unknown[0]}`.\n  There are {one_of(KINDS, word='and')}.")
+        return cls(**{kind: 0.2 if kind in frames else 0.5 for kind in chosen})
+
+
+class Plan:
+    """What goes wrong in the run of one seed. `happened` collects what did.
+
+    Each seed tries some of the kinds of `faults` and not the others, because what one kind shows another may hide
+    (swarm testing: Groce et al., ISSTA 2012). With `only`, exactly these faults happen.
+    """
+
+    def __init__(self, chance: Chance, faults: Faults, *, only: Iterable[Fault] | None = None) -> None:
+        self.chance = chance
+        self.happened: dict[Fault, float] = {}
+        self.quiet = False  # whether frames are left alone from now on
+        self._only = None if only is None else {(f.kind, f.where, f.at): f for f in only}
+        self._rates = {field.name: self._rate(field.name, getattr(faults, field.name)) for field in fields(faults)}
+
+    def _rate(self, kind: str, most: float) -> float:
+        if kind not in frames:
+            return most
+        return most * self.chance.number("rate", kind) if self.chance.hits(0.5, "tried", kind) else 0.0
+
+    def frame(self, kind: str, where: str, number: int, most: float = 0.0) -> Fault | None:
+        """Return what happens to a frame, if this kind of thing does; its value is drawn up to `most`."""
+        if self.quiet:
+            return None
+        if self._only is not None:
+            return self._only.get((kind, where, number))
+        if not self.chance.hits(self._rates[kind], kind, where, number):
+            return None
+        return Fault(kind, where, number, round(self.chance.between(0, most, kind, where, number, "size"), 3))
+
+    def note(self, fault: Fault, now: float) -> None:
+        """Remember that something went wrong, in seconds from the start."""
+        self.happened.setdefault(fault, now)
+
+    def events(self, kind: str, places: Iterable[str], high: float, *lasting: float) -> list[Fault]:
+        """Return what happens at times or steps up to `high` of its own accord, for one of the times `lasting`."""
+        if self._only is not None:
+            return [fault for fault in self._only.values() if fault.kind == kind]
+        chance, known = self.chance, tuple(places)
+        if not chance.hits(self._rates[kind], "tried", kind):
+            return []
+        found: list[Fault] = []
+        for number in range(1 + int(3 * chance.number("count", kind))):
+            where = known[int(len(known) * chance.number("where", kind, number))]
+            at = chance.between(0, high, "at", kind, number) ** 2 / high  # more of them early
+            value = lasting[int(len(lasting) * chance.number("lasting", kind, number))] if lasting else 0.0
+            found.append(Fault(kind, where, round(at, 3), value))
+        return found
+
+    @property
+    def hits_frames(self) -> bool:
+        """Whether frames may be hit."""
+        if self._only is not None:
+            return any(fault.kind in frames for fault in self._only.values())
+        return any(self._rates[kind] for kind in frames)
+
+    def graves_before(self, now: float) -> bool:
+        """Return whether something has gone wrong by `now` for which conversations may be given up."""
+        graves = (at for fault, at in self.happened.items() if fault.kind not in HARMLESS and not _brief(fault))
+        return any(at <= now for at in graves)
+
+
+def _brief(fault: Fault) -> bool:
+    return fault.kind in {"partition", "pause"} and fault.value <= SHORT
+
+
+def without(faults: Faults, *kinds: str) -> Faults:
+    """Return these faults without some kinds."""
+    return replace(faults, **dict.fromkeys(kinds, 0.0))

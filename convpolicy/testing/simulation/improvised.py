@@ -1,0 +1,187 @@
+"""Improvised programs: a role's handlers, or its script, when the user has written none.
+
+They use what users use, `service.on`, `yield`, `tell`, `send`, `receive`, in the ways that users do: plain and async
+handlers, some that think for a while, messages that are waited for with a timeout or without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
+
+from convpolicy.errors import LocalViolation, PolicyError
+from convpolicy.machine import CRASH, Direction, Move
+from convpolicy.policy.model import Crashed, Label, Role, has_conditions
+from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.script import Script
+from convpolicy.runtime.service import Service
+from convpolicy.testing.simulation.improvising import Improviser
+from convpolicy.testing.simulation.record import Part
+from convpolicy.verbs import Policy
+
+__all__ = ["Improvised"]
+
+AnyDialogue: TypeAlias = Dialogue[Any]
+AnyScript: TypeAlias = Script[Any, Any]
+Find: TypeAlias = Callable[[str], Part]
+
+TRIES = 500  # messages that are made up before a condition on values counts as one that nothing fits
+THINKING = "thinking"  # what a handler that is not done leaves in the conversation's data
+
+
+class Improvised:
+    """One process's improvised play of a role. `find` gives its part in a conversation by the conversation's id."""
+
+    def __init__(self, policy: Policy, role: str, improviser: Improviser, find: Find) -> None:
+        self._policy, self._role = policy, role
+        self._improviser, self._find = improviser, find
+        self._careful = has_conditions(policy)
+
+    # ----------------------------------------------------------------------------------------- a service
+
+    def service(self, *, thinks: bool) -> Service[Any, Any]:
+        """Return a service with a handler for everything; one that `thinks` has async ones."""
+        service = self._policy.service(Role[Any, Any](self._role))
+        labels: list[Any] = [*service.part.receives.values(), *([Crashed] if service.part.notices else [])]
+        for label in labels:
+            name = label.name if isinstance(label, Label) else CRASH
+            service.on(label)(self._thoughtful(name) if thinks else self._prompt(name))
+        return service
+
+    def _prompt(self, label: str) -> Callable[[object, AnyDialogue], Iterator[object]]:
+        def answer(message: object, conversation: AnyDialogue) -> Iterator[object]:
+            part = self._handled(label, message, conversation)
+            with _alone(conversation) as first:
+                while first and (move := self._improviser.next(part)) is not None:
+                    if not self._told(move, part, conversation):
+                        yield self._made(move)
+
+        return answer
+
+    def _thoughtful(self, label: str) -> Callable[[object, AnyDialogue], AsyncIterator[object]]:
+        async def answer(message: object, conversation: AnyDialogue) -> AsyncIterator[object]:
+            part = self._handled(label, message, conversation)
+            with _alone(conversation) as first:
+                while first and (move := self._improviser.next(part)) is not None:
+                    pause = self._improviser.pause()
+                    if pause or self._improviser.waits(part):
+                        await asyncio.sleep(pause)
+                    elif not self._told(move, part, conversation):
+                        yield self._made(move)
+
+        return answer
+
+    def _handled(self, label: str, message: object, conversation: AnyDialogue) -> Part:
+        part = self._find(conversation.id)
+        sender = conversation.sender.name if conversation.sender else ""
+        part.handled.append((sender, label, self._improviser.packed(sender, label, message)))
+        self._improviser.heard(label, message)
+        return part
+
+    def _made(self, move: Move) -> object:
+        message = self._improviser.message(move)
+        self._improviser.said(move, message)
+        return message
+
+    def _told(self, move: Move, part: Part, conversation: AnyDialogue) -> bool:
+        """Say a message here and now where a handler that yields it could not; return whether it was said."""
+        if not self._careful and not _ambiguous(move, part):
+            return False
+        for _ in range(TRIES):
+            message = self._improviser.message(move)
+            try:
+                conversation.tell(message, to=Role[object, object](move.peer))
+            except LocalViolation as problem:
+                if problem.values is None or not self._careful:
+                    raise
+                move = self._improviser.next(part) or move
+            else:
+                self._improviser.said(move, message)
+                return True
+        raise nothing_fits(move)
+
+    # ------------------------------------------------------------------------------------ opening and scripts
+
+    async def goes_on(self, conversation: AnyDialogue) -> None:
+        """Say what is left to say at the beginning of a conversation that a service has opened."""
+        part = self._find(conversation.id)
+        with _alone(conversation) as first:
+            while first and conversation.error is None and (move := self._improviser.next(part)) is not None:
+                if not self._told(move, part, conversation):
+                    conversation.tell(self._made(move))
+                await asyncio.sleep(self._improviser.pause())
+
+    @property
+    def opens_with_one(self) -> bool:
+        """Whether any first message says by its name alone which one it is, so that a service can open with it."""
+        moves = self._improviser.first
+        return not self._careful and len({move.label for move in moves}) == len(moves)
+
+    def opening(self) -> object:
+        """Return a first message."""
+        return self._made(self._improviser.begin())
+
+    async def script(self, conversation: AnyScript) -> None:
+        """Play a conversation to its end."""
+        part = self._find(conversation.id)
+        improviser = self._improviser
+        while part.machine.row(part.state).moves:
+            move = improviser.next(part)
+            if move is not None and not improviser.waits(part):
+                await asyncio.sleep(improviser.pause())
+                await self._sends(move, part, conversation)
+            elif improviser.awaits(part):
+                await self._receives(part, conversation, patient=move is None)
+            elif move is None:
+                return
+
+    async def _sends(self, move: Move, part: Part, conversation: AnyScript) -> None:
+        for _ in range(TRIES):
+            message = self._improviser.message(move)
+            try:
+                await conversation.send(message, to=Role[Any, Any](move.peer))
+            except LocalViolation as problem:
+                if problem.values is None or not self._careful:
+                    raise
+                move = self._improviser.next(part) or move
+            else:
+                self._improviser.said(move, message)
+                return
+        raise nothing_fits(move)
+
+    async def _receives(self, part: Part, conversation: AnyScript, *, patient: bool) -> None:
+        with contextlib.suppress(TimeoutError):
+            message = await conversation.receive(timeout=None if patient else self._improviser.pause())
+            sender = conversation.sender.name if conversation.sender else ""
+            label = part.moves[-1].move.label
+            part.handled.append((sender, label, self._improviser.packed(sender, label, message)))
+            self._improviser.heard(label, message)
+
+
+@contextlib.contextmanager
+def _alone(conversation: AnyDialogue) -> Iterator[bool]:
+    """Give whether no other handler of the conversation is still at it: that one says what there is to say."""
+    first = THINKING not in conversation.data
+    if first:
+        conversation.data[THINKING] = True
+    try:
+        yield first
+    finally:
+        if first:
+            conversation.data.pop(THINKING, None)
+
+
+def _ambiguous(move: Move, part: Part) -> bool:
+    """Return whether a message of this name may be said to several roles now, each time another message."""
+    moves = part.machine.row(part.state).moves
+    return sum(1 for other in moves if (other.direction, other.label) == (Direction.SEND, move.label)) > 1
+
+
+def nothing_fits(move: Move) -> PolicyError:
+    """Return the error of a condition for which no values were found."""
+    return PolicyError(
+        f"no {move.label} was found of which the condition is true, among {TRIES}.\n"
+        f'  Say how to make one: `messages={{"{move.label}": lambda random: …}}`.'
+    )

@@ -1,0 +1,135 @@
+"""What must be true of every run, whatever went wrong in it.
+
+Each rule is a function from a run to the problems that it finds. Nothing of the runtime is asked: the moves of every
+participant are played on its projected machine, and what one has received is held against what was on the wire.
+Together the participants' moves are then a run of the policy: machines that were checked (`policy.check`), each doing
+only what it has, and channels that keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+
+from convpolicy.errors import Expired
+from convpolicy.machine import CRASH, Direction, Lane
+from convpolicy.testing.simulation.record import Part
+from convpolicy.testing.simulation.world import Problem, World
+
+__all__ = ["RULES", "broken"]
+
+
+def broken(world: World) -> list[Problem]:
+    """Return every problem of a run."""
+    found = dict.fromkeys(world.problems)
+    for id, parts in world.record.parts.items():  # noqa: A001
+        for rule in RULES:
+            found.update((Problem(words, id), None) for words in rule(world, id, parts))
+    return list(found)
+
+
+def follows_its_machine(_world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
+    """Every participant's moves are a run of its projected machine, to one of its ends where it ends well."""
+    for part in parts:
+        if part.broken is not None:
+            yield f"{part.process.name} does {part.broken}, which its machine does not have there"
+        elif part.well and not part.machine.is_final(part.state):
+            yield f"{part.process.name} ends well in {part.machine.name(part.state)}"
+
+
+def keeps_the_order(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
+    """What is taken from a channel is what was said on it, in its order, and nothing twice."""
+    if id in world.wire.lied:
+        return
+    for part in parts:
+        for (sender, lane), taken in _channels(part).items():
+            said = _said(world, id, part, sender, lane)
+            if taken != said[: len(taken)]:
+                yield f"{part.process.name} takes {_words(taken)} from {sender}, who said {_words(said)}"
+
+
+def handles_once(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
+    """A program is given each message that its role takes once, and as it was sent."""
+    for part in parts:
+        moves = [said.move for said in part.moves if said.move.direction is Direction.RECEIVE]
+        taken = [(move.peer, move.label) for move in moves]
+        given = [(sender, label) for sender, label, _ in part.handled]
+        if given != taken[: len(given)]:
+            yield f"{part.process.name} is given {_words(given)}, and takes {_words(taken)}"
+        elif id not in world.wire.lied:
+            yield from _altered(world, id, part)
+
+
+def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
+    """Where all end well, everything that was said is taken. What was acknowledged has come: `Wire` sees to that."""
+    if not all(part.well for part in parts) or id in world.wire.lied:
+        return
+    for one, other in [*combinations(parts, 2), *((b, a) for a, b in combinations(parts, 2))]:
+        said = sum(1 for s in one.moves if (s.move.direction, s.move.peer) == (Direction.SEND, other.role))
+        taken = sum(1 for s in other.moves if s.move.peer == one.role and s.move[0] is Direction.RECEIVE)
+        stopped = any(s.move.label == CRASH for s in (*one.moves, *other.moves))
+        if said != taken and not stopped:
+            yield f"{one.process.name} has said {said} messages to {other.process.name}, who has taken {taken}"
+
+
+def is_played_once(_world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
+    """No role of a conversation is played by two."""
+    for one, other in combinations(parts, 2):
+        if one.role == other.role:
+            yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
+
+
+def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
+    """A conversation ends early only when something has gone wrong for which it may."""
+    for part in parts:
+        why = part.error
+        if why is None or isinstance(why, Expired) or id in world.wire.lied:
+            continue
+        if world.plan.graves_before(part.ended or 0.0):
+            continue
+        yield f"{part.process.name} gives up, and nothing was wrong: {type(why).__name__}: {_first(why)}"
+
+
+RULES = (follows_its_machine, keeps_the_order, handles_once, loses_nothing, is_played_once, fails_for_a_reason)
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def _channels(part: Part) -> dict[tuple[str, Lane], list[str]]:
+    """Return the labels that a participant has taken, for each channel."""
+    found: dict[tuple[str, Lane], list[str]] = {}
+    for said in part.moves:
+        direction, peer, label, lane = said.move
+        if direction is Direction.RECEIVE and label != CRASH:
+            found.setdefault((peer, lane), []).append(label)
+    return found
+
+
+def _said(world: World, id: bytes, part: Part, sender: str, lane: Lane) -> list[str]:  # noqa: A002
+    """Return the labels that were on the wire for a channel, by their numbers."""
+    roles, symbols = part.machine.roles, part.machine.symbols
+    passed = world.wire.said.get((id, roles.index(sender), roles.index(part.role)), {})
+    heard = [symbols[passed[seq].label] for seq in sorted(passed)]
+    return [symbol.label for symbol in heard if symbol.lane == lane]
+
+
+def _altered(world: World, id: bytes, part: Part) -> Iterator[str]:  # noqa: A002
+    roles, symbols = part.machine.roles, part.machine.symbols
+    places: dict[tuple[str, str], int] = {}
+    for sender, label, payload in part.handled:
+        if label == CRASH:
+            continue
+        place = places[sender, label] = places.get((sender, label), 0) + 1
+        passed = world.wire.said.get((id, roles.index(sender), roles.index(part.role)), {})
+        same = [passed[seq].payload for seq in sorted(passed) if symbols[passed[seq].label].label == label]
+        if same[place - 1 : place] != [payload]:
+            yield f"{part.process.name} is given a {label} from {sender} that is not the one that was said"
+
+
+def _words(labels: Iterable[object]) -> str:
+    return ", ".join(str(label[1] if isinstance(label, tuple) else label) for label in labels) or "nothing"
+
+
+def _first(problem: BaseException) -> str:
+    return str(problem).partition("\n")[0]

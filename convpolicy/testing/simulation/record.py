@@ -1,0 +1,163 @@
+"""What happened in a run, as it happened: the moves of every conversation at every role, and its end.
+
+The real conversations tell it, from the one place through which each of their moves passes. The dead tell nothing.
+What is written here is what the invariants are checked against, and what is drawn when one does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from convpolicy.conversation import Conversation
+from convpolicy.errors import ConversationError
+from convpolicy.machine import Move
+from convpolicy.runtime.observing import Observation
+from convpolicy.table import Step
+from convpolicy.testing.simulation.process import Process
+
+__all__ = ["Event", "Part", "Record", "Said"]
+
+
+class Event(NamedTuple):
+    """Something that happened at `at`, in seconds from the start: `who` did or suffered `what`."""
+
+    at: float
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.at:10.4f}  {self.who:<12} {self.what}"
+
+
+class Said(NamedTuple):
+    """A move, and when it was made, in seconds from the start."""
+
+    at: float
+    move: Move
+
+
+class Part:
+    """One process's part in one conversation: its moves, and how it ended.
+
+    Every move is played on the projected machine at once; `state` is where that stands, and `broken` the first move
+    that it does not have.
+    """
+
+    def __init__(self, process: Process, conversation: Conversation, opened: float) -> None:
+        self.process, self.conversation, self.opened = process, conversation, opened
+        self.machine = conversation.table.machine
+        self.state = self.machine.start
+        self.moves: list[Said] = []
+        # What its program was given, where it says so: sender, label, and the bytes.
+        self.handled: list[tuple[str, str, bytes]] = []
+        self.broken: Move | None = None
+        self.ended: float | None = None
+        self.lost: float | None = None  # when its process died
+        self.error: ConversationError | None = None
+
+    @property
+    def role(self) -> str:
+        """The role that it plays."""
+        return self.machine.role
+
+    def play(self, said: Said) -> None:
+        """Take a move."""
+        self.moves.append(said)
+        target = self.machine.row(self.state).moves.get(said.move)
+        if target is not None and self.broken is None:
+            self.state = target
+        elif self.broken is None:
+            self.broken = said.move
+
+    @property
+    def well(self) -> bool:
+        """Whether it came to its end with nothing missing."""
+        return self.ended is not None and self.error is None
+
+
+class Record:
+    """Everything that happened. `now` gives seconds from the start."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.events: list[Event] = []
+        self.parts: dict[bytes, list[Part]] = {}
+        self._open: dict[Conversation, Part] = {}
+
+    def tell(self, who: str, what: str) -> None:
+        """Write down that something happened."""
+        self.events.append(Event(round(self.now(), 6), who, what))
+
+    def onlooker(self, process: Process) -> Callable[[Observation | None], Observation]:
+        """Return what puts this record beside whoever observes a process already."""
+        return lambda other: _Onlooker(self, process, other)
+
+    def opened(self, process: Process, conversation: Conversation) -> None:
+        """A process plays a role in a conversation from now on."""
+        part = self._open[conversation] = Part(process, conversation, self.now())
+        self.parts.setdefault(conversation.id, []).append(part)
+        self.tell(process.name, f"{_short(conversation)} begins as {conversation.role}")
+
+    def moved(self, conversation: Conversation, step: Step) -> None:
+        """A message was said or taken."""
+        part = self._open.get(conversation)
+        if part is not None:
+            part.play(Said(self.now(), step.move))
+            self.tell(part.process.name, f"{_short(conversation)} {step.move}")
+
+    def ended(self, conversation: Conversation) -> None:
+        """A conversation is over for a process."""
+        part = self._open.pop(conversation, None)
+        if part is not None:
+            part.ended, part.error = self.now(), conversation.error
+            how = "ends" if part.error is None else f"fails: {type(part.error).__name__}"
+            self.tell(part.process.name, f"{_short(conversation)} {how}")
+
+    def died(self, process: Process) -> None:
+        """A process is gone, and its parts in conversations with it."""
+        self.tell(process.name, "is gone")
+        for conversation in [each for each, part in self._open.items() if part.process is process]:
+            self._open.pop(conversation).lost = self.now()
+
+    @property
+    def open(self) -> list[Part]:
+        """The parts that are not over."""
+        return list(self._open.values())
+
+    def part(self, id: str, process: Process) -> Part:  # noqa: A002
+        """Return the part that a process has in the conversation of this id, in hexadecimal."""
+        return next(part for part in self.parts[bytes.fromhex(id)] if part.process is process)
+
+
+class _Onlooker(Observation):
+    """Tells a record of what happens in a process, and whoever observes it otherwise as well."""
+
+    def __init__(self, record: Record, process: Process, other: Observation | None) -> None:
+        self._record, self._process, self._other = record, process, other
+
+    def opened(self, conversation: Conversation, now: float) -> None:
+        if self._process.alive:
+            self._record.opened(self._process, conversation)
+            if self._other is not None:
+                self._other.opened(conversation, now)
+
+    def moved(self, conversation: Conversation, step: Step, now: float) -> None:
+        if self._process.alive:
+            self._record.moved(conversation, step)
+            if self._other is not None:
+                self._other.moved(conversation, step, now)
+
+    def ended(self, conversation: Conversation) -> None:
+        if self._process.alive:
+            self._record.ended(conversation)
+            if self._other is not None:
+                self._other.ended(conversation)
+
+    def look(self, now: float) -> None:
+        if self._other is not None:
+            self._other.look(now)
+
+
+def _short(conversation: Conversation) -> str:
+    return conversation.id.hex()[:6]

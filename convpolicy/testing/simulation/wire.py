@@ -1,0 +1,78 @@
+"""What can be seen on the wire alone: every frame that is handed over, and every frame that arrives, taken apart.
+
+Nobody is asked here what they think they have sent or received. So what the conversations say of themselves can be
+held against it: a message that is sent again is the same to the byte, and nobody acknowledges what has not come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from convpolicy.conversation import Envelope
+from convpolicy.testing.simulation.process import Process
+from convpolicy.wire.frame import Acknowledged, Item, Malformed, decode
+
+__all__ = ["Passed", "Wire"]
+
+Channel = tuple[bytes, int, int]  # conversation, from, to
+
+
+class Passed(NamedTuple):
+    """A message as it was first handed over."""
+
+    label: int
+    payload: bytes
+
+
+class Wire:
+    """Everything that was seen. `wrong` is told of what must not be: the rule, in words, and the conversation."""
+
+    def __init__(self, wrong: Callable[[str, bytes], None]) -> None:
+        self._wrong = wrong
+        self.said: dict[Channel, dict[int, Passed]] = {}
+        self.lied: set[bytes] = set()  # conversations in which somebody said what it may not
+        self._came: dict[tuple[str, bytes, int, int], set[int]] = {}
+
+    def lies(self, frame: bytes, other: bytes) -> None:
+        """Note that one frame went on as another one."""
+        for item in (*taken_apart(frame), *taken_apart(other)):
+            if type(item) is Envelope:
+                self.lied.add(item.conversation)
+
+    def passed(self, sender: Process, frame: bytes) -> None:
+        """Look at a frame that a player hands over; what a bus passes on was seen before."""
+        for item in taken_apart(frame):
+            if type(item) is Envelope:
+                self._message(item)
+                self._acknowledges(sender, item.conversation, item.sender, item.receiver, item.ack)
+            elif type(item) is Acknowledged:
+                self._acknowledges(sender, item.conversation, item.sender, item.receiver, item.upto)
+
+    def arrived(self, receiver: Process, frame: bytes) -> None:
+        """Look at a frame that comes to a process."""
+        for item in taken_apart(frame):
+            if type(item) is Envelope:
+                key = (receiver.name, item.conversation, item.sender, item.receiver)
+                self._came.setdefault(key, set()).add(item.seq)
+
+    def _message(self, envelope: Envelope) -> None:
+        channel = self.said.setdefault((envelope.conversation, envelope.sender, envelope.receiver), {})
+        message = Passed(envelope.label, bytes(envelope.payload))
+        if channel.setdefault(envelope.seq, message) != message:
+            self._wrong(f"message {envelope.seq} is sent again with other bytes", envelope.conversation)
+
+    def _acknowledges(self, who: Process, conversation: bytes, role: int, other: int, upto: int) -> None:
+        came = self._came.get((who.name, conversation, other, role), set())
+        if upto and not came.issuperset(range(1, upto + 1)) and conversation not in self.lied:
+            self._wrong(f"{who.name} acknowledges message {upto}, which has not come", conversation)
+
+
+@lru_cache(maxsize=512)
+def taken_apart(frame: bytes) -> tuple[Item, ...]:
+    """Return the items of a frame, none of one that is malformed."""
+    try:
+        return tuple(decode(frame))
+    except Malformed:
+        return ()

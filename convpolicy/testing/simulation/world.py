@@ -1,0 +1,295 @@
+"""One run: the processes of a policy's roles, the network between them, and what goes wrong, all from one seed.
+
+A run has three acts. First conversations are opened while things go wrong, until all that were asked for are over.
+Then everything is well again, and one more conversation has to go well. At last everybody is asked to leave, and
+nothing may be left of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, NamedTuple
+
+from convpolicy.policy.model import Role
+from convpolicy.runtime.service_bus import ServiceBus
+from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
+from convpolicy.testing.simulation.cast import Given, Stage, opener, program_of
+from convpolicy.testing.simulation.chance import Chance
+from convpolicy.testing.simulation.faults import LONG, SHORT, SPAN, Fault, Faults, Plan
+from convpolicy.testing.simulation.improvised import Improvised
+from convpolicy.testing.simulation.improvising import Improviser
+from convpolicy.testing.simulation.jobs import Jobs
+from convpolicy.testing.simulation.loop import START, Call, Loop, Trouble
+from convpolicy.testing.simulation.messages import Make, Messages, constants
+from convpolicy.testing.simulation.network import Network
+from convpolicy.testing.simulation.process import PROCESS, Killed, Process, Program
+from convpolicy.testing.simulation.record import Record
+from convpolicy.testing.simulation.wire import Wire
+from convpolicy.verbs import Policy
+
+__all__ = ["BUS", "Problem", "Setting", "World"]
+
+BUS = "bus"
+TO_THE_END = 240.0  # seconds after the last trouble in which everything must be over
+LAST_STEP = 120  # of a process at which it is killed
+DOWN = 0.05, 15.0  # seconds until a process that was killed is started again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is common to all runs: the policy, who plays its roles, and what may go wrong."""
+
+    policy: Policy
+    faults: Faults
+    given: Mapping[str, Given]
+    makers: Mapping[str, Make]
+    conversations: int
+    bus: bool
+
+
+class Problem(NamedTuple):
+    """A rule that was broken, in words; and in which conversation, where that is known."""
+
+    rule: str
+    conversation: bytes = b""
+
+
+class World:
+    """The run of one seed. `run` plays it; then `record`, `wire`, `plan` and `problems` say what happened."""
+
+    def __init__(self, setting: Setting, seed: int, *, only: tuple[Fault, ...] | None = None) -> None:
+        self.setting, self.chance = setting, Chance(seed)
+        self.plan = Plan(self.chance, setting.faults, only=only)
+        self.loop = Loop(self._step, self._trouble)
+        self.record = Record(lambda: self.loop.time() - START)
+        self.problems: dict[Problem, None] = {}
+        self.wire = Wire(self._wrong)
+        self.network = Network(self.loop, self.plan, self.wire)
+        self.processes: dict[str, Process] = {}
+        self.opener = opener(setting.policy)
+        self._kills: dict[str, dict[int, bool]] = {}
+        self._programs: dict[str, Program] = {}
+        self._quiet_from = START
+        self._leaving = False
+
+    # ------------------------------------------------------------------------------------------- the acts
+
+    def run(self) -> World:
+        """Play the run, and return it."""
+        with _silence(), _seeded(self.chance):
+            self.jobs = Jobs()
+            self._cast()
+            self._schedule()
+            self._play("the conversations", lambda: self.jobs.done and not self.record.open)
+            if self.plan.happened:
+                self.jobs.ask()
+                self._play("a conversation after all is well again", lambda: self.jobs.done and not self.record.open)
+            self._leave()
+        return self
+
+    def _play(self, what: str, over: Callable[[], bool]) -> None:
+        """Run until an act is over, and not before the trouble that is to come."""
+        self.loop.run(self._quiet_from, lambda: False)
+        self.record.tell("all", f"from here on nothing goes wrong: {what}")
+        if not self.loop.run(self.loop.time() + TO_THE_END, over):
+            for part in self.record.open or [None]:
+                who = "nobody knows why" if part is None else f"{part.process.name} is in {part.machine.name(part.state)}"
+                self.wrong(f"{what} do not come to an end: {who}", b"" if part is None else part.conversation.id)
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self.record.tell("all", "everybody is asked to leave")
+        for process in self.processes.values():
+            process.leave()
+        self.loop.run(self.loop.time() + TO_THE_END, lambda: not self.loop.tasks)
+        for task in self.loop.tasks:
+            self.wrong(f"{task.get_name()} is left over: {task.get_coro()!r}")
+        self.loop.close()
+
+    def wrong(self, rule: str, conversation: bytes = b"") -> None:
+        """Note that a rule was broken."""
+        self.problems.setdefault(Problem(rule, conversation))
+
+    _wrong = wrong
+
+    # -------------------------------------------------------------------------------------------- the cast
+
+    def _cast(self) -> None:
+        setting = self.setting
+        if setting.bus:
+            self._programs[BUS] = self._bus
+        for role in setting.policy.roles:
+            players = 1
+            if setting.bus and role.name != self.opener:
+                players += self.chance.hits(0.3, "two players", role.name)
+            for number in range(1, players + 1):
+                name = role.name if players == 1 else f"{role.name} {number}"
+                self._programs[name] = self._player(role.name, name)
+        for name in self._programs:
+            self._kills[name] = {}
+            self._after(self.chance.between(0, 0.3, "start", name), self._start, name)
+
+    async def _bus(self, process: Process) -> None:
+        bus = ServiceBus(self.network.link("there"))
+        await bus.start()
+        await process.left()
+        # The bus goes last: players say goodbye over it.
+        while len(self.loop.tasks) > 1:
+            await asyncio.sleep(0.1)
+        bus.close()
+
+    def _player(self, role: str, name: str) -> Program:
+        setting = self.setting
+        casting = setting.policy.service(Role[Any, Any](role)).part
+
+        def program(process: Process) -> Any:
+            chance = self.chance.stream("improvises", name, process.life)
+            messages = Messages(chance, setting.makers, constants(setting.policy))
+            improviser = Improviser(casting, messages, chance)
+            stage = Stage(
+                policy=setting.policy,
+                role=role,
+                link=self.network.link("there", broker=setting.bus),
+                improvised=Improvised(
+                    setting.policy, role, improviser, lambda id: self.record.part(id, process)  # noqa: A006
+                ),
+                jobs=self.jobs if role == self.opener else None,
+                given=setting.given.get(role),
+                scripted=self.chance.hits(0.5, "scripted", name),
+                thinks=self.chance.hits(0.5, "thinks", name),
+                wrong=lambda problem: self.wrong(f"{name} raised {type(problem).__name__}: {problem}"),
+            )
+            return program_of(stage)(process)
+
+        return program
+
+    def _start(self, name: str) -> None:
+        """Start a process, or start it again."""
+        before = self.processes.get(name)
+        life = 0 if before is None else before.life + 1
+        process = Process(name, life, self.loop, self._kills[name], self.record.tell)
+        process.steps = 0 if before is None else before.steps
+        new_bytes = self.chance.stream("bytes", name, life).randbytes
+        process.context.run(SURROUNDINGS.set, Surroundings(new_bytes, self.record.onlooker(process)))
+        process.plays = name != BUS
+        self.processes[name] = process
+        process.owns(lambda: self._died(process))
+        self.record.tell(name, f"starts, life {life}")
+        process.start(self._programs[name]).add_done_callback(
+            lambda task: self._returned(process, task), context=self.network.context
+        )
+        if self._leaving:
+            process.leave()
+
+    def _died(self, process: Process) -> None:
+        self.record.died(process)
+        how = "outage" if process.silent else "crash"
+        self.plan.note(Fault(how, process.name, process.steps), self.record.now())
+        if process.name == self.opener:
+            self.jobs.gone()
+        self._again(process)
+
+    def _returned(self, process: Process, task: asyncio.Task[None]) -> None:
+        """Start a program again that has ended of its own: the other side was not there in time."""
+        problem = None if task.cancelled() else task.exception()
+        if process.alive and not self._leaving:
+            self.record.tell(process.name, f"has ended: {problem!r}")
+            self._again(process)
+
+    def _again(self, process: Process) -> None:
+        wait = self.chance.between(0, 1, "down", process.name, process.life)
+        low, high = DOWN
+        self._after(low + (high - low) * wait**3, self._start, process.name)
+
+    # ---------------------------------------------------------------------------------------------- the plot
+
+    def _after(self, seconds: float, function: Callable[..., object], *arguments: object) -> None:
+        self.network.after(seconds, function, *arguments)
+
+    def _schedule(self) -> None:
+        """Decide when conversations are opened, and what goes wrong when."""
+        count = 1 + int(self.setting.conversations * self.chance.number("conversations"))
+        times = [self.chance.between(0, SPAN / 2, "asks", number) for number in range(count)]
+        for at in times:
+            self._after(at, self.jobs.ask)
+        plan, names = self.plan, tuple(self._programs)
+        for kind in ("crash", "outage"):
+            for fault in plan.events(kind, names, LAST_STEP):
+                self._kills[fault.where][max(1, int(fault.at))] = kind == "outage"
+        ways = [f"{a}→{b}" for a, b in permutations(names, 2)]
+        timed = [
+            *plan.events("cut", names, SPAN),
+            *plan.events("pause", names, SPAN, SHORT / 4, SHORT, LONG),
+            *plan.events("partition", [*ways, *(way.replace("→", "↔") for way in ways)], SPAN, SHORT / 4, SHORT, LONG),
+        ]
+        for fault in timed:
+            self._after(fault.at, self._happens, fault)
+        frames = SPAN if plan.hits_frames or any(self._kills.values()) else 0.0
+        self._quiet_from = START + max([*times, frames, *(fault.at + fault.value for fault in timed)]) + 0.001
+        self.network.loop.call_at(START + SPAN, self._quiet, context=self.network.context)
+
+    def _quiet(self) -> None:
+        self.plan.quiet = True
+        for kills in self._kills.values():
+            kills.clear()
+
+    def _happens(self, fault: Fault) -> None:
+        self.plan.note(fault, self.record.now())
+        self.record.tell(fault.where, str(fault))
+        match fault.kind:
+            case "cut":
+                self.network.cut(fault.where)
+            case "pause":
+                self._pause(fault)
+            case _:
+                sender, _, receiver = fault.where.partition("→" if "→" in fault.where else "↔")
+                self.network.close_way(sender, receiver, fault.value)
+                if "↔" in fault.where:
+                    self.network.close_way(receiver, sender, fault.value)
+
+    def _pause(self, fault: Fault) -> None:
+        process = self.processes.get(fault.where)
+        if process is not None:
+            process.paused_until = self.loop.time() + fault.value
+
+    # ----------------------------------------------------------------------------------------- under the hood
+
+    def _step(self, call: Call) -> None:
+        process = call.context.get(PROCESS)
+        if process is None:
+            self.loop.perform(call)
+        else:
+            process.run(call)
+
+    def _trouble(self, trouble: Trouble) -> None:
+        problem = trouble.get("exception")
+        if not isinstance(problem, Killed):
+            self.wrong(f"{trouble['message']}: {problem!r}")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the logs of thousands of runs to themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _seeded(chance: Chance) -> Iterator[None]:
+    """Let handlers that draw random numbers draw the same ones again."""
+    before = random.getstate()
+    random.seed(chance.seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
