@@ -363,7 +363,7 @@ class Engine(Presence):
             conversation.owner.relieved(conversation)
             self.settle(conversation)
         else:
-            self._tombs.forget(id)
+            self._tombs.forget(id, sender)
 
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         """Return whether `peer` may speak for the role `sender` in a conversation."""

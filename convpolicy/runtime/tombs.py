@@ -22,7 +22,7 @@ class _Tomb(NamedTuple):
     received: tuple[int, ...]  # the highest number from each role
     ended: Ended | None  # what to say when it failed
     at: float
-    others: int  # how many roles may still send something again
+    others: int  # the roles that may still send something again, a bit each
     routes: tuple[object, ...]  # the processes that it went through
     part: tuple[bytes, int]  # the policy's fingerprint, and the number of the role that was played here
 
@@ -38,7 +38,8 @@ class Tombs:
 
     def bury(self, conversation: Conversation, ended: Ended | None, now: float) -> None:
         """Remember a conversation; `ended` is what to say of it when it failed."""
-        others = sum([not peer.left for peer in conversation.peers]) - 1
+        others = sum([1 << role for role, peer in enumerate(conversation.peers) if not peer.left])
+        others &= ~(1 << conversation.table.role)
         if others or ended is not None:
             received = tuple([peer.received for peer in conversation.peers])
             routes = tuple([peer.route for peer in conversation.peers])
@@ -53,15 +54,16 @@ class Tombs:
             return tomb.ended
         return Acknowledged(id, role, sender, tomb.received[sender])
 
-    def forget(self, id: bytes) -> None:  # noqa: A002
-        """Note that one other role has nothing more to say in a conversation that ended well."""
+    def forget(self, id: bytes, sender: int) -> None:  # noqa: A002
+        """Note that the role `sender` has nothing more to say in a conversation that ended well."""
         tomb = self._tombs.get(id)
-        if tomb is None or tomb.ended is not None:
+        if tomb is None or tomb.ended is not None or sender < 0:
             return
-        if tomb.others == 1:
+        others = tomb.others & ~(1 << sender)
+        if not others:
             del self._tombs[id]
-        else:
-            self._tombs[id] = tomb._replace(others=tomb.others - 1)
+        elif others != tomb.others:
+            self._tombs[id] = tomb._replace(others=others)
 
     def through(self, route: object) -> Iterator[tuple[tuple[bytes, int], bytes]]:
         """Yield the conversations that went through a process, and of which something may still come, by their part."""

@@ -1,1 +1,5 @@
-"""What convpolicy gives to the tests of its users. Modules are imported by name: `convpolicy.testing.strategies`."""
+"""What convpolicy gives to the tests of its users: `simulate`, and by name `convpolicy.testing.pair` and others."""
+
+from convpolicy.testing.simulation import Faults, Report, simulate
+
+__all__ = ["Faults", "Report", "simulate"]

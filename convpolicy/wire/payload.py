@@ -137,8 +137,11 @@ class _Array(_Codec):
 
     def from_plain(self, message: Message) -> Any:
         """Return the message of this class that a plain one with its label stands for."""
+        fields = message.fields
         try:
-            return msgspec.convert(message.fields, self._cls)
+            # A class that is an array is converted from one, where nothing is missing and nothing too much.
+            whole = _is_array(self._cls) and set(fields) == set(self.label.names)
+            return msgspec.convert([fields[name] for name in self.label.names] if whole else fields, self._cls)
         except msgspec.ValidationError as problem:
             raise self.error(problem) from problem
 
@@ -154,7 +157,10 @@ class _Object(_Array):
         self._fields = _getter(label.names, itemgetter if self._mapping else attrgetter)
 
     def array(self, message: Any) -> Any:
-        return self._fields(message)
+        try:
+            return self._fields(message)
+        except KeyError as missing:
+            raise PayloadError(self.label.name, "the field is missing", f"$.{missing.args[0]}") from missing
 
     def unpack(self, payload: bytes) -> Any:
         values = super().unpack(payload)

@@ -78,9 +78,18 @@ def test_a_plain_message_writes_the_bytes_of_a_class() -> None:
     assert codec.unpack(payload) == Message("Plain", VALUES)
 
 
-def test_a_plain_message_can_be_sent_where_a_class_is_declared() -> None:
-    codec = PayloadCodec.of(label_of(AsDataclass))
-    assert codec.unpack(codec.pack(Message("AsDataclass", VALUES))) == AsDataclass(**VALUES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_message_can_be_sent_where_a_class_is_declared(kind: Any) -> None:
+    codec = PayloadCodec.of(label_of(kind))
+    assert codec.unpack(codec.pack(Message(kind.__name__, VALUES))) == kind(**VALUES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fields", [{"name": "chair"}, {**VALUES, "count": "two"}])
+def test_a_plain_message_that_does_not_fit_the_class_is_refused(kind: Any, fields: dict[str, Any]) -> None:
+    codec = PayloadCodec.of(label_of(kind))
+    with pytest.raises(PayloadError):
+        codec.pack(Message(kind.__name__, fields))
 
 
 SORTS: dict[str, Any] = {

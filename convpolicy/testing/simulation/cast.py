@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from convpolicy.errors import ConversationError, LinkError, LocalViolation, PolicyError, Unfinished
 from convpolicy.link.port import Link
@@ -30,6 +30,7 @@ __all__ = ["Given", "Stage", "opener", "program_of"]
 
 AnyService: TypeAlias = Service[Any, Any]
 AnyScript: TypeAlias = Script[Any, Any]
+Work: TypeAlias = Coroutine[Any, Any, None]
 Plays: TypeAlias = Callable[[AnyScript], Awaitable[object]]
 
 # What a user may give for a role: a service, what makes one for each process, or a script.
@@ -87,12 +88,16 @@ def program_of(stage: Stage) -> Callable[[Process], Any]:
         if must or (stage.scripted and begins == (stage.jobs is not None)):
             return lambda process: _scripts(stage, stage.improvised.script, process)
         return lambda process: _serves(stage, stage.improvised.service(thinks=stage.thinks), process)
-    if isinstance(given, Service):
-        return lambda process: _serves(stage, cast("AnyService", given), process)
+    if _is_service(given):
+        return lambda process: _serves(stage, given, process)
     if inspect.iscoroutinefunction(given):
         return lambda process: _scripts(stage, cast("Plays", given), process)
     make = cast("Callable[[], AnyService]", given)
     return lambda process: _serves(stage, make(), process)
+
+
+def _is_service(given: Given) -> TypeGuard[AnyService]:
+    return isinstance(given, Service)
 
 
 # ------------------------------------------------------------------------------------------------- services
@@ -100,20 +105,19 @@ def program_of(stage: Stage) -> Callable[[Process], Any]:
 
 async def _serves(stage: Stage, service: AnyService, process: Process) -> None:
     playing = await service.start(via=stage.link, timeout=REACH)
-    async with _beside(_opens(stage, playing) if stage.jobs is not None else None):
+    async with _beside(_opens(stage, playing, stage.jobs, process) if stage.jobs is not None else None):
         await process.left()
     await playing.stop(drain=DRAIN)
 
 
-async def _opens(stage: Stage, playing: Playing[Any]) -> None:
+async def _opens(stage: Stage, playing: Playing[Any], jobs: Jobs, process: Process) -> None:
     """Open the conversations that are asked for, one after the other."""
-    jobs = stage.jobs
-    assert jobs is not None  # noqa: S101 - whoever opens has some
     while True:
-        await jobs.next()
-        with _noting(stage, jobs):
+        number = await jobs.next(process)
+        with _noting(stage):
             dialogue = await playing.open(stage.improvised.opening())
             await stage.improvised.goes_on(dialogue)
+        jobs.over(number)
 
 
 # -------------------------------------------------------------------------------------------------- scripts
@@ -122,8 +126,11 @@ async def _opens(stage: Stage, playing: Playing[Any]) -> None:
 async def _scripts(stage: Stage, plays: Plays, process: Process) -> None:
     role = Role[Any, Any](stage.role)
     async with stage.policy.player(role, via=stage.link, timeout=REACH) as player:
-        running = [_asked(stage, plays, player)] if stage.jobs else [_takes(stage, plays, player) for _ in range(SEATS)]
-        async with _beside(*running):
+        if stage.jobs is None:
+            work = [_takes(stage, plays, player) for _ in range(SEATS)]
+        else:
+            work = [_asked(stage, plays, player, stage.jobs, process)]
+        async with _beside(*work):
             await process.left()
 
 
@@ -135,30 +142,22 @@ async def _takes(stage: Stage, plays: Plays, player: Player[Any, Any]) -> None:
                 await plays(conversation)
 
 
-async def _asked(stage: Stage, plays: Plays, player: Player[Any, Any]) -> None:
+async def _asked(stage: Stage, plays: Plays, player: Player[Any, Any], jobs: Jobs, process: Process) -> None:
     """Open the conversations that are asked for, as many at once as there are."""
-    jobs = stage.jobs
-    assert jobs is not None  # noqa: S101 - whoever opens has some
 
-    async def one() -> None:
-        with _noting(stage, jobs):
+    async def one(number: int) -> None:
+        with _noting(stage):
             async with player.join() as conversation:
                 await plays(conversation)
+        jobs.over(number)
 
-    running: set[asyncio.Task[None]] = set()
-    try:
+    async with asyncio.TaskGroup() as group:
         while True:
-            await jobs.next()
-            task = asyncio.create_task(one())
-            running.add(task)
-            task.add_done_callback(running.discard)
-    finally:
-        for task in running:
-            task.cancel()
+            group.create_task(one(await jobs.next(process)))
 
 
 @contextlib.asynccontextmanager
-async def _beside(*work: Any) -> Any:
+async def _beside(*work: Work | None) -> AsyncGenerator[None]:
     """Do some work while the block runs, and stop with it."""
     tasks = [asyncio.create_task(each) for each in work if each is not None]
     try:
@@ -170,7 +169,7 @@ async def _beside(*work: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _noting(stage: Stage, jobs: Jobs | None = None) -> Iterator[None]:
+def _noting(stage: Stage) -> Generator[None]:
     """Note what a program raises of its own; that a conversation has ended early is told to it, and is no fault."""
     try:
         yield
@@ -180,6 +179,3 @@ def _noting(stage: Stage, jobs: Jobs | None = None) -> Iterator[None]:
         pass
     except Exception as problem:  # noqa: BLE001 - a script may raise anything
         stage.wrong(problem)
-    finally:
-        if jobs is not None:
-            jobs.over()

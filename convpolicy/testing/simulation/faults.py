@@ -8,16 +8,20 @@ played again, and how it is made smaller.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple, Self
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.testing.simulation.chance import Chance
 
-__all__ = ["KINDS", "Fault", "Faults", "Plan", "frames"]
+__all__ = ["BUS", "FRAMES", "KINDS", "Fault", "Faults", "Plan"]
 
+BUS = "bus"  # the process of the service bus
 SPAN = 12.0  # seconds from the start in which things go wrong; after that everything heals
 SHORT, LONG = 2.5, 45.0  # seconds that somebody may be away without being given up, and what is too long
+LATE = 3.0  # seconds that a delayed frame takes at most
+IN_A_ROW = 3  # frames of a direction that are lost one after the other, at most
+PATIENCE = 9.0  # seconds of silence for which nobody is given up; a service bus waits for ten
 
 
 class Fault(NamedTuple):
@@ -49,10 +53,7 @@ _WORDS = {
     "outage": "the machine of {where} fails at its step {at:g}",
 }
 KINDS = tuple(_WORDS)
-frames = ("drop", "duplicate", "reorder", "delay", "lie")
-
-# What must not end any conversation: the others are told and the conversations of whoever is gone are over.
-HARMLESS = {"drop", "duplicate", "reorder", "delay", "cut"}
+FRAMES = ("drop", "duplicate", "reorder", "delay", "lie")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Faults:
         unknown = [kind for kind in chosen if kind not in KINDS]
         if unknown:
             raise PolicyError(f"there is no fault `{unknown[0]}`.\n  There are {one_of(KINDS, word='and')}.")
-        return cls(**{kind: 0.2 if kind in frames else 0.5 for kind in chosen})
+        return cls(**{kind: 0.2 if kind in FRAMES else 0.5 for kind in chosen})
 
 
 class Plan:
@@ -115,7 +116,7 @@ class Plan:
         self._rates = {field.name: self._rate(field.name, getattr(faults, field.name)) for field in fields(faults)}
 
     def _rate(self, kind: str, most: float) -> float:
-        if kind not in frames:
+        if kind not in FRAMES:
             return most
         return most * self.chance.number("rate", kind) if self.chance.hits(0.5, "tried", kind) else 0.0
 
@@ -152,19 +153,27 @@ class Plan:
     def hits_frames(self) -> bool:
         """Whether frames may be hit."""
         if self._only is not None:
-            return any(fault.kind in frames for fault in self._only.values())
-        return any(self._rates[kind] for kind in frames)
+            return any(fault.kind in FRAMES for fault in self._only.values())
+        return any(self._rates[kind] for kind in FRAMES)
 
-    def graves_before(self, now: float) -> bool:
-        """Return whether something has gone wrong by `now` for which conversations may be given up."""
-        graves = (at for fault, at in self.happened.items() if fault.kind not in HARMLESS and not _brief(fault))
-        return any(at <= now for at in graves)
+    @property
+    def bus_died(self) -> bool:
+        """Whether the service bus was killed."""
+        return any(fault.kind in {"crash", "outage"} and fault.where == BUS for fault in self.happened)
+
+    def excuses(self, now: float) -> bool:
+        """Return whether so much has gone wrong by `now` that conversations may be given up.
+
+        A process that is gone takes its conversations with it, but not a service bus, which holds no truth. A
+        connection that breaks may be given up after three seconds: too soon only when something else made it silent.
+        """
+        happened = [fault for fault, at in self.happened.items() if at <= now]
+        if any(fault.kind in {"crash", "outage"} and fault.where != BUS for fault in happened):
+            return True
+        quiet = sum(fault.value for fault in happened if fault.kind in {"partition", "pause"})
+        quiet += max([_SILENT.get(fault.kind, 0.0) for fault in happened], default=0.0)
+        broken = any(fault.kind in {"cut", "crash", "outage"} for fault in happened)
+        return quiet > PATIENCE or (broken and quiet > 0)
 
 
-def _brief(fault: Fault) -> bool:
-    return fault.kind in {"partition", "pause"} and fault.value <= SHORT
-
-
-def without(faults: Faults, *kinds: str) -> Faults:
-    """Return these faults without some kinds."""
-    return replace(faults, **dict.fromkeys(kinds, 0.0))
+_SILENT = {"drop": float(IN_A_ROW), "delay": LATE}

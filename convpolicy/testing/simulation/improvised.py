@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeAlias
 
 from convpolicy.errors import LocalViolation, PolicyError
@@ -21,7 +21,7 @@ from convpolicy.testing.simulation.improvising import Improviser
 from convpolicy.testing.simulation.record import Part
 from convpolicy.verbs import Policy
 
-__all__ = ["Improvised"]
+__all__ = ["Improvised", "NothingFits"]
 
 AnyDialogue: TypeAlias = Dialogue[Any]
 AnyScript: TypeAlias = Script[Any, Any]
@@ -32,11 +32,16 @@ THINKING = "thinking"  # what a handler that is not done leaves in the conversat
 
 
 class Improvised:
-    """One process's improvised play of a role. `find` gives its part in a conversation by the conversation's id."""
+    """One process's improvised play of a role. `find` gives its part in a conversation by the conversation's id.
 
-    def __init__(self, policy: Policy, role: str, improviser: Improviser, find: Find) -> None:
+    `unfit` is told when no message fits a condition, which is nobody's fault.
+    """
+
+    def __init__(
+        self, policy: Policy, role: str, improviser: Improviser, find: Find, unfit: Callable[[NothingFits], None]
+    ) -> None:
         self._policy, self._role = policy, role
-        self._improviser, self._find = improviser, find
+        self._improviser, self._find, self._unfit = improviser, find, unfit
         self._careful = has_conditions(policy)
 
     # ----------------------------------------------------------------------------------------- a service
@@ -76,7 +81,7 @@ class Improvised:
     def _handled(self, label: str, message: object, conversation: AnyDialogue) -> Part:
         part = self._find(conversation.id)
         sender = conversation.sender.name if conversation.sender else ""
-        part.handled.append((sender, label, self._improviser.packed(sender, label, message)))
+        part.handled.append((sender, label, message))
         self._improviser.heard(label, message)
         return part
 
@@ -94,13 +99,18 @@ class Improvised:
             try:
                 conversation.tell(message, to=Role[object, object](move.peer))
             except LocalViolation as problem:
-                if problem.values is None or not self._careful:
+                if not problem.values:
                     raise
                 move = self._improviser.next(part) or move
             else:
                 self._improviser.said(move, message)
                 return True
-        raise nothing_fits(move)
+        raise self._nothing_fits(move)
+
+    def _nothing_fits(self, move: Move) -> NothingFits:
+        problem = NothingFits(move.label)
+        self._unfit(problem)
+        return problem
 
     # ------------------------------------------------------------------------------------ opening and scripts
 
@@ -143,25 +153,25 @@ class Improvised:
             try:
                 await conversation.send(message, to=Role[Any, Any](move.peer))
             except LocalViolation as problem:
-                if problem.values is None or not self._careful:
+                if not problem.values:
                     raise
                 move = self._improviser.next(part) or move
             else:
                 self._improviser.said(move, message)
                 return
-        raise nothing_fits(move)
+        raise self._nothing_fits(move)
 
     async def _receives(self, part: Part, conversation: AnyScript, *, patient: bool) -> None:
         with contextlib.suppress(TimeoutError):
             message = await conversation.receive(timeout=None if patient else self._improviser.pause())
             sender = conversation.sender.name if conversation.sender else ""
             label = part.moves[-1].move.label
-            part.handled.append((sender, label, self._improviser.packed(sender, label, message)))
+            part.handled.append((sender, label, message))
             self._improviser.heard(label, message)
 
 
 @contextlib.contextmanager
-def _alone(conversation: AnyDialogue) -> Iterator[bool]:
+def _alone(conversation: AnyDialogue) -> Generator[bool]:
     """Give whether no other handler of the conversation is still at it: that one says what there is to say."""
     first = THINKING not in conversation.data
     if first:
@@ -179,9 +189,11 @@ def _ambiguous(move: Move, part: Part) -> bool:
     return sum(1 for other in moves if (other.direction, other.label) == (Direction.SEND, move.label)) > 1
 
 
-def nothing_fits(move: Move) -> PolicyError:
-    """Return the error of a condition for which no values were found."""
-    return PolicyError(
-        f"no {move.label} was found of which the condition is true, among {TRIES}.\n"
-        f'  Say how to make one: `messages={{"{move.label}": lambda random: …}}`.'
-    )
+class NothingFits(PolicyError):
+    """No values were found of which the condition of a message is true."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            f"no {label} was found of which the condition is true, among {TRIES}.\n"
+            f'  Say how to make one: `messages={{"{label}": lambda random: …}}`.'
+        )

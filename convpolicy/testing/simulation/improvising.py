@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from random import Random
 
-from convpolicy.machine import CRASH, Direction, Machine, Move, State
+from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.runtime.part import Part as Casting
 from convpolicy.testing.simulation.messages import Messages
 from convpolicy.testing.simulation.record import Part
@@ -71,15 +71,6 @@ class Improviser:
     def said(self, move: Move, message: object) -> None:
         """Remember the values of a message that was said."""
         self._messages.heard(self._casting.sends[move.label], message)
-
-    def packed(self, sender: str, label: str, message: object) -> bytes:
-        """Return the bytes of a message that has come, as they must have been on their way; none of a crash."""
-        if label == CRASH:
-            return b""
-        heard = (sender, self._casting.role, label)
-        symbols = self._casting.machine.symbols
-        index = next(i for i, s in enumerate(symbols) if (s.sender, s.receiver, s.label) == heard)
-        return self._casting.codecs[index].pack(message)
 
     def pause(self) -> float:
         """Return for how many seconds to think, mostly not at all."""

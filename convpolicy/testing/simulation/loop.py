@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-from asyncio.events import _set_running_loop  # what Python's own loops use to say which one runs
+from asyncio.events import _set_running_loop  # pyright: ignore[reportPrivateUsage] - what every loop has to call
 from collections import deque
 from collections.abc import Callable, Coroutine
 from heapq import heappop, heappush
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 __all__ = ["Call", "Loop", "Trouble"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # What `call_exception_handler` is given: `message`, and often `exception`.
 Trouble = dict[str, Any]
 
+SPINNING = 5_000  # calls at one instant
 START = 100.0  # seconds; a clock that has run for a while, so that nothing can take 0 for `never`
 
 
@@ -85,15 +87,20 @@ class Loop(asyncio.AbstractEventLoop):
     # ------------------------------------------------------------------------------------------ running
 
     def run(self, until: float, over: Callable[[], bool]) -> bool:
-        """Run until `over`, or until nothing can happen before `until`; return whether it is over."""
+        """Run until `over`, or until nothing can happen before `until`; return whether it is over.
+
+        It is not over, either, when so much happens at one instant that time will never move on.
+        """
         _set_running_loop(self)
         self._running = True
+        calls, since = 0, self._now
         try:
-            while not over():
+            while not over() and calls < SPINNING:
                 if not self._ready and not self._move_on(until):
                     return over()
+                calls, since = (calls + 1, since) if since == self._now else (0, self._now)
                 self._step(self._ready.popleft())
-            return True
+            return calls < SPINNING
         finally:
             self._running = False
             _set_running_loop(None)
@@ -127,33 +134,39 @@ class Loop(asyncio.AbstractEventLoop):
     # ------------------------------------------------------------------------- what asyncio asks of a loop
 
     def time(self) -> float:
+        """Return the time, in seconds."""
         return self._now
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> Call:
+        """Call something once what is ready now has run."""
         call = Call(self._now, callback, args, self, context)
         self._ready.append(call)
         return call
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> Call:
+        """Call something soon; there are no other threads."""
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> Call:
+        """Call something at a time."""
         call = Call(when, callback, args, self, context)
         heappush(self._timers, (when, next(self._numbers), call))
         return call
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> Call:
+        """Call something after some seconds."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
+        """Return a future."""
         return _Future(next(self._numbers), self)
 
     def create_task(
@@ -164,6 +177,7 @@ class Loop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
         **more: Any,
     ) -> asyncio.Task[Any]:
+        """Run a coroutine."""
         number = next(self._numbers)
         context = contextvars.copy_context() if context is None else context
         task = _Task(number, coro, loop=self, name=name or f"task {number}", context=context, **more)
@@ -174,7 +188,7 @@ class Loop(asyncio.AbstractEventLoop):
     def _done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(task, None)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Call the function now: in a thread it would end at a moment that no seed decides."""
         del executor
         future: asyncio.Future[T] = self.create_future()
@@ -185,20 +199,25 @@ class Loop(asyncio.AbstractEventLoop):
         return future
 
     def call_exception_handler(self, context: Trouble) -> None:
+        """Tell of what nobody has caught."""
         self._trouble(context)
 
     def is_running(self) -> bool:
+        """Return whether it runs."""
         return self._running
 
     def is_closed(self) -> bool:
+        """Return whether it is closed."""
         return self._closed
 
     def close(self) -> None:
+        """Drop whatever was to be called."""
         self._closed = True
         self._ready.clear()
         self._timers.clear()
 
     def get_debug(self) -> bool:
+        """Return that nothing is debugged."""
         return False
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

@@ -95,8 +95,14 @@ class Messages:
     def _built(self, kind: inspect.Type, label: Label) -> Any:
         random = self._random
         match kind:
-            case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item) | inspect.SetType(item_type=item):
-                return [self._new(item, label) for _ in range(max(getattr(kind, "min_length", 0) or 0, random.randrange(4)))]
+            case (
+                inspect.ListType(item_type=item)
+                | inspect.VarTupleType(item_type=item)
+                | inspect.SetType(item_type=item)
+            ):
+                return [
+                    self._new(item, label) for _ in range(max(getattr(kind, "min_length", 0) or 0, random.randrange(4)))
+                ]
             case inspect.TupleType(item_types=items):
                 return [self._new(item, label) for item in items]
             case inspect.DictType(key_type=key, value_type=value):
@@ -110,8 +116,8 @@ class Messages:
             case inspect.NamedTupleType(fields=fields):
                 return [self._new(field.type, label) for field in fields]
             case inspect.StructType() | inspect.DataclassType() | inspect.TypedDictType():
-                values = {field.encode_name: self._new(field.type, label) for field in kind.fields}
-                return list(values.values()) if getattr(kind, "array_like", False) else values
+                inside = {field.encode_name: self._new(field.type, label) for field in kind.fields}
+                return list(inside.values()) if getattr(kind, "array_like", False) else inside
             case _:
                 raise PolicyError(
                     f"no {label.name} can be made up: nothing is known of {kind!r}.\n"

@@ -16,28 +16,28 @@ from collections.abc import Callable, Iterator
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, Port
-from convpolicy.testing.simulation.faults import Fault, Plan
+from convpolicy.testing.simulation.faults import IN_A_ROW, LATE, Fault, Plan
 from convpolicy.testing.simulation.lies import altered
-from convpolicy.testing.simulation.loop import START, Loop
+from convpolicy.testing.simulation.loop import Loop
 from convpolicy.testing.simulation.process import PROCESS, Process
 from convpolicy.testing.simulation.wire import Wire
 
 __all__ = ["Network", "SimulatedLink"]
 
 NEAR, FAR = 0.0005, 0.020  # seconds that a frame takes
-LATE = 3.0  # seconds that a delayed one takes at most
 AGAIN = 0.05, 1.5  # seconds until a connection is tried again
 SILENT = 11.0  # seconds until a connection to a machine that fails is given up
 CAPACITY = 512  # frames that may be under way on one connection, each way
-FRESH = 4.0  # seconds in which a connection that was made anew loses nothing: a bus waits only so long for somebody
-IN_A_ROW = 3  # frames of a direction that are lost one after the other, at most
 
 
 class Network:
-    """Every link of a run. `wire` sees every frame, when it is handed over and when it arrives."""
+    """Every link of a run. `wire` sees every frame, when it is handed over and when it arrives.
 
-    def __init__(self, loop: Loop, plan: Plan, wire: Wire) -> None:
-        self.loop, self.plan, self.wire = loop, plan, wire
+    `happens` is told of every fault, and of the frame that it hits.
+    """
+
+    def __init__(self, loop: Loop, plan: Plan, wire: Wire, happens: Callable[[Fault, bytes], None]) -> None:
+        self.loop, self.plan, self.wire, self._happens = loop, plan, wire, happens
         self.listening: dict[str, SimulatedPort] = {}
         self.connecting: dict[SimulatedPort, None] = {}
         self.closed_ways: dict[tuple[str, str], float] = {}
@@ -86,50 +86,40 @@ class Network:
 
     # ------------------------------------------------------------------------------------------ frames
 
-    def travels(
-        self, sender: str, receiver: str, frame: bytes, *, fresh: bool
-    ) -> Iterator[tuple[float, bool, bytes]]:
+    def travels(self, sender: str, receiver: str, frame: bytes) -> Iterator[tuple[float, bool, bytes]]:
         """Yield when a frame arrives, whether it keeps its place, and its bytes: once, twice or never."""
         way, plan, now = (sender, receiver), self.plan, self.loop.time()
         number = self._numbers[way] = self._numbers.get(way, 0) + 1
         where = f"{sender}→{receiver}"
-        if self.closed_ways.get(way, 0.0) > now:
+        if self.closed_ways.get(way, 0.0) > now or self._drops(way, where, number, frame):
             return
         at = now + plan.chance.between(NEAR, FAR, "takes", where, number)
-        if fresh:
-            yield at, True, frame
-            return
-        if self._drops(way, where, number):
-            return
         delay = plan.frame("delay", where, number, LATE)
         lie = plan.frame("lie", where, number)
         if lie is not None and (other := altered(frame, plan.chance.stream("lie", where, number))) is not None:
-            self._note(lie)
+            self._happens(lie, frame)
             self.wire.lies(frame, other)
             frame = other
         if delay is not None:
-            self._note(delay)
+            self._happens(delay, frame)
             at += delay.value
         overtaken = plan.frame("reorder", where, number)
         if overtaken is not None:
-            self._note(overtaken)
+            self._happens(overtaken, frame)
             at += FAR
         yield at, overtaken is None, frame
         twice = plan.frame("duplicate", where, number)
         if twice is not None:
-            self._note(twice)
+            self._happens(twice, frame)
             yield at, True, frame
 
-    def _note(self, fault: Fault) -> None:
-        self.plan.note(fault, self.loop.time() - START)
-
-    def _drops(self, way: tuple[str, str], where: str, number: int) -> bool:
+    def _drops(self, way: tuple[str, str], where: str, number: int, frame: bytes) -> bool:
         fault = self.plan.frame("drop", where, number)
         if fault is None or self._lost.get(way, 0) >= IN_A_ROW:
             self._lost[way] = 0
             return False
         self._lost[way] = self._lost.get(way, 0) + 1
-        self._note(fault)
+        self._happens(fault, frame)
         return True
 
 
@@ -140,7 +130,6 @@ class _Connection:
         self.network, self.address = network, address
         self.near, self.far = near, far
         self.whole = True
-        self._fresh_until = network.loop.time() + FRESH if near.cuts else 0.0
         self._under_way = {near: 0, far: 0}
         self._last = {near: 0.0, far: 0.0}
 
@@ -152,8 +141,7 @@ class _Connection:
         if sender.process.plays:
             self.network.wire.passed(sender.process, frame)
         names = sender.process.name, receiver.process.name
-        fresh = self.network.loop.time() < self._fresh_until
-        for arrives, keeps, what in self.network.travels(*names, frame, fresh=fresh):
+        for arrives, keeps, what in self.network.travels(*names, frame):
             at = max(arrives, self._last[sender]) if keeps else arrives
             self._last[sender] = max(at, self._last[sender]) if keeps else self._last[sender]
             self._under_way[sender] += 1
@@ -173,7 +161,6 @@ class _Connection:
             self.whole = False
             self.far.connections.pop(self.address, None)
             self.near.connection = None
-            self.near.cuts += 1
             if self.near.open:
                 self.network.reconnect(self.near)
 
@@ -186,17 +173,21 @@ class SimulatedLink(Link):
 
     @property
     def url(self) -> str:
+        """The address."""
         return f"simulated://{self._address}"
 
     @property
     def guarantees(self) -> Guarantees:
+        """Frames travel both ways, and keep their order unless a fault says otherwise."""
         return Guarantees(ordered=True, answers=True)
 
     @property
     def broker(self) -> bool:
+        """Whether a service bus listens there."""
         return self._broker
 
     def open(self, *, listen: bool) -> SimulatedPort:
+        """Open one end. Raises LinkError outside a simulated process, and where somebody listens already."""
         process = PROCESS.get()
         if process is None:
             raise LinkError(f"{self.url} is in a simulation.\n  Open it in the program of a simulated process.")
@@ -217,7 +208,6 @@ class SimulatedPort(Port):
         self.queued: deque[bytes] = deque()
         self.connections: dict[Address, _Connection] = {}  # of the end that listens
         self.connection: _Connection | None = None  # of the end that connects
-        self.cuts = 0  # how often its connection broke
         self.open = True
         self._network = network
         self._wake: Callable[[], None] = lambda: None
@@ -275,6 +265,7 @@ class SimulatedPort(Port):
         return Delivery.SENT
 
     def renew(self, address: Address) -> None:
+        del address  # there is one connection
         if self.connection is not None and self.process.alive:
             self.connection.cut()
 
@@ -301,5 +292,7 @@ class SimulatedPort(Port):
             if lose and self.process.silent:
                 self._network.after(SILENT, connection.cut)
             else:
-                wait = self._network.plan.chance.number("flushes", self.process.name, self.process.life) if lose else 1.0
+                wait = (
+                    self._network.plan.chance.number("flushes", self.process.name, self.process.life) if lose else 1.0
+                )
                 self._network.after(2 * FAR * wait, connection.cut)

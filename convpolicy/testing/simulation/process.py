@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, cast
 
 from convpolicy.testing.simulation.loop import Call, Loop
 
@@ -19,6 +19,9 @@ __all__ = ["PROCESS", "Killed", "Process", "Program"]
 
 # The program of a process: what to do, given the process.
 Program = Callable[["Process"], Coroutine[Any, Any, None]]
+
+
+_STUBBORN = 20  # times that a coroutine may go on when it is closed
 
 
 class Killed(BaseException):  # not an Exception: no program that catches those lives on
@@ -74,13 +77,20 @@ class Process:
         if self.paused_until > self.loop.time():
             self.loop.call_at(self.paused_until, self.run, call, context=contextvars.Context())
             return
-        with contextlib.suppress(Killed):
+        with contextlib.suppress(Killed):  # where a task has not caught it, as it does whatever ends it
             self.loop.perform(call)
-        if not self.alive:
-            self.bury()
+        self._bury_the_dead()
 
-    def bury(self) -> None:
+    def kill(self) -> None:
+        """Kill it between two steps, once its run is over: nobody is told."""
+        self._ends.clear()
+        self.alive = False
+        self._bury_the_dead()
+
+    def _bury_the_dead(self) -> None:
         """Take away what is left of it: its links, its calls and its tasks."""
+        if self.alive:
+            return
         for end in self._ends:
             end()
         self.loop.forget(lambda call: call.context.get(PROCESS) is self)
@@ -88,8 +98,7 @@ class Process:
             if context.get(PROCESS) is self:
                 del self.loop.tasks[task]
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - nothing wakes it now
-                with contextlib.suppress(BaseException):  # what its program does about it happens to nobody
-                    context.run(task.get_coro().close)
+                context.run(_closed, cast("Coroutine[Any, Any, Any]", task.get_coro()))
 
     def leave(self) -> None:
         """Ask the program to end."""
@@ -100,3 +109,10 @@ class Process:
         """Wait until the program is asked to end."""
         await self._left.wait()
 
+
+def _closed(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Close a coroutine; one that awaits something even then is closed there, too."""
+    for _ in range(_STUBBORN):
+        with contextlib.suppress(BaseException):  # what a program does about its end happens to nobody
+            coroutine.close()
+            return

@@ -49,8 +49,8 @@ class Part:
         self.machine = conversation.table.machine
         self.state = self.machine.start
         self.moves: list[Said] = []
-        # What its program was given, where it says so: sender, label, and the bytes.
-        self.handled: list[tuple[str, str, bytes]] = []
+        # What its program was given, where it says so: sender, label, and the message.
+        self.handled: list[tuple[str, str, object]] = []
         self.broken: Move | None = None
         self.ended: float | None = None
         self.lost: float | None = None  # when its process died

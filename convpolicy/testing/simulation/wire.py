@@ -24,6 +24,7 @@ class Passed(NamedTuple):
 
     label: int
     payload: bytes
+    by: Process
 
 
 class Wire:
@@ -33,6 +34,7 @@ class Wire:
         self._wrong = wrong
         self.said: dict[Channel, dict[int, Passed]] = {}
         self.lied: set[bytes] = set()  # conversations in which somebody said what it may not
+        self.replayed: set[bytes] = set()  # conversations in which two processes have spoken for one role
         self._came: dict[tuple[str, bytes, int, int], set[int]] = {}
 
     def lies(self, frame: bytes, other: bytes) -> None:
@@ -45,7 +47,7 @@ class Wire:
         """Look at a frame that a player hands over; what a bus passes on was seen before."""
         for item in taken_apart(frame):
             if type(item) is Envelope:
-                self._message(item)
+                self._message(sender, item)
                 self._acknowledges(sender, item.conversation, item.sender, item.receiver, item.ack)
             elif type(item) is Acknowledged:
                 self._acknowledges(sender, item.conversation, item.sender, item.receiver, item.upto)
@@ -57,10 +59,13 @@ class Wire:
                 key = (receiver.name, item.conversation, item.sender, item.receiver)
                 self._came.setdefault(key, set()).add(item.seq)
 
-    def _message(self, envelope: Envelope) -> None:
+    def _message(self, who: Process, envelope: Envelope) -> None:
         channel = self.said.setdefault((envelope.conversation, envelope.sender, envelope.receiver), {})
-        message = Passed(envelope.label, bytes(envelope.payload))
-        if channel.setdefault(envelope.seq, message) != message:
+        message = Passed(envelope.label, bytes(envelope.payload), who)
+        before = channel.setdefault(envelope.seq, message)
+        if before.by is not who:
+            self.replayed.add(envelope.conversation)
+        elif before != message:
             self._wrong(f"message {envelope.seq} is sent again with other bytes", envelope.conversation)
 
     def _acknowledges(self, who: Process, conversation: bytes, role: int, other: int, upto: int) -> None:

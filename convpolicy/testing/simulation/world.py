@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import permutations
@@ -21,8 +21,8 @@ from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
 from convpolicy.testing.simulation.cast import Given, Stage, opener, program_of
 from convpolicy.testing.simulation.chance import Chance
-from convpolicy.testing.simulation.faults import LONG, SHORT, SPAN, Fault, Faults, Plan
-from convpolicy.testing.simulation.improvised import Improvised
+from convpolicy.testing.simulation.faults import BUS, LONG, SHORT, SPAN, Fault, Faults, Plan
+from convpolicy.testing.simulation.improvised import Improvised, NothingFits
 from convpolicy.testing.simulation.improvising import Improviser
 from convpolicy.testing.simulation.jobs import Jobs
 from convpolicy.testing.simulation.loop import START, Call, Loop, Trouble
@@ -33,10 +33,10 @@ from convpolicy.testing.simulation.record import Record
 from convpolicy.testing.simulation.wire import Wire
 from convpolicy.verbs import Policy
 
-__all__ = ["BUS", "Problem", "Setting", "World"]
+__all__ = ["Problem", "Setting", "World"]
 
-BUS = "bus"
 TO_THE_END = 240.0  # seconds after the last trouble in which everything must be over
+SETTLES = 20.0  # seconds after which everybody knows who is there
 LAST_STEP = 120  # of a process at which it is killed
 DOWN = 0.05, 15.0  # seconds until a process that was killed is started again
 
@@ -54,27 +54,40 @@ class Setting:
 
 
 class Problem(NamedTuple):
-    """A rule that was broken, in words; and in which conversation, where that is known."""
+    """A rule that was broken, what happened in words, and in which conversation, where that is known."""
 
     rule: str
+    words: str
     conversation: bytes = b""
 
 
 class World:
-    """The run of one seed. `run` plays it; then `record`, `wire`, `plan` and `problems` say what happened."""
+    """The run of one seed. `run` plays it; then `record`, `wire`, `plan` and `problems` say what happened.
 
-    def __init__(self, setting: Setting, seed: int, *, only: tuple[Fault, ...] | None = None) -> None:
-        self.setting, self.chance = setting, Chance(seed)
+    With `only`, these faults happen and no others, and at `most` so many conversations are opened at first.
+    """
+
+    def __init__(
+        self, setting: Setting, seed: int, *, only: tuple[Fault, ...] | None = None, most: int | None = None
+    ) -> None:
+        self.setting, self.chance, self._most = setting, Chance(seed), most
         self.plan = Plan(self.chance, setting.faults, only=only)
-        self.loop = Loop(self._step, self._trouble)
+        # What it does not do raises NotImplementedError, as asyncio says that loops may.
+        self.loop = Loop(self._step, self._trouble)  # type: ignore[abstract]
         self.record = Record(lambda: self.loop.time() - START)
         self.problems: dict[Problem, None] = {}
-        self.wire = Wire(self._wrong)
-        self.network = Network(self.loop, self.plan, self.wire)
+        self.wire = Wire(lambda words, id: self._wrong("is true on the wire", words, id))  # noqa: A006
+        self.network = Network(self.loop, self.plan, self.wire, self._happened)
+        self.troubles: list[tuple[float, Fault, bytes]] = []
         self.processes: dict[str, Process] = {}
+        self.castings = {
+            role.name: setting.policy.service(Role[Any, Any](role.name)).part for role in setting.policy.roles
+        }
         self.opener = opener(setting.policy)
         self._kills: dict[str, dict[int, bool]] = {}
         self._programs: dict[str, Program] = {}
+        self.unfit: NothingFits | None = None
+        self.healed: float | None = None  # when the second act began
         self._quiet_from = START
         self._leaving = False
 
@@ -88,35 +101,51 @@ class World:
             self._schedule()
             self._play("the conversations", lambda: self.jobs.done and not self.record.open)
             if self.plan.happened:
+                self.loop.run(self._well_from(), lambda: False)
+                self.healed = self.record.now()
                 self.jobs.ask()
                 self._play("a conversation after all is well again", lambda: self.jobs.done and not self.record.open)
             self._leave()
+        if self.unfit is not None:
+            raise self.unfit
         return self
+
+    def _well_from(self) -> float:
+        """Return from when on everybody is there, and all know it of each other."""
+        self.loop.run(self.loop.time() + TO_THE_END, lambda: all(each.alive for each in self.processes.values()))
+        return self.loop.time() + SETTLES
 
     def _play(self, what: str, over: Callable[[], bool]) -> None:
         """Run until an act is over, and not before the trouble that is to come."""
         self.loop.run(self._quiet_from, lambda: False)
         self.record.tell("all", f"from here on nothing goes wrong: {what}")
         if not self.loop.run(self.loop.time() + TO_THE_END, over):
-            for part in self.record.open or [None]:
-                who = "nobody knows why" if part is None else f"{part.process.name} is in {part.machine.name(part.state)}"
-                self.wrong(f"{what} do not come to an end: {who}", b"" if part is None else part.conversation.id)
+            for part in self.record.open:
+                where = f"{part.process.name} is in {part.machine.name(part.state)}"
+                self._wrong("comes to an end", f"{what} do not come to an end: {where}", part.conversation.id)
+            if not self.record.open:
+                self._wrong("comes to an end", f"{what} do not come to an end: {self.opener} is not done")
 
     def _leave(self) -> None:
         self._leaving = True
         self.record.tell("all", "everybody is asked to leave")
         for process in self.processes.values():
-            process.leave()
+            if process.plays:
+                process.leave()
+        # The bus goes last: players say goodbye over it.
+        self.loop.run(self.loop.time() + TO_THE_END, lambda: len(self.loop.tasks) <= self.setting.bus)
+        if self.setting.bus:
+            self.processes[BUS].leave()
         self.loop.run(self.loop.time() + TO_THE_END, lambda: not self.loop.tasks)
         for task in self.loop.tasks:
-            self.wrong(f"{task.get_name()} is left over: {task.get_coro()!r}")
+            self._wrong("leaves nothing behind", f"{task.get_name()} is left over: {task.get_coro()!r}")
+        for process in self.processes.values():
+            process.kill()
         self.loop.close()
 
-    def wrong(self, rule: str, conversation: bytes = b"") -> None:
+    def _wrong(self, rule: str, words: str, conversation: bytes = b"") -> None:
         """Note that a rule was broken."""
-        self.problems.setdefault(Problem(rule, conversation))
-
-    _wrong = wrong
+        self.problems.setdefault(Problem(rule, words, conversation))
 
     # -------------------------------------------------------------------------------------------- the cast
 
@@ -139,14 +168,11 @@ class World:
         bus = ServiceBus(self.network.link("there"))
         await bus.start()
         await process.left()
-        # The bus goes last: players say goodbye over it.
-        while len(self.loop.tasks) > 1:
-            await asyncio.sleep(0.1)
         bus.close()
 
     def _player(self, role: str, name: str) -> Program:
         setting = self.setting
-        casting = setting.policy.service(Role[Any, Any](role)).part
+        casting = self.castings[role]
 
         def program(process: Process) -> Any:
             chance = self.chance.stream("improvises", name, process.life)
@@ -157,13 +183,17 @@ class World:
                 role=role,
                 link=self.network.link("there", broker=setting.bus),
                 improvised=Improvised(
-                    setting.policy, role, improviser, lambda id: self.record.part(id, process)  # noqa: A006
+                    setting.policy,
+                    role,
+                    improviser,
+                    lambda id: self.record.part(id, process),  # noqa: A006
+                    self._nothing_fits,
                 ),
                 jobs=self.jobs if role == self.opener else None,
                 given=setting.given.get(role),
                 scripted=self.chance.hits(0.5, "scripted", name),
                 thinks=self.chance.hits(0.5, "thinks", name),
-                wrong=lambda problem: self.wrong(f"{name} raised {type(problem).__name__}: {problem}"),
+                wrong=lambda problem: self._raised(name, problem),
             )
             return program_of(stage)(process)
 
@@ -187,12 +217,16 @@ class World:
         if self._leaving:
             process.leave()
 
+    def _nothing_fits(self, problem: NothingFits) -> None:
+        self.unfit = problem
+
+    def _raised(self, name: str, problem: BaseException) -> None:
+        self._wrong("raises nothing", f"the script of {name} raised {type(problem).__name__}: {problem}")
+
     def _died(self, process: Process) -> None:
         self.record.died(process)
         how = "outage" if process.silent else "crash"
-        self.plan.note(Fault(how, process.name, process.steps), self.record.now())
-        if process.name == self.opener:
-            self.jobs.gone()
+        self._happened(Fault(how, process.name, process.steps))
         self._again(process)
 
     def _returned(self, process: Process, task: asyncio.Task[None]) -> None:
@@ -215,7 +249,7 @@ class World:
     def _schedule(self) -> None:
         """Decide when conversations are opened, and what goes wrong when."""
         count = 1 + int(self.setting.conversations * self.chance.number("conversations"))
-        times = [self.chance.between(0, SPAN / 2, "asks", number) for number in range(count)]
+        times = sorted(self.chance.between(0, SPAN / 2, "asks", number) for number in range(count))[: self._most]
         for at in times:
             self._after(at, self.jobs.ask)
         plan, names = self.plan, tuple(self._programs)
@@ -239,9 +273,14 @@ class World:
         for kills in self._kills.values():
             kills.clear()
 
-    def _happens(self, fault: Fault) -> None:
+    def _happened(self, fault: Fault, frame: bytes = b"") -> None:
+        """Note that something went wrong, and with what frame."""
         self.plan.note(fault, self.record.now())
         self.record.tell(fault.where, str(fault))
+        self.troubles.append((self.record.now(), fault, frame))
+
+    def _happens(self, fault: Fault) -> None:
+        self._happened(fault)
         match fault.kind:
             case "cut":
                 self.network.cut(fault.where)
@@ -270,11 +309,11 @@ class World:
     def _trouble(self, trouble: Trouble) -> None:
         problem = trouble.get("exception")
         if not isinstance(problem, Killed):
-            self.wrong(f"{trouble['message']}: {problem!r}")
+            self._wrong("raises nothing", f"{trouble['message']}: {problem!r}")
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def _silence() -> Generator[None]:
     """Keep the logs of thousands of runs to themselves."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -285,7 +324,7 @@ def _silence() -> Iterator[None]:
 
 
 @contextmanager
-def _seeded(chance: Chance) -> Iterator[None]:
+def _seeded(chance: Chance) -> Generator[None]:
     """Let handlers that draw random numbers draw the same ones again."""
     before = random.getstate()
     random.seed(chance.seed)
