@@ -29,6 +29,7 @@ Make = Callable[[Random], object]
 _WORDS = ("chair", "table", "lamp", "", "två stolar", "x" * 40)
 _DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _OFTEN = 0.5
+_EDGES = 0.3  # of the numbers are those at which programs go wrong
 _REMEMBERED = 40
 
 
@@ -87,7 +88,9 @@ class Messages:
         above, below = getattr(kind, "gt", None), getattr(kind, "lt", None)
         least = low if low is not None else above + 1 if above is not None else -3
         most = high if high is not None else below - 1 if below is not None else max(least, 0) + 1_000
-        whole = self._random.randint(int(least), int(most))
+        edges = [edge for edge in (0, 1, -1, least, most) if least <= edge <= most]
+        few = edges and self._random.random() < _EDGES
+        whole = self._random.choice(edges) if few else self._random.randint(int(least), int(most))
         if isinstance(kind, inspect.DecimalType):
             return decimal.Decimal(whole) + decimal.Decimal(self._random.randrange(100)) / 100
         return float(whole) if isinstance(kind, inspect.FloatType) else whole

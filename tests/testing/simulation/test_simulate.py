@@ -26,7 +26,6 @@ from convpolicy.testing.simulation.simulate import setting_of
 from convpolicy.testing.simulation.world import World
 
 SEEDS = int(os.environ.get("CONVPOLICY_SEEDS", "150"))
-ALONE = ("render",)  # whose roles need nothing but to be there
 
 
 def loaded(name: str) -> Policy:
@@ -54,7 +53,8 @@ def test_a_purchase_keeps_every_rule_whatever_goes_wrong():
 
 
 def test_four_roles_over_a_service_bus_keep_every_rule():
-    report = simulate(loaded("shipping"), seeds=range(20))
+    kinds = ["drop", "duplicate", "reorder", "delay", "cut", "partition", "pause"]
+    report = simulate(loaded("shipping"), seeds=range(20), faults=Faults.of(kinds))
     assert report, str(report)
 
 
