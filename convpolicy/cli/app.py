@@ -18,7 +18,17 @@ from convpolicy.errors import ConvPolicyError
 
 __all__ = ["app"]
 
-_COMMANDS = ("check", "compat", "show", "fmt", "run", "bus", "relay", "demo")  # convpolicy.cli.check.check, …
+_COMMANDS = (
+    "check",
+    "compat",
+    "show",
+    "fmt",
+    "simulate",
+    "run",
+    "bus",
+    "relay",
+    "demo",
+)  # convpolicy.cli.check.check, …
 
 
 def _print_version(wanted: bool) -> None:

@@ -83,23 +83,15 @@ def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]
 
 
 def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
-    """A conversation ends early only when something has gone wrong for which it may."""
+    """A conversation ends early only when something has gone wrong for which it may; none when all is well again."""
     for part in parts:
         why = part.error
         if why is None or isinstance(why, Expired) or id in world.wire.lied:
             continue
-        if world.plan.excuses(part.ended or 0.0):
-            continue
-        yield f"{part.process.name} gives up, and nothing was wrong: {type(why).__name__}: {_first(why)}"
-
-
-def recovers(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
-    """Once everything is well again, a conversation goes well."""
-    if world.healed is None or parts[0].opened < world.healed or id in world.wire.lied:
-        return
-    for part in parts:
-        if part.ended is not None and part.error is not None:
-            yield f"{part.process.name} gives up when all is well again: {type(part.error).__name__}"
+        healed = world.healed is not None and part.opened >= world.healed
+        if healed or not world.plan.excuses(part.ended or 0.0):
+            when = "when all is well again" if healed else "and nothing was wrong"
+            yield f"{part.process.name} gives up {when}: {type(why).__name__}: {_first(why)}"
 
 
 RULES = (
@@ -109,7 +101,6 @@ RULES = (
     loses_nothing,
     is_played_once,
     fails_for_a_reason,
-    recovers,
 )
 
 

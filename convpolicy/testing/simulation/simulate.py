@@ -44,7 +44,8 @@ def simulate(
 
     Raises:
         NotImplementable: the policy cannot be followed.
-        PolicyError: it cannot be played: a role would begin by itself, or no message fits a condition.
+        PolicyError: it cannot be played: a role would begin by itself, no message fits a condition, or a service that
+            was given has no handler for something.
     """
     setting = setting_of(policy, faults=faults, roles=roles, messages=messages, conversations=conversations, bus=bus)
     report = Report(policy.name)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, NamedTuple
 
+from convpolicy.errors import PolicyError
 from convpolicy.policy.model import Role
 from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
@@ -86,7 +87,7 @@ class World:
         self.opener = opener(setting.policy)
         self._kills: dict[str, dict[int, bool]] = {}
         self._programs: dict[str, Program] = {}
-        self.unfit: NothingFits | None = None
+        self.unfit: PolicyError | None = None
         self.healed: float | None = None  # when the second act began
         self._quiet_from = START
         self._leaving = False
@@ -234,6 +235,8 @@ class World:
         problem = None if task.cancelled() else task.exception()
         if process.alive and not self._leaving:
             self.record.tell(process.name, f"has ended: {problem!r}")
+            if isinstance(problem, PolicyError):
+                self.unfit = problem
             self._again(process)
 
     def _again(self, process: Process) -> None:
