@@ -66,13 +66,14 @@ def simulate(
             bus=bus or None,
             progress=progress,
         )
-    if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
-    else:
-        typer.echo(str(report))
+    _print(report, log=log, as_json=as_json)
+    raise typer.Exit(Exit.GOOD if report else Exit.REFUSED)
+
+
+def _print(report: Report, *, log: bool, as_json: bool) -> None:
+    typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else str(report))
     if log and report.failure is not None:
         typer.echo("\n".join(map(str, report.failure.events)))
-    raise typer.Exit(Exit.GOOD if report else Exit.REFUSED)
 
 
 def _player(policy: Policy, target: str) -> tuple[Role[Any, Any], Player]:
