@@ -42,7 +42,7 @@ class Pipeline(Link):
     A worker works on `credit` tasks at a time; without one on two, or on as many as it does in a hundredth of a second
     (see `taking`). It has a task for `lease` seconds, and for longer while it says that it
     works on it; then another one gets it. A task that has failed `attempts` times is set aside. The first role
-    keeps at most `window` tasks that are not done.
+    keeps at most `window` tasks that are not done, and takes no more while these have 16 MiB.
 
     With `volatile` tasks and results go over bare PUSH and PULL: several times as fast, without loans, attempts and
     leases. What a dead worker had is lost; the last role knows by the manifest what is missing, and the report says
@@ -59,7 +59,7 @@ class Pipeline(Link):
         credit: int | None = None,
         lease: float = 30.0,
         attempts: int = 5,
-        window: int = 1000,
+        window: int = 8192,
         volatile: bool = False,
     ) -> None:
         if min(1 if credit is None else credit, attempts, window) < 1 or lease < SHORTEST_LEASE:

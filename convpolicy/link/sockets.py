@@ -84,8 +84,8 @@ _BELOW_OPTIONS: dict[zmq.SocketOption, int] = {
 }
 
 _PULL_OPTIONS: dict[zmq.SocketOption, int] = {
-    zmq.SNDHWM: 64,  # whatever waits in a pipe is lost with it
-    zmq.RCVHWM: 64,
+    zmq.SNDHWM: 16,  # frames of up to 64 tasks: whatever waits in a pipe is lost with it
+    zmq.RCVHWM: 16,
 }
 
 _PUSH_OPTIONS: dict[zmq.SocketOption, int] = {

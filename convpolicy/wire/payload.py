@@ -45,11 +45,13 @@ class PayloadCodec:
     """How one label's messages become bytes and come back.
 
     `pack(message)` and `unpack(bytes)` raise `PayloadError` with the path of the field that does not fit.
+    `plainly` is the class when msgspec's own writing and reading of it is all that the two do.
     """
 
     label: Label
     pack: Callable[[object], bytes]
     unpack: Callable[[bytes], Any]
+    plainly: Any = None
 
     @classmethod
     def of(cls, label: Label) -> PayloadCodec:
@@ -58,7 +60,7 @@ class PayloadCodec:
             codec: _Array | _Plain = _Plain(label)
         else:
             codec = _Array(label) if _is_array(label.type) else _Object(label)
-        return cls(label, codec.pack, codec.unpack)
+        return cls(label, codec.pack, codec.unpack, label.type if codec.plain else None)
 
 
 class _NotPlain(ValueError):
@@ -83,7 +85,9 @@ class _Codec:
         self._attributes = attributes
         self._decode = msgspec.msgpack.Decoder(shape).decode
         # Most labels need nothing but the typed decoder, and it is on the path of every message.
-        self.read: Callable[[bytes], Any] = self._read if self._strict or self._inexact else self._decode
+        careful = self._strict or bool(self._inexact)
+        self.read: Callable[[bytes], Any] = self._read if careful else self._decode
+        self.plain = shape is label.type and not careful
 
     def _read(self, payload: bytes) -> Any:
         """Decode into the shape, and check what the shape cannot. Raises one of `_UNFIT`."""

@@ -114,7 +114,7 @@ def test_sockets_of_a_relay_have_them_too_but_a_proxy_in_c_waits(kind: int) -> N
         (zmq.ROUTER, False, {zmq.ROUTER_MANDATORY: 1, zmq.ROUTER_HANDOVER: 0}),
         (zmq.ROUTER, True, {zmq.ROUTER_MANDATORY: 0, zmq.ROUTER_HANDOVER: 0}),
         (zmq.XPUB, False, {zmq.XPUB_VERBOSE: 1, zmq.XPUB_NODROP: 0}),
-        (zmq.PUSH, False, {zmq.IMMEDIATE: 1, zmq.SNDHWM: 64}),
+        (zmq.PUSH, False, {zmq.IMMEDIATE: 1, zmq.SNDHWM: 16}),
     ],
 )
 def test_options_of_one_kind(kind: int, relay: bool, wanted: dict[zmq.SocketOption, int]) -> None:

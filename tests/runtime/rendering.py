@@ -13,8 +13,8 @@ from convpolicy import Faults, Memory, Policy, Role, send, seq
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.bench import Piece
-from convpolicy.runtime.pipeline.items import Deliver, Said
-from convpolicy.runtime.pipeline.sink import SinkEngine
+from convpolicy.runtime.pipeline.lots import Goods, Parcel, Said, bits, task_of
+from convpolicy.runtime.pipeline.sink import Delivery, SinkEngine
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pipeline.worker import WorkerEngine
 from convpolicy.testing.clock import ManualClock
@@ -58,7 +58,7 @@ class Hand:
         self.port = rig.via.ends(role)
         self.engine = WorkerEngine(
             rig.part(role), rig.via, self.port, clock=rig.clock, new_id=rig.chance.randbytes,
-            work=self.work, drop=lambda piece: self.doing.remove(piece) if piece in self.doing else None,
+            work=self.work, drop=self.drop,
         )  # fmt: skip
         self.doing: list[Piece] = []
         self.stopped = self.hangs = False
@@ -66,16 +66,25 @@ class Hand:
     def work(self, pieces: list[Piece]) -> None:
         self.doing += pieces
 
+    def drop(self, piece: Piece, mask: int) -> None:
+        if not piece.mask and piece in self.doing:
+            self.doing.remove(piece)
+
     def turn(self) -> None:
         if self.stopped:
             return
         doing, self.doing = ([], self.doing) if self.hangs else (self.doing, [])
         for piece in doing:
-            if piece.task in self.rig.poison:
-                self.engine.failed(piece, "no such frame")
-            else:
-                self.engine.finished(piece, [Said(number, said.payload) for number, said in enumerate(piece.parcel)])
+            for bit, parcel in piece.goods.of(piece.mask).parcels():
+                self.does(piece, bit, parcel)
         self.engine.turn()
+
+    def does(self, piece: Piece, bit: int, parcel: Parcel) -> None:
+        if task_of(piece.lot, bit) in self.rig.poison:
+            self.engine.failed(piece, bit, "no such frame")
+        else:
+            said = [Said(number, said.payload) for number, said in enumerate(parcel)]
+            self.engine.finished(piece, Goods.of_parcel(bit, said))
 
     def die(self) -> None:
         self.port.close()
@@ -115,17 +124,19 @@ class Rig:
         self.sink.post.port.close()
         self.sink = self._engine(SinkEngine, "Sink", handle=self.handle)
 
-    def handle(self, item: Deliver) -> None:
-        if self.sour[item.task] > 0:
-            self.sour[item.task] -= 1
-            self.sink.failed(item, "the disk is full")
-        else:
-            self.handled[item.task] += 1
-            self.sink.counted(item)
+    def handle(self, delivery: Delivery) -> None:
+        for bit in bits(delivery.mask):
+            task = task_of(delivery.item.lot, bit)
+            if self.sour[task] > 0:
+                self.sour[task] -= 1
+                self.sink.failed(delivery, bit, "the disk is full")
+            else:
+                self.handled[task] += 1
+                self.sink.counted(delivery, bit)
 
     def put(self, count: int) -> None:
         for number in range(count):
-            self.source.tasks.add([Said(0, msgspec.Raw(msgspec.msgpack.encode([number])))])
+            self.source.tasks.add((0,), msgspec.Raw(msgspec.msgpack.encode([[number]])))
 
     def turns(self, count: int = 1) -> None:
         for _ in range(count):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 from runtime.rendering import Rig, film, render
 
 from convpolicy import Faults
-from convpolicy.runtime.pipeline.items import Deliver, Said
+from convpolicy.runtime.pipeline.items import Deliver
+from convpolicy.runtime.pipeline.lots import Goods
 
 
 def test_every_task_is_done_and_counted_once():
@@ -219,7 +221,7 @@ def test_different_results_for_one_task_are_flagged():
     rig.finish()
     rig.source.closed = None
     (peer, *_) = rig.sink.post.peers.values()
-    rig.sink._deliver(peer, Deliver(rig.source.batch, 1, 1, [Said(0, b"\x90")]))
+    rig.sink._deliver(peer, Deliver(rig.source.batch, 0, 1, Goods((0,), 1, Raw(b"\x91\x90"))))
     rig.finish()
     assert rig.source.closed.differing == [1]
 

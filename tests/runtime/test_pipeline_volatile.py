@@ -150,7 +150,7 @@ async def test_a_flood_over_a_worker_that_does_not_read_for_longer_than_a_heartb
 def test_push_and_pull_have_no_heartbeats_and_short_pipes() -> None:
     for kind in (zmq.PUSH, zmq.PULL):
         socket = open_socket(kind, f"inproc://options-{kind}", bind=True)
-        assert [socket.getsockopt(option) for option in (zmq.HEARTBEAT_IVL, zmq.SNDHWM, zmq.RCVHWM)] == [0, 64, 64]
+        assert [socket.getsockopt(option) for option in (zmq.HEARTBEAT_IVL, zmq.SNDHWM, zmq.RCVHWM)] == [0, 16, 16]
         socket.close()
 
 

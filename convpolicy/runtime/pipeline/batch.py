@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -18,15 +19,19 @@ from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.sockets import Owner
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.pipeline.craft import Craft, in_a_row
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
 from convpolicy.runtime.pipeline.errand import Errand
-from convpolicy.runtime.pipeline.items import Closed, Parcel
+from convpolicy.runtime.pipeline.items import Closed
+from convpolicy.runtime.pipeline.lots import LOT, Goods
 from convpolicy.runtime.pipeline.route import ensure_carried, ensure_first
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pipeline.volatile import VolatileSource
 from convpolicy.runtime.pulse import Pulse
 
 __all__ = ["Batch", "BatchReport", "Progress"]
+
+MOST_BYTES = 16 * 1024 * 1024  # of tasks that are not over, whatever the window
 
 Sends = TypeVar("Sends", contravariant=True)
 
@@ -89,6 +94,7 @@ class Batch(Generic[Sends]):
         self._part, self._via = part, via
         self._timeout, self._lost_after = timeout, lost_after
         self._report: BatchReport | None = None
+        self._craft = Craft(part)
         self._changed = asyncio.Event()
         self._entered = False
         self._last = 0, Progress(0, 0, 0)
@@ -161,10 +167,10 @@ class Batch(Generic[Sends]):
             PeerLost: the last role is gone, and what it had counted with it.
         """
         self._owner.check()
-        parcel = self._parcel(message, *more)
-        if self._engine.tasks.open >= self._via.window:
+        goods = self._said(message, *more)
+        if self._free < 1:
             await self._room()
-        return self._add(parcel)
+        return self._add(goods, 1)
 
     async def put_all(self, messages: Iterable[Sends]) -> int:
         """Put a task in for each message, and return how many; wait while the pipeline's `window` is full.
@@ -172,32 +178,60 @@ class Batch(Generic[Sends]):
         Raises as `put`; the tasks before the one that is refused are put in.
         """
         self._owner.check()
-        tasks, window, count = self._engine.tasks, self._via.window, 0
-        for message in messages:
-            parcel = self._parcel(message)
-            if tasks.open >= window:
+        tasks, count, left = self._engine.tasks, 0, iter(messages)
+        while True:
+            most = LOT - tasks.total % LOT  # tasks of a lot travel together
+            if self._free < min(most, self._share):
                 await self._room()
-            self._add(parcel)
-            count += 1
-        return count
+            chunk: list[Sends] = []
+            try:
+                chunk.extend(islice(left, min(most, self._free)))
+            finally:
+                self._put_in(chunk)
+            if not chunk:
+                return count
+            count += len(chunk)
 
-    def _parcel(self, *messages: Sends) -> Parcel:
-        if self._engine.closing:
-            raise WiringError("this batch is closed: `close()` or `done()` was called.\n  Put all tasks in before.")
+    def _put_in(self, messages: Sequence[Sends]) -> None:
+        """Put in a task for each of up to 64 messages, in order: together as long as they are of one kind."""
+        if messages:
+            self._ensure_open()
+        for alike in in_a_row(messages):
+            together = self._craft.say(self._part.table.start, (1 << len(alike)) - 1, alike)
+            for goods in together or map(self._said, alike):
+                self._add(goods, goods.mask.bit_count())
+
+    def _said(self, *messages: Sends) -> Goods:
+        """Return the goods of one task in which this role says all that it has to say."""
+        self._ensure_open()
         errand = Errand(self._part, self._engine.batch, self._engine.tasks.total + 1)
         for message in messages:
             errand.say(message)
-        return errand.finish()
+        return Goods.of_parcel(1, errand.finish())
+
+    def _ensure_open(self) -> None:
+        if self._engine.closing:
+            raise WiringError("this batch is closed: `close()` or `done()` was called.\n  Put all tasks in before.")
+
+    @property
+    def _free(self) -> int:
+        """How many tasks may be put in now."""
+        tasks = self._engine.tasks
+        return 0 if tasks.bytes >= MOST_BYTES else self._via.window - tasks.open
+
+    @property
+    def _share(self) -> int:
+        """A fair share of the window."""
+        return max(1, self._via.window // 8)
 
     async def _room(self) -> None:
         """Wait until a fair share of the window is free, so that tasks travel together."""
-        enough = self._via.window - self._via.window // 8
-        while self._engine.tasks.open >= enough:
+        while self._free < self._share:
             await self._change()
 
-    def _add(self, parcel: Parcel) -> int:
+    def _add(self, goods: Goods, count: int) -> int:
         self._ensure_alive()
-        number = self._engine.tasks.add(parcel)
+        number = self._engine.tasks.add(goods.labels, goods.payloads, count)
         self._pulse.wake()
         return number
 

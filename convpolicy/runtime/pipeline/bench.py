@@ -1,7 +1,8 @@
 """What a worker has in hand. No input, output or clocks.
 
 A task is worked on, then delivered to the next role until that has answered, then reported to the first role until
-it is settled, and forgotten only then. A newer attempt of the same task replaces an older one.
+it is settled, and forgotten only then. A newer attempt of the same task replaces an older one. Tasks of a lot that
+are equally far are one `Piece`, which is cut when some of them get further than the others.
 
 The worker asks for `credit` tasks to work on, and for more while finished ones only wait for answers. Without a
 credit of its own it asks for two, or, when tasks are short, for as many as it does in a hundredth of a second:
@@ -11,81 +12,79 @@ otherwise it would wait for tasks longer than work on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 
 import msgspec
 
-from convpolicy.runtime.pipeline.items import (
-    Counted,
-    Deliver,
-    Done,
-    Failed,
-    Parcel,
-    Settled,
-    Task,
-    Token,
-    Verdict,
-)
+from convpolicy.runtime.pipeline.items import Counted, Deliver, Done, Failed, Settled, Task, Token, Verdict
+from convpolicy.runtime.pipeline.lots import Goods
 
-__all__ = ["Bench", "Key", "Piece"]
+__all__ = ["Bench", "Piece"]
 
 AGAIN = 1.0  # seconds until what was not answered is said again
-AHEAD = 1000  # finished tasks that may wait for answers, at most
-LEAST, MOST = 2, 200  # tasks to work on, without a credit of the worker's own
+AHEAD = 8192  # finished tasks that may wait for answers, at most
+LEAST, MOST = 2, 1024  # tasks to work on, without a credit of the worker's own
 HORIZON = 0.01  # seconds of work to hold
 SLOWEST = 1.0  # seconds between signs of life, at most
 
-Key = tuple[bytes, int, int]  # batch, task, attempt
-
 
 class Piece(msgspec.Struct, eq=False):
-    """One task in hand. Once it is finished, `says` is what is to be said of it, or it is `done`: taken by the next.
+    """Tasks of a lot in hand, `mask`, that are equally far. `goods` has what is to be done in them, and in others.
 
-    It is `over` when it is no more in hand, whatever comes of it.
+    Once they are finished, `result` is what is to be said of them, goods or the reason why there are none, or they
+    are `done`: taken by the next role. A mask of zero says that they are no more in hand, whatever comes of them.
     """
 
     batch: bytes
-    task: int
+    lot: int
     attempt: int
-    parcel: Parcel
-    says: Deliver | Failed | None = None
+    mask: int
+    goods: Goods
+    result: Goods | str | None = None
     done: bool = False
-    over: bool = False
     said_at: float | None = None
 
     @property
-    def key(self) -> Key:
-        """What names it."""
-        return self.batch, self.task, self.attempt
+    def token(self) -> Token:
+        """What names them."""
+        return self.lot, self.mask, self.attempt
+
+    def says(self) -> Deliver | Failed | None:
+        """Return what is to be said of them before they are done."""
+        if isinstance(self.result, str):
+            return Failed(self.batch, self.token, self.result)
+        return None if self.result is None else Deliver(self.batch, self.lot, self.attempt, self.result.of(self.mask))
 
 
 class Bench:
     """The tasks of a worker, of which it works on `credit` at a time. `refused` counts the results that came too late.
 
-    A credit of None is found by `worked`. `drop` is told of a piece that is over while it is being worked on.
+    A credit of None is found by `worked`. `drop` is told of a piece, and of which of its tasks, when they are over
+    while they are being worked on.
     """
 
-    def __init__(self, credit: int | None, drop: Callable[[Piece], None]) -> None:
+    def __init__(self, credit: int | None, drop: Callable[[Piece, int], None]) -> None:
         self.done = self.failures = self.refused = 0
         self.draining = False
         self._finds_credit = credit is None
         self._credit = LEAST if credit is None else credit
         self._drop = drop
         self._pace = float("inf")  # seconds a task
-        self._pieces: dict[int, Piece] = {}
-        self._working = 0
+        self._pieces: dict[int, list[Piece]] = {}
+        self._held = self._working = 0  # tasks
         self._fresh: list[Piece] = []  # what there is to say of them was not said yet
         self._look_at = 0.0
         self._pulse = SLOWEST
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return self._held
 
     @property
     def room(self) -> int:
         """How many tasks the worker wants to hold."""
         if self.draining:
             return 0
-        return self._credit + min(len(self._pieces) - self._working, AHEAD)
+        return self._credit + min(self._held - self._working, AHEAD)
 
     @property
     def pulse(self) -> float:
@@ -94,7 +93,10 @@ class Bench:
 
     def tokens(self) -> list[Token]:
         """Return what the worker holds."""
-        return [(piece.task, piece.attempt) for piece in self._pieces.values()]
+        held: dict[tuple[int, int], int] = {}
+        for piece in self._all():
+            held[piece.lot, piece.attempt] = held.get((piece.lot, piece.attempt), 0) | piece.mask
+        return [(lot, mask, attempt) for (lot, attempt), mask in held.items()]
 
     def worked(self, tasks: int, seconds: float) -> None:
         """Note how long some tasks took, and find the credit from it."""
@@ -108,54 +110,65 @@ class Bench:
         return self._pace * tasks
 
     def take(self, task: Task) -> Piece | None:
-        """Take a task to work on; None when it is in hand already, or came too late."""
-        held = self._pieces.get(task.task)
-        if self.draining or (held is not None and held.attempt >= task.attempt):
+        """Take tasks to work on; None when they are in hand already, or came too late."""
+        mask = 0 if self.draining else task.goods.mask
+        for held in tuple(self._pieces.get(task.lot, ())):
+            common = held.mask & mask
+            if common and held.attempt < task.attempt:
+                self._forget(self._cut(held, common))
+            elif common:
+                mask &= ~common
+        if not mask:
             return None
-        if held is not None:
-            self._forget(held)
-        piece = self._pieces[task.task] = Piece(task.batch, task.task, task.attempt, task.parcel)
-        self._working += 1
+        piece = Piece(task.batch, task.lot, task.attempt, mask, task.goods)
+        self._pieces.setdefault(task.lot, []).append(piece)
+        self._held += mask.bit_count()
+        self._working += mask.bit_count()
         self._pulse = min(self._pulse, task.lease / 4)
         return piece
 
-    def finish(self, piece: Piece, parcel: Parcel) -> None:
-        """A task is done: deliver what came of it."""
-        self._say(piece, Deliver(piece.batch, piece.task, piece.attempt, parcel))
+    def finish(self, piece: Piece, goods: Goods) -> None:
+        """Some tasks of a piece are done: deliver what came of them."""
+        self._say(piece, goods.mask, goods)
 
-    def fail(self, piece: Piece, reason: str) -> None:
-        """A task cannot be done: report it."""
-        self.failures += 1
-        self._say(piece, Failed(piece.batch, piece.task, piece.attempt, reason))
+    def fail(self, piece: Piece, mask: int, reason: str) -> None:
+        """Some tasks of a piece cannot be done: report it."""
+        self.failures += mask.bit_count()
+        self._say(piece, mask, reason)
 
     def counted(self, answer: Counted) -> None:
         """Take the next role's answer to deliveries."""
-        verdict = answer.verdict
-        for piece in self._held(answer.batch, answer.tokens):
-            if piece.done or type(piece.says) is not Deliver:
-                continue
-            if verdict is Verdict.FENCED:
-                self.refused += 1
-                self._forget(piece)
-            elif verdict is Verdict.FAILED:
-                self.fail(piece, answer.reason)
-            else:
-                self.refused += verdict is not Verdict.COUNTED
-                piece.done, piece.said_at = True, None
-                self._fresh.append(piece)
+        for piece, common in self._held_of(answer.batch, answer.tokens):
+            if not piece.done and isinstance(piece.result, Goods):
+                self._answered(self._cut(piece, common), answer)
+
+    def _answered(self, piece: Piece, answer: Counted) -> None:
+        tasks, verdict = piece.mask.bit_count(), answer.verdict
+        if verdict is Verdict.FENCED:
+            self.refused += tasks
+            self._forget(piece)
+            return
+        if verdict is Verdict.FAILED:
+            self.failures += tasks
+            piece.result = answer.reason
+        else:
+            self.refused += 0 if verdict is Verdict.COUNTED else tasks
+            piece.done = True
+        piece.said_at = None
+        self._fresh.append(piece)
 
     def settled(self, answer: Settled) -> None:
         """Forget tasks: the first role has noted what came of them, or has given them to somebody else."""
-        for piece in self._held(answer.batch, answer.tokens):
-            self._forget(piece)
-            if answer.accepted:
-                self.done += piece.done
-            else:
-                self.refused += 1
+        for piece, common in self._held_of(answer.batch, answer.tokens):
+            if not answer.accepted:
+                self.refused += common.bit_count()
+            elif piece.done:
+                self.done += common.bit_count()
+            self._forget(self._cut(piece, common))
 
     def clear(self) -> None:
         """Forget everything: the process that it came from is gone."""
-        for piece in tuple(self._pieces.values()):
+        for piece in self._all():
             self._forget(piece)
 
     def due(self, now: float) -> Iterator[Deliver | Done | Failed]:
@@ -163,42 +176,61 @@ class Bench:
         pieces, self._fresh = [*self._fresh, *self._unanswered(now)], []
         done: dict[bytes, list[Token]] = {}
         for piece in pieces:
-            if piece.over or piece.said_at == now:
+            if not piece.mask or piece.said_at == now:
                 continue
             piece.said_at = now
             if piece.done:
-                done.setdefault(piece.batch, []).append((piece.task, piece.attempt))
-            elif piece.says is not None:
-                yield piece.says
+                done.setdefault(piece.batch, []).append(piece.token)
+            elif (says := piece.says()) is not None:
+                yield says
         yield from (Done(batch, tokens) for batch, tokens in done.items())
 
     def _unanswered(self, now: float) -> list[Piece]:
         """Return what was said long enough ago; looked for only when there may be some."""
         if now < self._look_at:
             return []
-        said = [(piece.said_at, piece) for piece in self._pieces.values() if piece.said_at is not None]
+        said = [(piece.said_at, piece) for piece in self._all() if piece.said_at is not None]
         self._look_at = min((at for at, _ in said if at > now - AGAIN), default=now) + AGAIN
         return [piece for at, piece in said if at <= now - AGAIN]
 
-    def _held(self, batch: bytes, tokens: list[Token]) -> Iterator[Piece]:
-        """Yield those of some attempts that are in hand."""
-        held = self._pieces.get
-        for task, attempt in tokens:
-            piece = held(task)
-            if piece is not None and piece.attempt == attempt and piece.batch == batch:
-                yield piece
+    def _all(self) -> list[Piece]:
+        return [piece for pieces in self._pieces.values() for piece in pieces]
 
-    def _say(self, piece: Piece, says: Deliver | Failed) -> None:
-        if not piece.over:
-            self._working -= piece.says is None
-            piece.says, piece.said_at = says, None
-            self._fresh.append(piece)
+    def _held_of(self, batch: bytes, tokens: list[Token]) -> Iterator[tuple[Piece, int]]:
+        """Yield the pieces that are named by tokens, and which of their tasks are."""
+        for lot, mask, attempt in tokens:
+            for piece in tuple(self._pieces.get(lot, ())):
+                common = piece.mask & mask
+                if common and piece.attempt == attempt and piece.batch == batch:
+                    yield piece, common
+
+    def _say(self, piece: Piece, mask: int, result: Goods | str) -> None:
+        mask &= piece.mask
+        if mask and piece.result is None:
+            self._working -= mask.bit_count()
+            part = self._cut(piece, mask)
+            part.result, part.said_at = result, None
+            self._fresh.append(part)
+
+    def _cut(self, piece: Piece, mask: int) -> Piece:
+        """Return a piece that has these tasks of another one, which keeps the rest."""
+        if mask == piece.mask:
+            return piece
+        part = copy(piece)
+        part.mask = mask
+        piece.mask &= ~mask
+        self._pieces[piece.lot].append(part)
+        return part
 
     def _forget(self, piece: Piece) -> None:
-        piece.over = True
-        del self._pieces[piece.task]
-        if piece.says is None:
-            self._working -= 1
-            self._drop(piece)
-        if not self._pieces:
+        mask, piece.mask = piece.mask, 0
+        pieces = self._pieces[piece.lot]
+        pieces.remove(piece)
+        if not pieces:
+            del self._pieces[piece.lot]
+        self._held -= mask.bit_count()
+        if piece.result is None:
+            self._working -= mask.bit_count()
+            self._drop(piece, mask)
+        if not self._held:
             self._pulse = SLOWEST

@@ -2,85 +2,146 @@
 
 A result that is delivered is first *begun*, while the handler runs, and then *counted* or *given up*. What is
 counted stays so; of every counted task eight bytes are kept, so that another result of it is recognised, and
-flagged when it is not the same.
+flagged when it is not the same. Tasks of a lot with which nothing has gone wrong are begun and counted together.
 """
 
 from __future__ import annotations
 
-from convpolicy.runtime.pipeline.items import Verdict
+from array import array
+from collections.abc import Iterator, Sequence
 
-__all__ = ["Collector"]
+from convpolicy.runtime.pipeline.items import Token, Verdict
+from convpolicy.runtime.pipeline.lots import LOT, bits, task_of
 
-_SIZE = 8  # bytes of a digest
-_NOTHING = bytes(_SIZE)
+__all__ = ["Collector", "digests_of"]
+
+_NOTHING = bytes(8 * LOT)
+
+
+class _Lot:
+    """What is known of the tasks of a lot. `fenced` are those of which some attempts are refused, `begun` and `counted`
+    the others that the opening speaks of; `digests` has a number for each counted one.
+    """
+
+    __slots__ = ("begun", "counted", "digests", "fenced")
+
+    def __init__(self) -> None:
+        self.begun = self.counted = self.fenced = 0
+        self.digests = array("q", _NOTHING)
 
 
 class Collector:
-    """The results of one batch. `done` is how many are counted, `refused` how many came in vain."""
+    """The results of one batch. `done` is how many are counted, `refused` how many came in vain, `busy` how many are
+    being handled.
+    """
 
-    __slots__ = ("_begun", "_digests", "_failed", "_fences", "differing", "done", "refused")
+    __slots__ = ("_failed", "_fences", "_lots", "busy", "differing", "done", "refused")
 
     def __init__(self) -> None:
-        self.done = self.refused = 0
+        self.busy = self.done = self.refused = 0
         self.differing: set[int] = set()
-        self._digests = bytearray()
-        self._begun: dict[int, int] = {}
+        self._lots: dict[int, _Lot] = {}
         self._failed: dict[int, int] = {}
         self._fences: dict[int, int] = {}
 
-    def begin(self, task: int, attempt: int, digest: bytes) -> Verdict | None:
-        """Say what becomes of a result; None when it is to be handled now.
+    def begin(self, token: Token, digests: Sequence[int]) -> tuple[int, list[tuple[Verdict, int]]]:
+        """Say what becomes of results: which are to be handled now, and for the others why not.
 
-        COUNTED is never returned: it comes from `count`. While a task is `busy` it must not be begun again.
+        `digests` has a number for each of the token's tasks. COUNTED is never among the reasons: it comes from `count`.
+        A task of which a result is being handled is not mentioned: it has to come again.
         """
-        known = self._digest(task)
-        if known is not None:
-            self.refused += 1
-            if known == digest:
+        lot, mask, _ = token
+        known = self._lot(lot)
+        if not mask & (known.counted | known.begun | known.fenced):
+            known.begun |= mask
+            self.busy += mask.bit_count()
+            return mask, []
+        fresh, refused = 0, list[tuple[Verdict, int]]()
+        open_ = mask & ~known.begun
+        for bit, digest in zip(bits(open_), digests_of(digests, mask, open_), strict=True):
+            verdict = self._verdict(known, (lot, bit, token[2]), digest)
+            if verdict is None:
+                fresh |= bit
+            else:
+                refused.append((verdict, bit))
+        known.begun |= fresh
+        self.busy += fresh.bit_count()
+        self.refused += len(refused)
+        return fresh, refused
+
+    def _verdict(self, known: _Lot, token: Token, digest: int) -> Verdict | None:
+        """Say why the result of one task is refused, or None."""
+        lot, bit, attempt = token
+        task = task_of(lot, bit)
+        if known.counted & bit:
+            if known.digests[bit.bit_length() - 1] == digest:
                 return Verdict.AGAIN
             self.differing.add(task)
             return Verdict.DIFFERS
         if attempt < self._fences.get(task, 0):
-            self.refused += 1
             return Verdict.FAILED if self._failed.get(task) == attempt else Verdict.FENCED
-        self._begun[task] = attempt
         return None
 
     def has(self, task: int) -> bool:
         """Return whether the task is counted."""
-        return self._digest(task) is not None
+        lot, place = divmod(task - 1, LOT)
+        return lot in self._lots and bool(self._lots[lot].counted >> place & 1)
 
-    def busy(self, task: int) -> bool:
-        """Return whether a result of the task is being handled."""
-        return task in self._begun
+    def count(self, token: Token, digests: Sequence[int]) -> None:
+        """The handler has done its work: the tasks are over. `digests` is as for `begin`."""
+        lot, mask, _ = token
+        known = self._lot(lot)
+        known.begun &= ~mask
+        known.counted |= mask
+        self.busy -= mask.bit_count()
+        self.done += mask.bit_count()
+        if len(digests) == LOT:
+            known.digests = array("q", digests)
+        else:
+            for bit, digest in zip(bits(mask), digests, strict=True):
+                known.digests[bit.bit_length() - 1] = digest
+        for bit in bits(mask & known.fenced):
+            self._fences.pop(task_of(lot, bit), None)
+            self._failed.pop(task_of(lot, bit), None)
+        known.fenced &= ~mask
 
-    def count(self, task: int, digest: bytes) -> None:
-        """The handler has done its work: the task is over."""
-        del self._begun[task]
-        self._fences.pop(task, None)
-        self._failed.pop(task, None)
-        end = task * _SIZE
-        if len(self._digests) < end:
-            self._digests.extend(bytes(max(end - len(self._digests), len(self._digests))))
-        # An all-zero digest would read as "nothing counted"; one in 2**64 is nudged instead.
-        self._digests[end - _SIZE : end] = digest if digest != _NOTHING else b"\1" * _SIZE
-        self.done += 1
+    def give_up(self, token: Token) -> None:
+        """The handler has failed: this attempt at the tasks will not be counted, however often it comes."""
+        lot, mask, attempt = token
+        known = self._lot(lot)
+        known.begun &= ~mask
+        known.fenced |= mask
+        self.busy -= mask.bit_count()
+        for bit in bits(mask):
+            task = task_of(lot, bit)
+            self._failed[task] = attempt
+            self._fences[task] = max(attempt + 1, self._fences.get(task, 0))
 
-    def give_up(self, task: int) -> None:
-        """The handler has failed: this attempt will not be counted, however often it comes."""
-        attempt = self._begun.pop(task)
-        self._failed[task] = attempt
-        self._fences[task] = max(attempt + 1, self._fences.get(task, 0))
+    def fence(self, token: Token) -> Iterator[tuple[int, bool]]:
+        """Refuse lower attempts from now on; yield which tasks are counted already, and which are not.
 
-    def fence(self, task: int, attempt: int) -> bool | None:
-        """Refuse lower attempts from now on; return whether the task is counted already, None while it is handled."""
-        if self._digest(task) is not None:
-            return True
-        if task in self._begun:
-            return None
-        self._fences[task] = max(attempt, self._fences.get(task, 0))
-        return False
+        Those of which a result is being handled are neither.
+        """
+        lot, mask, attempt = token
+        known = self._lot(lot)
+        if counted := mask & known.counted:
+            yield counted, True
+        if refused := mask & ~known.counted & ~known.begun:
+            known.fenced |= refused
+            for bit in bits(refused):
+                task = task_of(lot, bit)
+                self._fences[task] = max(attempt, self._fences.get(task, 0))
+            yield refused, False
 
-    def _digest(self, task: int) -> bytes | None:
-        found = bytes(self._digests[(task - 1) * _SIZE : task * _SIZE])
-        return found if len(found) == _SIZE and found != _NOTHING else None
+    def _lot(self, lot: int) -> _Lot:
+        known = self._lots.get(lot)
+        if known is None:
+            known = self._lots[lot] = _Lot()
+        return known
+
+
+def digests_of(digests: Sequence[int], mask: int, chosen: int) -> Sequence[int]:
+    """Return the digests of the chosen tasks out of those of a mask, of which there is one for each."""
+    if mask == chosen:
+        return digests
+    return [digest for bit, digest in zip(bits(mask), digests, strict=True) if bit & chosen]

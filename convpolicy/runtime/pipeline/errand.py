@@ -21,7 +21,7 @@ from convpolicy.policy.model import Role
 from convpolicy.runtime.dialogue import Dialogue, Standing
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.items import Parcel, Said
+from convpolicy.runtime.pipeline.lots import Parcel, Said
 from convpolicy.table import Step
 from convpolicy.wire.frame import MAX_PAYLOAD
 
@@ -91,7 +91,7 @@ class Errand:
         if step.effect is not None:
             self.conversation.vouch(step, self._part.codecs[step.index].unpack(packed))
         if self._conversation is None:
-            self._take(step)
+            self.take(step)
         else:
             self._conversation.emit(step, packed)
         self.parcel.append(Said(step.index, msgspec.Raw(packed)))
@@ -119,11 +119,12 @@ class Errand:
                 yield from self._with_care(said)
             else:
                 payload = codecs[said.label].unpack(cast("bytes", said.payload))
-                self._take(step)
+                self.take(step)
                 yield Received(step.move.label, payload, step.move.peer)
         yield from self._kept()
 
-    def _take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:
+        """Take a step that the machine allows now, and for which no values have to be looked at."""
         self._steps.append(step)
         self._node = step.node
         if not step.node.ready:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from convpolicy.runtime.pipeline.lots import Goods, Lot, Mask
 from convpolicy.wire.frame import Framing, Goodbye, Hello, Ping
 
 __all__ = [
@@ -27,33 +28,19 @@ __all__ = [
     "Fenced",
     "Holds",
     "Item",
-    "Parcel",
-    "Said",
     "Settled",
     "Task",
     "Token",
     "Verdict",
     "decode",
-    "digest",
     "encode",
 ]
 
-# The attempt that a task is fenced with for good: no worker ever has it.
+# The attempt that tasks are fenced with for good: no worker ever has it.
 SET_ASIDE = 2**31
 
-
-class Said(msgspec.Struct, array_like=True, gc=False):
-    """One message of a task's conversation: its label's index, and its payload."""
-
-    label: int
-    payload: msgspec.Raw
-
-
-# All that one role says to the next in the conversation of one task.
-Parcel: TypeAlias = list[Said]
-
-# A task and an attempt at it. What is said of many attempts at once names them so.
-Token: TypeAlias = tuple[int, int]
+# A lot, a mask of some of its tasks, and an attempt at them.
+Token: TypeAlias = tuple[Lot, Mask, int]
 
 
 class Verdict(StrEnum):
@@ -73,13 +60,13 @@ class Ask(msgspec.Struct, array_like=True, tag=20, gc=False):
 
 
 class Task(msgspec.Struct, array_like=True, tag=21, gc=False):
-    """A task is lent to a worker for `lease` seconds."""
+    """Tasks of a lot are lent to a worker for `lease` seconds."""
 
     batch: bytes
-    task: int
+    lot: Lot
     attempt: int
     lease: float
-    parcel: Parcel
+    goods: Goods
 
 
 class Holds(msgspec.Struct, array_like=True, tag=22, gc=False):
@@ -97,11 +84,10 @@ class Done(msgspec.Struct, array_like=True, tag=23, gc=False):
 
 
 class Failed(msgspec.Struct, array_like=True, tag=24, gc=False):
-    """A worker could not do a task."""
+    """A worker could not do some tasks."""
 
     batch: bytes
-    task: int
-    attempt: int
+    token: Token
     reason: str
 
 
@@ -117,9 +103,9 @@ class Deliver(msgspec.Struct, array_like=True, tag=26, gc=False):
     """What a worker says to the next role."""
 
     batch: bytes
-    task: int
+    lot: Lot
     attempt: int
-    parcel: Parcel
+    goods: Goods
 
 
 class Counted(msgspec.Struct, array_like=True, tag=27, gc=False):
@@ -145,19 +131,17 @@ class Begun(msgspec.Struct, array_like=True, tag=29, gc=False):
 
 
 class Fence(msgspec.Struct, array_like=True, tag=30, gc=False):
-    """Refuse attempts below this one, unless the task is counted already."""
+    """Refuse attempts below this one, of those of the tasks that are not counted already."""
 
     batch: bytes
-    task: int
-    attempt: int
+    token: Token
 
 
 class Fenced(msgspec.Struct, array_like=True, tag=31, gc=False):
-    """The answer: the task is counted, or it never will be from a lower attempt."""
+    """The answer: the tasks are counted, or they never will be from a lower attempt."""
 
     batch: bytes
-    task: int
-    attempt: int
+    token: Token
     counted: bool
 
 
@@ -203,10 +187,3 @@ Item = (
 
 _framing: Framing[Item] = Framing(Item)
 encode, decode = _framing.encode, _framing.decode
-
-_write = msgspec.msgpack.Encoder().encode
-
-
-def digest(parcel: Parcel) -> bytes:
-    """Return eight bytes that tell results apart. Keyed anew in every process, so nobody can prepare two alike."""
-    return hash(_write(parcel)).to_bytes(8, "big", signed=True)

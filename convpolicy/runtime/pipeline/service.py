@@ -17,7 +17,9 @@ from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.stage import start_stage
+from convpolicy.runtime.pipeline.collecting import Collecting
+from convpolicy.runtime.pipeline.route import ensure_carried
+from convpolicy.runtime.pipeline.working import Working
 from convpolicy.runtime.service import Playing, Service, Started
 from convpolicy.runtime.tree.plan import plan
 from convpolicy.runtime.tree.service import start_tree
@@ -87,4 +89,16 @@ class AnyLinkService(Service[Sends, Receives]):
             return start_tree(
                 self.part, plan(self._policy, via), via, self._handlers, self._gaps, lost_after=lost_after
             )
-        return start_stage(self.part, self._handlers, via, lost_after=lost_after)
+        return self._stage(via, lost_after)
+
+    def _stage(self, via: Pipeline, lost_after: float) -> Playing[Sends]:
+        """Start playing a role of a pipeline other than the first."""
+        ensure_carried(self.part, via)
+        if self.role == via.roles[0]:
+            raise WiringError(
+                f"{self.role} is the first role of {via!r}: it puts tasks in, and receives nothing.\n"
+                f"  Use `async with policy.batch({self.role}, via=…) as batch: await batch.put(…)`."
+            )
+        if self.role == via.roles[-1]:
+            return Collecting(self.part, self._handlers, via, lost_after)
+        return Working(self.part, self._handlers, via)

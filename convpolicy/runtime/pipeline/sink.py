@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.collector import Collector
+from convpolicy.runtime.pipeline.collector import Collector, digests_of
 from convpolicy.runtime.pipeline.items import (
     Begin,
     Begun,
@@ -19,18 +19,36 @@ from convpolicy.runtime.pipeline.items import (
     Fence,
     Fenced,
     Item,
+    Token,
     Verdict,
-    digest,
 )
 from convpolicy.runtime.pipeline.post import FORGET_AFTER, Peer, Post
-from convpolicy.wire.frame import Goodbye
+from convpolicy.wire.frame import Goodbye, Malformed
 
-__all__ = ["NAMED", "SinkEngine"]
+__all__ = ["NAMED", "Delivery", "SinkEngine"]
 
 _log = logging.getLogger(__name__)
 
 LOOK = 1.0
 NAMED = 1000  # differing tasks that are named in a report
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Results that are being handled: those of the tasks `mask`, of what a worker has delivered."""
+
+    peer: Peer
+    item: Deliver
+    mask: int
+    digests: Sequence[int]
+
+    def token(self, mask: int) -> Token:
+        """Return what names some of the tasks."""
+        return self.item.lot, mask, self.item.attempt
+
+    def of(self, mask: int) -> Sequence[int]:
+        """Return the digests of some of the tasks."""
+        return digests_of(self.digests, self.item.goods.mask, mask)
 
 
 @dataclass(slots=True)
@@ -39,7 +57,6 @@ class _Batch:
 
     source: Peer
     results: Collector = field(default_factory=Collector)
-    busy: dict[int, tuple[Peer, Deliver, bytes]] = field(default_factory=dict[int, "tuple[Peer, Deliver, bytes]"])
 
 
 class SinkEngine:
@@ -53,7 +70,7 @@ class SinkEngine:
         *,
         clock: Callable[[], float],
         new_id: Callable[[int], bytes],
-        handle: Callable[[Deliver], None],
+        handle: Callable[[Delivery], None],
         lost_after: float = 30.0,
         expects: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
@@ -84,7 +101,7 @@ class SinkEngine:
     @property
     def busy(self) -> int:
         """How many deliveries are being handled."""
-        return sum(len(batch.busy) for batch in self._batches.values())
+        return sum(batch.results.busy for batch in self._batches.values())
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start, over all batches."""
@@ -96,42 +113,44 @@ class SinkEngine:
 
     # ------------------------------------------------------------------------------------------- deliveries
 
-    def counted(self, item: Deliver) -> None:
-        """The handlers have taken a delivery."""
-        batch = self._batches.get(item.batch)
+    def counted(self, delivery: Delivery, mask: int) -> None:
+        """The handlers have taken the results of some tasks."""
+        batch = self._batches.get(delivery.item.batch)
         if batch is not None:
-            peer, _, sum_ = batch.busy.pop(item.task)
-            batch.results.count(item.task, sum_)
-            self._counts["counted"] += 1
-            self._answer(peer, item, Verdict.COUNTED)
+            batch.results.count(delivery.token(mask), delivery.of(mask))
+            self._counts["counted"] += mask.bit_count()
+            self._answer(delivery, mask, Verdict.COUNTED)
 
-    def failed(self, item: Deliver, reason: str) -> None:
-        """A delivery breaks the policy, or a handler raised."""
-        batch = self._batches.get(item.batch)
+    def failed(self, delivery: Delivery, mask: int, reason: str) -> None:
+        """The results of some tasks break the policy, or a handler raised."""
+        batch = self._batches.get(delivery.item.batch)
         if batch is not None:
-            peer, _, _ = batch.busy.pop(item.task)
-            batch.results.give_up(item.task)
-            self._counts["failed"] += 1
-            self._answer(peer, item, Verdict.FAILED, reason)
+            batch.results.give_up(delivery.token(mask))
+            self._counts["failed"] += mask.bit_count()
+            self._answer(delivery, mask, Verdict.FAILED, reason)
 
     def _deliver(self, peer: Peer, item: Deliver) -> None:
         batch = self._batches.get(item.batch)
-        if batch is None or item.task < 1:
-            self._counts["unknown"] += 1
+        if batch is None:
+            self._counts["unknown"] += item.goods.mask.bit_count()
             return
-        if self.draining or batch.results.busy(item.task):
+        if self.draining:
             return  # it will be said again
-        sum_ = digest(item.parcel)
-        verdict = batch.results.begin(item.task, item.attempt, sum_)
-        if verdict is None:
-            batch.busy[item.task] = (peer, item, sum_)
-            self._handle(item)
-        else:
-            self._counts["refused"] += 1
-            self._answer(peer, item, verdict)
+        try:
+            digests = item.goods.digests()
+        except Malformed as problem:
+            peer.counts(item.batch, (item.lot, item.goods.mask, item.attempt), Verdict.FAILED, str(problem))
+            return
+        fresh, refused = batch.results.begin((item.lot, item.goods.mask, item.attempt), digests)
+        delivery = Delivery(peer, item, fresh, digests)
+        for verdict, mask in refused:
+            self._counts["refused"] += mask.bit_count()
+            self._answer(delivery, mask, verdict)
+        if fresh:
+            self._handle(delivery)
 
-    def _answer(self, peer: Peer, item: Deliver, verdict: Verdict, reason: str = "") -> None:
-        peer.counts(item.batch, (item.task, item.attempt), verdict, reason)
+    def _answer(self, delivery: Delivery, mask: int, verdict: Verdict, reason: str = "") -> None:
+        delivery.peer.counts(delivery.item.batch, delivery.token(mask), verdict, reason)
 
     # ---------------------------------------------------------------------------------------------- batches
 
@@ -146,9 +165,9 @@ class SinkEngine:
             self._batches.setdefault(item.batch, _Batch(peer))
             peer.say(Begun(item.batch))
         elif isinstance(item, Fence) and item.batch in self._batches:
-            known = self._batches[item.batch].results.fence(item.task, item.attempt)
-            if known is not None:
-                peer.say(Fenced(item.batch, item.task, item.attempt, known))
+            lot, _, attempt = item.token
+            for mask, counted in self._batches[item.batch].results.fence(item.token):
+                peer.say(Fenced(item.batch, (lot, mask, attempt), counted))
         elif isinstance(item, Close) and item.batch in self._batches:
             self._close(peer, item)
         elif isinstance(item, Goodbye):

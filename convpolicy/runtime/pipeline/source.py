@@ -7,7 +7,7 @@ and the manifest of its batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
@@ -24,8 +24,10 @@ from convpolicy.runtime.pipeline.items import (
     Holds,
     Item,
     Task,
+    Token,
     Verdict,
 )
+from convpolicy.runtime.pipeline.lots import LOT
 from convpolicy.runtime.pipeline.post import FORGET_AFTER, Peer, Post
 from convpolicy.wire.frame import Goodbye
 
@@ -66,8 +68,8 @@ class SourceEngine(FirstRole):
             self._next_look = now + LOOK
             self._look(now)
         if self._sink is not None:
-            for task, attempt in self.tasks.fences(now, every=AGAIN):
-                self._sink.say(Fence(self.batch, task, attempt))
+            for token in self.tasks.fences(now, every=AGAIN):
+                self._sink.say(Fence(self.batch, token))
         if self.begun and self.error is None:
             self._lend(now)
         if self.closing and self.closed is None and not self.tasks.open:
@@ -88,7 +90,7 @@ class SourceEngine(FirstRole):
 
     def _hear(self, peer: Peer, item: Item, now: float) -> None:
         if peer.edge == self._edge and isinstance(item, Fenced):
-            self.tasks.fenced(item.task, item.attempt, counted=item.counted)
+            self.tasks.fenced(item.token, counted=item.counted)
         elif peer.edge == self._edge:
             self._hear_sink(peer, item)
         elif isinstance(item, Ask):
@@ -98,25 +100,33 @@ class SourceEngine(FirstRole):
             for token in over:
                 peer.settles(item.batch, token, accepted=False)
         elif isinstance(item, Deliver):
-            peer.counts(item.batch, (item.task, item.attempt), self._passed(peer, item))
+            self._pass(peer, item)
         elif isinstance(item, Done):
             for token in item.tokens:
-                accepted = item.batch == self.batch and self.tasks.finished(peer.edge, *token)
-                peer.settles(item.batch, token, accepted=accepted)
+                mine = item.batch == self.batch
+                self._settle(peer, item.batch, token, self.tasks.finished(peer.edge, token) if mine else 0)
         elif isinstance(item, Failed):
-            accepted = item.batch == self.batch and self._failed(peer.edge, item)
-            peer.settles(item.batch, (item.task, item.attempt), accepted=accepted)
+            mine = item.batch == self.batch
+            accepted = self.tasks.failed(peer.edge, item.token, item.reason) if mine else 0
+            self._settle(peer, item.batch, item.token, accepted)
         elif isinstance(item, Goodbye):
             self.tasks.gone(peer.nonce)
 
-    def _failed(self, stage: int, item: Failed) -> bool:
-        return self.tasks.failed(stage, item.task, item.attempt, item.reason)
+    def _settle(self, peer: Peer, batch: bytes, token: Token, accepted: int) -> None:
+        """Answer a report: of some of its tasks it was accepted, of the others refused."""
+        lot, mask, attempt = token
+        if accepted:
+            peer.settles(batch, (lot, accepted, attempt), accepted=True)
+        if accepted != mask:
+            peer.settles(batch, (lot, mask & ~accepted, attempt), accepted=False)
 
-    def _passed(self, peer: Peer, item: Deliver) -> Verdict:
+    def _pass(self, peer: Peer, item: Deliver) -> None:
         """Take what an inner stage delivers: it comes from the role before the edge."""
-        if item.batch != self.batch or peer.role != self._roles[peer.edge]:
-            return Verdict.FENCED
-        return self.tasks.passed(peer.edge - 1, item.task, item.attempt, item.parcel)
+        verdicts: Iterable[tuple[Verdict, int]] = [(Verdict.FENCED, item.goods.mask)]
+        if item.batch == self.batch and peer.role == self._roles[peer.edge]:
+            verdicts = self.tasks.passed(peer.edge - 1, item.lot, item.attempt, item.goods)
+        for verdict, mask in verdicts:
+            peer.counts(item.batch, (item.lot, mask, item.attempt), verdict)
 
     # ------------------------------------------------------------------------------------------- the clock
 
@@ -145,10 +155,12 @@ class SourceEngine(FirstRole):
                     self._lend_some(stage, peer, max(1, waiting // len(free)), now)
 
     def _may_have(self, peer: Peer, stage: int, now: float) -> bool:
-        in_place = peer.role == self._roles[stage + 1]
-        return in_place and now < peer.heard + SUSPECT_AFTER and self.tasks.held(peer.nonce) < peer.room
+        """Return whether a worker gets tasks now. One that takes many gets an eighth of them together, or a lot."""
+        if peer.role != self._roles[stage + 1] or now >= peer.heard + SUSPECT_AFTER:
+            return False
+        return peer.room - self.tasks.held(peer.nonce) >= max(1, min(peer.room // 8, LOT))
 
     def _lend_some(self, stage: int, peer: Peer, share: int, now: float) -> None:
         count = min(share, peer.room - self.tasks.held(peer.nonce))
         for job in self.tasks.lend(stage, peer.nonce, count, now):
-            peer.say(Task(self.batch, job.task, job.attempt, self.tasks.lease, job.parcel))
+            peer.say(Task(self.batch, job.lot, job.attempt, self.tasks.lease, job.goods.of(job.mask)))

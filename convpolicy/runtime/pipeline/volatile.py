@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
+
+from msgspec import Raw
 
 from convpolicy.link.pipeline import MANIFEST, Lanes, Pipeline
 from convpolicy.link.port import LISTENER, Delivery
@@ -25,22 +26,23 @@ from convpolicy.runtime.pipeline.items import (
     Closed,
     Deliver,
     Item,
-    Parcel,
     Task,
     Token,
     Verdict,
     decode,
     encode,
 )
+from convpolicy.runtime.pipeline.lots import LOT, Goods, joined, lowest, size_of
 from convpolicy.runtime.pipeline.post import Peer, Post
 from convpolicy.runtime.pipeline.sink import NAMED, SinkEngine
+from convpolicy.runtime.pipeline.sink import Delivery as Handed
 from convpolicy.wire.frame import Malformed
 
 __all__ = ["VolatileSink", "VolatileSource", "VolatileWorker"]
 
 LOOK = 0.25
-TOGETHER = 16  # tasks in one frame, at most: a frame goes to one worker
-IN_HAND = 64  # tasks that a worker has taken and not passed on
+SPREAD = 8  # frames that what waits is pushed in, at least: a frame goes to one worker
+IN_HAND = 4 * LOT  # tasks that a worker has taken and not passed on
 
 
 @dataclass(slots=True)
@@ -49,31 +51,56 @@ class _Pushed:
 
     total: int = 0
     done: int = 0
+    open: int = 0
+    bytes: int = 0  # of those, too
     quarantined: list[Poisoned] = field(default_factory=list["Poisoned"])
     counts: Counts = field(default_factory=Counts)
-    waiting: deque[tuple[int, Parcel]] = field(default_factory=deque[tuple[int, Parcel]])
+    waiting: deque[tuple[int, Goods]] = field(default_factory=deque[tuple[int, Goods]])
 
-    @property
-    def open(self) -> int:
-        """How many tasks wait to be handed over."""
-        return len(self.waiting)
-
-    def add(self, parcel: Parcel) -> int:
-        """Take a new task in; return its number, counting from 1."""
-        self.total += 1
-        self.waiting.append((self.total, parcel))
+    def add(self, labels: tuple[int, ...], payloads: Raw, count: int = 1) -> int:
+        """Take new tasks in, which do not reach beyond their lot; return the number of the last, counting from 1."""
+        lot, place = divmod(self.total, LOT)
+        goods = Goods(labels, ((1 << count) - 1) << place, payloads)
+        self.total += count
+        if self.waiting and self.waiting[-1][0] == lot:
+            _, before = self.waiting.pop()
+            self._count(before, -1)
+            goods = self._joined(lot, before, goods)
+        self.waiting.append((lot, goods))
+        self._count(goods, 1)
         return self.total
 
+    def _joined(self, lot: int, before: Goods, goods: Goods) -> Goods:
+        both = joined(before, goods)
+        if both is None:
+            self.waiting.append((lot, before))
+            self._count(before, 1)
+        return both or goods
 
-def _push(port: PushPort, items: list[Item]) -> int:
-    """Push items in as few frames as they need; return how many went out."""
-    sent = 0
-    frames = encode(items)
-    for frame in frames:
-        if port.transmit(LISTENER, frame) is not Delivery.SENT:
-            break
-        sent += len(items) if len(frames) == 1 else len(decode(frame))
-    return sent
+    def next(self) -> tuple[int, Goods]:
+        """Return the next tasks to push, with their lot: few when few wait, to be spread over the workers."""
+        count = max(1, self.open // SPREAD)
+        lot, goods = self.waiting.popleft()
+        self._count(goods, -1)
+        first = lowest(goods.mask, count)
+        if first != goods.mask:
+            self.put_back(lot, goods.of(goods.mask & ~first))
+        return lot, goods.of(first)
+
+    def put_back(self, lot: int, goods: Goods) -> None:
+        """Keep tasks that were not pushed after all."""
+        self.waiting.appendleft((lot, goods))
+        self._count(goods, 1)
+
+    def _count(self, goods: Goods, sign: int) -> None:
+        self.open += sign * goods.mask.bit_count()
+        self.bytes += sign * size_of(goods.payloads)
+
+
+def _push(port: PushPort, item: Item) -> bool:
+    """Push something; return whether it went out."""
+    (frame,) = encode([item])
+    return port.transmit(LISTENER, frame) is Delivery.SENT
 
 
 def _pulled(port: PullPort, limit: int) -> list[Item]:
@@ -114,11 +141,10 @@ class VolatileSource(FirstRole):
             self._hear_sink(peer, item)
             if isinstance(item, Begun | Closed):
                 self.tasks.done = item.done
-        waiting = self.tasks.waiting
-        while self.begun and waiting and self._push_some():
+        while self.begun and self.tasks.open and self._push_some():
             pass
         self._watch_sink(now)
-        if self.closing and not waiting:
+        if self.closing and not self.tasks.open:
             self._say_close(now, self.tasks.total, 0)
         self.post.flush()
 
@@ -127,15 +153,12 @@ class VolatileSource(FirstRole):
         """When the next turn must be, if nothing arrives before."""
         return self._now + LOOK
 
-    def _push_some(self) -> int:
-        """Push some tasks in one frame: few when few wait, so that they are spread over the workers."""
-        waiting = self.tasks.waiting
-        count = min(TOGETHER, len(waiting) // IN_HAND + 1)
-        sent = _push(
-            self._push, [Task(self.batch, number, 1, 0.0, parcel) for number, parcel in islice(waiting, count)]
-        )
-        for _ in range(sent):
-            waiting.popleft()
+    def _push_some(self) -> bool:
+        tasks = self.tasks
+        lot, goods = tasks.next()
+        sent = _push(self._push, Task(self.batch, lot, 1, 0.0, goods))
+        if not sent:
+            tasks.put_back(lot, goods)
         return sent
 
 
@@ -147,6 +170,7 @@ class VolatileWorker:
         self._clock, self._work = clock, work
         self._doing = self._done = self._failed = 0
         self._results: deque[Deliver] = deque()
+        self._ready = 0  # how many tasks there are in `_results`
         self._now, self._pace = 0.0, float("inf")
         self._draining = False
 
@@ -157,21 +181,20 @@ class VolatileWorker:
     def turn(self) -> None:
         """Do everything that can be done now."""
         self._now = self._clock()
-        room = 0 if self._draining else IN_HAND - self._doing - len(self._results)
-        self._pull.paused = room < TOGETHER
+        room = 0 if self._draining else IN_HAND - self._doing - self._ready
+        self._pull.paused = room < LOT
         pieces = [
-            Piece(item.batch, item.task, item.attempt, item.parcel)
-            for item in _pulled(self._pull, max(0, room) // TOGETHER)
+            Piece(item.batch, item.lot, item.attempt, item.goods.mask, item.goods)
+            for item in _pulled(self._pull, max(0, room) // LOT)
             if isinstance(item, Task)
         ]
-        self._doing += len(pieces)
+        self._doing += sum(piece.mask.bit_count() for piece in pieces)
         if pieces:
             self._work(pieces)
-        if self._results:
-            sent = _push(self._push, list(self._results))
-            self._done += sent
-            for _ in range(sent):
-                self._results.popleft()
+        while self._results and _push(self._push, self._results[0]):
+            tasks = self._results.popleft().goods.mask.bit_count()
+            self._ready -= tasks
+            self._done += tasks
 
     @property
     def due(self) -> float:
@@ -186,20 +209,22 @@ class VolatileWorker:
         """Return how many seconds so many tasks will take, if they are like the last ones."""
         return self._pace * tasks
 
-    def finished(self, piece: Piece, parcel: Parcel) -> None:
-        """A task is done."""
-        self._doing -= 1
-        self._results.append(Deliver(piece.batch, piece.task, piece.attempt, parcel))
+    def finished(self, piece: Piece, goods: Goods) -> None:
+        """Some tasks are done."""
+        tasks = goods.mask.bit_count()
+        self._doing -= tasks
+        self._ready += tasks
+        self._results.append(Deliver(piece.batch, piece.lot, piece.attempt, goods))
 
-    def failed(self, piece: Piece, reason: str) -> None:
-        """A task cannot be done, and so is lost."""
+    def failed(self, piece: Piece, mask: int, reason: str) -> None:
+        """Some tasks cannot be done, and so are lost."""
         del piece, reason
-        self._doing -= 1
-        self._failed += 1
+        self._doing -= mask.bit_count()
+        self._failed += mask.bit_count()
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
-        return {"open": self._doing + len(self._results), "done": self._done, "failed": self._failed, "refused": 0}
+        return {"open": self._doing + self._ready, "done": self._done, "failed": self._failed, "refused": 0}
 
     def leave(self) -> None:
         """Nobody is told: nobody is known."""
@@ -225,7 +250,7 @@ class VolatileSink(SinkEngine):
         *,
         clock: Callable[[], float],
         new_id: Callable[[int], bytes],
-        handle: Callable[[Deliver], None],
+        handle: Callable[[Handed], None],
         lost_after: float = 30.0,
     ) -> None:
         super().__init__(
@@ -239,7 +264,7 @@ class VolatileSink(SinkEngine):
 
     def turn(self) -> None:
         """Do everything that can be done now."""
-        for item in [] if self.draining else _pulled(self._pull, IN_HAND):
+        for item in [] if self.draining else _pulled(self._pull, IN_HAND // LOT):
             if isinstance(item, Deliver):
                 self._heard_at = self._clock()
                 self._deliver(self._nobody, item)

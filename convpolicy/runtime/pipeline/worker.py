@@ -13,7 +13,8 @@ from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.bench import Bench, Piece
-from convpolicy.runtime.pipeline.items import Ask, Counted, Deliver, Holds, Item, Parcel, Settled, Task
+from convpolicy.runtime.pipeline.items import Ask, Counted, Deliver, Holds, Item, Settled, Task
+from convpolicy.runtime.pipeline.lots import Goods
 from convpolicy.runtime.pipeline.post import Peer, Post
 from convpolicy.wire.frame import Goodbye, Hello, Ping
 
@@ -23,11 +24,12 @@ _log = logging.getLogger(__name__)
 
 # Seconds between Hellos to somebody who is not there, doubling: ZeroMQ keeps them, and delivers all when it comes.
 FIRST_CONNECT, LAST_CONNECT = 0.1, 5.0
+AT_ONCE = 4  # lots begun in one turn: what came of them is passed on while the next ones are done
 MISSED = 3  # signs of life without an answer, after which another connection is tried
 
 
 class WorkerEngine:
-    """Plays a role in the middle. `work` begins tasks, `drop` gives one up that is over before it is finished.
+    """Plays a role in the middle. `work` begins tasks; `drop` is told which of a piece are over before that.
 
     Whoever does the work says `finished` or `failed`, and sees to it that there is a turn.
     """
@@ -41,7 +43,7 @@ class WorkerEngine:
         clock: Callable[[], float],
         new_id: Callable[[int], bytes],
         work: Callable[[list[Piece]], None],
-        drop: Callable[[Piece], None],
+        drop: Callable[[Piece, int], None],
     ) -> None:
         place = via.roles.index(part.role)
         self._up, self._down = place - 1, place
@@ -63,8 +65,8 @@ class WorkerEngine:
         for peer, item in self.post.collect(now):
             self._hear(peer, item)
         if self._taken:
-            taken, self._taken = self._taken, []
-            self._work(taken)
+            now_, self._taken = self._taken[:AT_ONCE], self._taken[AT_ONCE:]
+            self._work(now_)
         for edge in (self._up, self._down):
             self._seek(edge, now)
         above, below = self._peer(self._up), self._peer(self._down)
@@ -79,16 +81,18 @@ class WorkerEngine:
     @property
     def due(self) -> float:
         """When the next turn must be, if nothing arrives before."""
+        if self._taken:
+            return self._clock()
         connecting = min(self._connect_at.values())
         return connecting if self._peer(self._up) is None else min(self._beat_at, connecting)
 
-    def finished(self, piece: Piece, parcel: Parcel) -> None:
-        """A task is done."""
-        self.bench.finish(piece, parcel)
+    def finished(self, piece: Piece, goods: Goods) -> None:
+        """Some tasks are done."""
+        self.bench.finish(piece, goods)
 
-    def failed(self, piece: Piece, reason: str) -> None:
-        """A task cannot be done."""
-        self.bench.fail(piece, reason)
+    def failed(self, piece: Piece, mask: int, reason: str) -> None:
+        """Some tasks cannot be done."""
+        self.bench.fail(piece, mask, reason)
 
     def worked(self, tasks: int, seconds: float) -> None:
         """Note how long some tasks took."""

@@ -1,0 +1,176 @@
+"""Lots: up to 64 tasks with neighbouring numbers, and what one role says to the next in some of them.
+
+The tasks of a batch are numbered from 1; task number `64 n + i + 1` is bit `i` of lot `n`. So "some tasks of a lot"
+is one integer, a mask, and what happens to all of them alike is noted in a few operations on integers, however many
+they are. Tasks of a lot in which the role said the same labels travel together, as `Goods`: their payloads follow each
+other in one MessagePack array, which is written and read in one call. What does not happen to all alike, a failure, a
+result that is ready before the others, a worker that takes two tasks at a time, cuts a lot by its mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from convpolicy.wire.frame import MAX_PAYLOAD, Malformed
+
+__all__ = [
+    "LOT",
+    "Goods",
+    "Lot",
+    "Mask",
+    "Parcel",
+    "Said",
+    "bits",
+    "gathered",
+    "joined",
+    "lot_of",
+    "lowest",
+    "size_of",
+    "task_of",
+    "tasks_of",
+]
+
+LOT = 64
+
+# A lot's number, and some of its tasks, as they come from others.
+Lot: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Mask: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
+
+_write = msgspec.msgpack.Encoder().encode
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+def lot_of(task: int) -> tuple[int, int]:
+    """Return the lot of a task, and its bit there."""
+    lot, place = divmod(task - 1, LOT)
+    return lot, 1 << place
+
+
+def task_of(lot: int, bit: int) -> int:
+    """Return the number of the task that is this bit of a lot."""
+    return lot * LOT + bit.bit_length()
+
+
+def tasks_of(lot: int, mask: int) -> list[int]:
+    """Return the numbers of some tasks of a lot, in order."""
+    return [task_of(lot, bit) for bit in bits(mask)]
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Yield the bits of a mask, the lowest first."""
+    while mask:
+        bit = mask & -mask
+        yield bit
+        mask ^= bit
+
+
+def lowest(mask: int, count: int) -> int:
+    """Return the `count` lowest bits of a mask, or all that it has."""
+    if mask.bit_count() <= count:
+        return mask
+    found = 0
+    for bit, _ in zip(bits(mask), range(count), strict=False):
+        found |= bit
+    return found
+
+
+class Said(msgspec.Struct, array_like=True, gc=False):
+    """One message of a task's conversation: its label's index, and its payload."""
+
+    label: int
+    payload: msgspec.Raw
+
+
+# All that one role says to the next in the conversation of one task.
+Parcel: TypeAlias = list[Said]
+
+
+class Goods(msgspec.Struct, array_like=True, gc=False):
+    """What one role says to the next in the tasks `mask` of a lot: in each of them messages with these `labels`.
+
+    `payloads` is a MessagePack array: those of the lowest task in the order of the labels, then those of the next.
+    """
+
+    labels: tuple[int, ...]
+    mask: Mask
+    payloads: msgspec.Raw
+
+    @classmethod
+    def of_parcel(cls, bit: int, parcel: Parcel) -> Goods:
+        """Return what was said in a single task."""
+        return cls(tuple(said.label for said in parcel), bit, _packed(said.payload for said in parcel))
+
+    def of(self, mask: int) -> Goods:
+        """Return what was said in some of the tasks. Raises Malformed as `each`."""
+        if mask == self.mask:
+            return self
+        chosen = (payload for bit, payloads in self.each() if bit & mask for payload in payloads)
+        return Goods(self.labels, mask, _packed(chosen))
+
+    def each(self) -> list[tuple[int, Sequence[msgspec.Raw]]]:
+        """Return the bit of every task, and its payloads.
+
+        Raises:
+            Malformed: there are too many payloads, or too few.
+        """
+        payloads, many = self._split(), len(self.labels)
+        return [(bit, payloads[at * many : (at + 1) * many]) for at, bit in enumerate(bits(self.mask))]
+
+    def _split(self) -> list[msgspec.Raw]:
+        try:
+            payloads = _split(self.payloads)
+        except msgspec.MsgspecError as problem:
+            raise Malformed(str(problem)) from problem
+        many = len(self.labels)
+        if len(payloads) != many * self.mask.bit_count():
+            raise Malformed(f"{len(payloads)} payloads for {self.mask.bit_count()} tasks of {many} messages each")
+        return payloads
+
+    def parcels(self) -> list[tuple[int, Parcel]]:
+        """Return the bit of every task, and what was said in it. Raises Malformed as `each`."""
+        return [(bit, list(map(Said, self.labels, payloads))) for bit, payloads in self.each()]
+
+    def digests(self) -> list[int]:
+        """Return a number of 64 bits for each task, in order, that tells results apart. Raises Malformed as `each`.
+
+        Keyed anew in every process, so nobody can prepare two alike.
+        """
+        if len(self.labels) != 1:
+            return [hash((self.labels, *map(bytes, payloads))) for _, payloads in self.each()]
+        seed = hash(self.labels)
+        return [seed ^ found for found in map(hash, map(bytes, self._split()))]
+
+
+def gathered(parcels: Iterable[tuple[int, Parcel]]) -> list[Goods]:
+    """Return what was said in some tasks of a lot, those together in which the labels are the same and which fit."""
+    found: dict[tuple[int, ...], Goods] = {}
+    full: list[Goods] = []
+    for bit, parcel in parcels:
+        goods = Goods.of_parcel(bit, parcel)
+        before = found.get(goods.labels)
+        both = joined(before, goods) if before is not None else goods
+        if before is not None and both is None:
+            full.append(before)
+        found[goods.labels] = both or goods
+    return [*full, *found.values()]
+
+
+def joined(first: Goods, second: Goods) -> Goods | None:
+    """Return what two have, of which the second has later tasks, as one; None when it does not fit together."""
+    size = size_of(first.payloads) + size_of(second.payloads)
+    if first.labels != second.labels or size > MAX_PAYLOAD or first.mask >= second.mask & -second.mask:
+        return None
+    both = [*_split(first.payloads), *_split(second.payloads)]
+    return Goods(first.labels, first.mask | second.mask, _packed(both))
+
+
+def size_of(payloads: msgspec.Raw) -> int:
+    """Return how many bytes payloads have."""
+    return memoryview(payloads).nbytes
+
+
+def _packed(payloads: Iterable[msgspec.Raw]) -> msgspec.Raw:
+    return msgspec.Raw(_write(list(payloads)))

@@ -1,0 +1,61 @@
+"""Many messages of one label as one MessagePack array of their payloads, written and read in one call.
+
+What a bundle holds is byte for byte what the label's codec writes, one payload after the other, and it is checked by
+the same types: only the calls are fewer. Where msgspec's own reading of a class is not all there is to check, the
+codec does each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from convpolicy.wire.payload import PayloadCodec
+
+__all__ = ["Bundles"]
+
+_write = msgspec.msgpack.Encoder().encode
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class Bundles:
+    """How messages of one label are packed together, and come back."""
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        self._codec = codec
+        self._read: Callable[[bytes | msgspec.Raw], list[Any]] | None = None
+        if codec.plainly is not None:
+            self._read = msgspec.msgpack.Decoder(list[codec.plainly]).decode  # type: ignore[name-defined]
+
+    def pack(self, messages: Sequence[object]) -> bytes:
+        """Return the array of the payloads of some messages.
+
+        Raises:
+            PayloadError: one does not fit its declaration.
+        """
+        read, kind = self._read, self._codec.plainly
+        if read is not None and set(map(type, messages)) == {kind}:
+            try:
+                packed = _write(messages)
+                read(packed)  # what the receiver would refuse must not leave
+            except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
+                pass  # the codec says which one, and why
+            else:
+                return packed
+        return _write([msgspec.Raw(self._codec.pack(message)) for message in messages])
+
+    def unpack(self, payloads: bytes | msgspec.Raw) -> list[Any]:
+        """Return the messages of such an array.
+
+        Raises:
+            PayloadError: one does not fit its declaration.
+            msgspec.MsgspecError: it is no array.
+        """
+        if self._read is not None:
+            try:
+                return self._read(payloads)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                pass  # as above
+        return [self._codec.unpack(bytes(payload)) for payload in _split(payloads)]
