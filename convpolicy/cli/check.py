@@ -34,7 +34,7 @@ _Over = Annotated[str | None, typer.Option(metavar="FILE", help="Check it over t
 _Role = Annotated[str | None, typer.Option(metavar="ROLE", help="With --machine: the role that it plays.")]
 _Machine = Annotated[
     str | None,
-    typer.Option(metavar="MODULE:MACHINE", help="Check that this machine of a module follows it."),
+    typer.Option(metavar="MACHINE", help="Check that this machine, MODULE:MACHINE or of a file, follows it."),
 ]
 _Machines = Annotated[bool, typer.Option("--machines", help="The files are machines, not policies.")]
 _Format = Annotated[Notation | None, typer.Option("--format", help="With --machines: the notation, if not guessed.")]

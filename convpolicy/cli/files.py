@@ -10,10 +10,11 @@ from convpolicy.cli.exits import UsageError
 from convpolicy.errors import one_of
 from convpolicy.policy.module import Module, parse, read
 
-__all__ = ["STDIN", "expand", "module_of", "text_of", "unreadable"]
+__all__ = ["MACHINES", "STDIN", "expand", "module_of", "text_of", "unreadable"]
 
 STDIN = "-"
 _SUFFIXES = (".scr", ".nuscr")
+MACHINES = (".txt", ".fsm", ".kmc")  # what files of machines end in
 
 
 def expand(names: Iterable[str], kind: str = "policy", suffixes: Sequence[str] = _SUFFIXES) -> Iterator[str]:

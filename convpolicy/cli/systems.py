@@ -14,7 +14,7 @@ from rich.console import Console
 
 from convpolicy.cli.answers import error_to_json, give
 from convpolicy.cli.exits import Exit, UsageError
-from convpolicy.cli.files import STDIN, expand, text_of
+from convpolicy.cli.files import MACHINES, STDIN, expand, text_of
 from convpolicy.errors import ConvPolicyError
 from convpolicy.show.run import run_chart
 from convpolicy.verify.compatible import compatible
@@ -24,7 +24,6 @@ from convpolicy.verify.safety import Because, Safety, SafetyReport
 
 __all__ = ["check_machines"]
 
-_SUFFIXES = (".txt", ".fsm", ".kmc")
 _CODES = {Safety.SAFE: Exit.GOOD, Safety.UNSAFE: Exit.REFUSED, Safety.EXPLORED: Exit.UNDECIDED}
 _LIMIT = 300_000  # configurations: about a gigabyte
 
@@ -39,7 +38,7 @@ def check_machines(
     if not bounds:
         raise UsageError(f"--bound {bound} is more than --up-to {up_to}\n  Give the smaller one as --bound.")
     with _progress() as told:
-        answers = [_answer(file, notation, bounds, told) for file in expand(files, "machine", _SUFFIXES)]
+        answers = [_answer(file, notation, bounds, told) for file in expand(files, "machine", MACHINES)]
     give(answers, as_json=as_json)
 
 

@@ -7,13 +7,17 @@ and nothing but checks is done with them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
+from convpolicy.errors import PolicyError, one_of
+from convpolicy.machine import Machine, Move
 from convpolicy.verify.fsm import read_fsm
 from convpolicy.verify.local import LocalAutomaton
 from convpolicy.verify.localtypes import read_types
 
-__all__ = ["Notation", "notation_of", "read_machines"]
+__all__ = ["Notation", "notation_of", "read_machine", "read_machines"]
 
 
 class Notation(StrEnum):
@@ -40,3 +44,36 @@ def read_machines(text: str, file: str = "<text>", *, notation: Notation | None 
         IllFormed: a name is bound to nothing, or a role is there twice.
     """
     return _READERS[notation or notation_of(text)](text, file)
+
+
+def read_machine(text: str, roles: Sequence[str], role: str, file: str = "<text>") -> Machine:
+    """Read the machine of one role of a policy with these roles, to ask whether it follows the policy.
+
+    In the notation of state machines the machines have numbers: they are the roles' places in the policy. Payloads are
+    the policy's, and are not looked at here.
+
+    Raises:
+        PolicySyntaxError, IllFormed: as `read_machines`; also a machine that may go two ways with one message.
+        PolicyError: the text has no machine of that role, or a peer has a number that no role has.
+    """
+    found = {_name(number, roles): automaton for number, automaton in read_machines(text, file).items()}
+    if role not in found:
+        raise PolicyError(f"{file} has no machine of {role}\n  It has those of {one_of(found, word='and')}.")
+    automaton = found[role]
+    edges = tuple(edge._replace(move=_named(edge.move, roles)) for edge in automaton.edges)
+    return replace(automaton, role=role, edges=edges).machine()
+
+
+def _named(move: Move, roles: Sequence[str]) -> Move:
+    return move._replace(peer=_name(move.peer, roles), label=move.label.partition("<")[0])
+
+
+def _name(written: str, roles: Sequence[str]) -> str:
+    if not written.isdecimal() or written in roles:
+        return written
+    if int(written) >= len(roles):
+        listed = ", ".join(f"{number} is {name}" for number, name in enumerate(roles))
+        raise PolicyError(
+            f"there is no role number {written}\n  Roles are numbered as the policy names them: {listed}."
+        )
+    return roles[int(written)]

@@ -241,11 +241,36 @@ def test_a_machine_that_does_not(convpolicy, buyers: str) -> None:
     assert (code, found["file"], found["answer"], found["departs"]) == (1, "good.scr", "rejected", "sends")
 
 
+TYPES = "Buyer: Seller!Order<str>; Seller?Shipment; Seller?Invoice; Seller!Payment; end"
+FSM = """.outputs
+.state graph
+new 1 ! Order ordered
+ordered 1 ! Payment paid
+.marking new
+.end
+"""
+
+
+def test_a_machine_that_is_written_in_a_file(convpolicy, policies: Path) -> None:
+    (policies / "patient.kmc").write_text(TYPES, encoding="utf-8")
+    (policies / "hasty.fsm").write_text(FSM, encoding="utf-8")
+    code, out, err = convpolicy("check", "good.scr", "--role", "Buyer", "--machine", "patient.kmc")
+    assert (code, err) == (0, "")
+    assert out.startswith("Buyer's machine follows Purchase")
+    code, out, err = convpolicy("check", "good.scr", "--role", "Buyer", "--machine", "hasty.fsm")
+    assert (code, err) == (1, "")
+    assert "it sends Payment to Seller, which the policy does not allow there" in out
+    code, _, err = convpolicy("check", "good.scr", "--role", "Seller", "--machine", "patient.kmc")
+    assert code == 2
+    assert "patient.kmc has no machine of Seller\n  It has those of Buyer." in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--role", "Buyer"), "--role and --machine belong together"),
         (("--role", "Buyer", "--machine", "buyers:nobody"), "Its machines are patient or hasty"),
+        (("--role", "Buyer", "--machine", "gone.kmc"), "cannot read gone.kmc: No such file or directory"),
         (("--role", "Buyer", "--machine", "buyers"), "Write MODULE:MACHINE, for example shop.buyer:machine."),
         (("--role", "Byer", "--machine", "buyers:patient"), "Purchase has no role Byer"),
     ],

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from systems import systems
 
-from convpolicy.errors import IllFormed, PolicySyntaxError
+from convpolicy.errors import IllFormed, PolicyError, PolicySyntaxError
 from convpolicy.verify.local import LocalAutomaton
-from convpolicy.verify.reading import Notation, notation_of, read_machines
+from convpolicy.verify.reading import Notation, notation_of, read_machine, read_machines
 
 FSM = """\
 -- a question
@@ -133,3 +133,28 @@ def as_fsm(automaton: LocalAutomaton, numbers: dict[str, str]) -> str:
 
 def numbered(move: str, numbers: dict[str, str]) -> str:
     return numbers[move[0]] + move[1:]
+
+
+NUMBERED = """.outputs
+.state graph
+a 1 ! Ask b
+b 1 ? Answer c
+.marking a
+.end
+.outputs
+.state graph
+a 0 ? Ask b
+b 2 ! Answer c
+.marking a
+.end
+"""
+
+
+def test_a_numbered_machine_is_that_of_the_role_in_its_place() -> None:
+    machine = read_machine(NUMBERED, ["A", "B"], "A")
+    assert machine == read_machine("A: B!Ask<int>; B?Answer; end", ["A", "B"], "A")
+    assert [str(move) for move in machine.enabled(0)] == ["B!Ask"]
+    with pytest.raises(PolicyError, match="there is no role number 2\n  .* 0 is A, 1 is B."):
+        read_machine(NUMBERED, ["A", "B"], "B")
+    with pytest.raises(PolicyError, match="<text> has no machine of C\n  It has those of A and B."):
+        read_machine(NUMBERED, ["A", "B", "C"], "C")
