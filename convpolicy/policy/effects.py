@@ -53,10 +53,11 @@ class Formula(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What a recursion variable becomes."""
+    """What a recursion variable becomes. `always` is true of it, as far as the role can work that out."""
 
     slot: Slot
     value: Formula
+    always: Formula | None = None
 
 
 class Keep(NamedTuple):
@@ -95,6 +96,9 @@ def changed(effect: Effect | None, message: object, values: Values) -> Untrue | 
             values.update({change.slot: _worked_out(change.value, None, values) for change in known})
         except Unfit:
             return _untrue(together[0].value, None, values)
+        for always in (change.always for change in known):
+            if always is not None and _knows(always, values) and not _holds(always, None, values):
+                return _untrue(always, None, values)
     guard = effect.guard
     if guard is not None and _knows(guard, values) and not _holds(guard, message, values):
         return _untrue(guard, message, values)

@@ -17,7 +17,7 @@ from convpolicy.machine import Direction
 from convpolicy.policy.model import Policy
 from convpolicy.table import Table
 from convpolicy.verify.check import require
-from convpolicy.verify.graph import graph_of, without_own_steps_of
+from convpolicy.verify.graph import graph_of, seen_from_outside
 from convpolicy.verify.projection import project
 from convpolicy.wire.frame import Ended, Refused
 
@@ -39,7 +39,7 @@ class Enforcement:
         for policy in policies:
             require(policy)
             for each in (policy, *(policy.called(nested.name) for nested in policy.nested)):
-                graph = without_own_steps_of(graph_of(each))
+                graph = seen_from_outside(graph_of(each))
                 tables = [Table(project(graph, role)) for role in each.roles]
                 self._tables[bytes.fromhex(each.fingerprint)] = tables
 

@@ -45,9 +45,9 @@ __all__ = [
     "Fork",
     "Graph",
     "graph_of",
+    "seen_from_outside",
     "unfolded",
     "without_crash_of",
-    "without_own_steps_of",
 ]
 
 END = 0
@@ -431,12 +431,12 @@ def without_crash_of(graph: Graph, role: str) -> Graph:
     return replace(graph, exchanges=exchanges)
 
 
-def without_own_steps_of(graph: Graph) -> Graph:
-    """Return the graph as seen from outside: what a role says to itself is silent, and nobody is away."""
+def seen_from_outside(graph: Graph) -> Graph:
+    """Return the graph as who only passes messages on sees it: without values, and without a role's own steps."""
     own = {p: [e for e in leaving if e.symbol.sender == e.symbol.receiver] for p, leaving in graph.exchanges.items()}
     exchanges = {p: [e for e in leaving if e not in own[p]] for p, leaving in graph.exchanges.items()}
     silent = {p: [*graph.silent.get(p, ()), *(e.target for e in own.get(p, ()))] for p in {*graph.silent, *own}}
-    return replace(graph, exchanges=exchanges, silent=silent, callings={})
+    return replace(graph, exchanges=exchanges, silent=silent, callings={}, conditioned=False)
 
 
 def _binding(protocol: Protocol, roles: Iterable[AnyRole]) -> dict[AnyRole, AnyRole]:

@@ -168,7 +168,8 @@ class Knowledge(Flow[Facts]):
 
     def _unknown(self, formula: Formula, role: str, facts: Facts) -> list[Source]:
         """Return the names of a formula whose values a role does not know."""
-        return [s for s in formula.sources if s.slot is not None and role not in facts[s.slot].roles]
+        nobody = Known(None, frozenset())
+        return [s for s in formula.sources if s.slot is not None and role not in facts.get(s.slot, nobody).roles]
 
     def _whose(self, lost: Iterable[Source], facts: Facts) -> str:
         def known(source: Source) -> str:
@@ -207,13 +208,21 @@ class Knowledge(Flow[Facts]):
     def needed(self, role: str) -> frozenset[Slot]:
         """Return the slots whose values a role has to keep: its conditions and its recursion variables use them."""
         formulas = [formula for formula, able in self.guards.values() if role in able]
-        formulas += [change.value for position in self.values for change in self.changes(role, position)]
+        changes = [change for position in self.values for change in self.changes(role, position)]
+        formulas += [formula for change in changes for formula in (change.value, change.always) if formula]
         return frozenset(s.slot for formula in formulas for s in formula.sources if s.slot is not None)
 
     def changes(self, role: str, position: int) -> tuple[Change, ...]:
         """Return what a role's recursion variables become when the position is left."""
         assigned = zip(self.graph.assigned.get(position, ()), self.values.get(position, ()), strict=False)
-        return tuple(Change(one.slot, value) for one, value in assigned if value is not None and role in one.roles)
+        mine = [(one.slot, value) for one, value in assigned if value is not None and role in one.roles]
+        return tuple(Change(slot, value, self._kept(slot, role, position)) for slot, value in mine)
+
+    def _kept(self, slot: Slot, role: str, position: int) -> Formula | None:
+        """Return what is always true of a loop's value, when a role can work it out once a position is left."""
+        always = self.always.get(slot)
+        facts = self.left(position, self.at[position])
+        return None if always is None or self._unknown(always, role, facts) else always
 
     def effect(self, role: str, position: int, needed: frozenset[Slot]) -> Effect:
         """Return what the message at a position asks of a role that takes part in it."""

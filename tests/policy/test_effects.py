@@ -199,6 +199,54 @@ def test_what_a_loop_carries_is_in_a_snapshot_as_plain_values() -> None:
         late.receive(a.emit(a.allows("bid"), bid(price=Decimal(1))))
 
 
+countdown = Policy.loads("""
+global protocol Countdown(role A, role B, role C) {
+  most(n: int) from A to B;
+  hello() from A to C;
+  rec Next [left<A, B>: (left: int{left > 0 && left < 100}) = most.n] {
+    choice at A { tick(by: int) from A to B; tick(by: int) from A to C; continue Next [left - tick.by]; }
+    or { done() from A to B; done() from A to C; }
+  }
+}""")
+most, hello, tick, over = (label("most", n=int), label("hello"), label("tick", by=int), label("done"))
+
+
+def test_what_is_always_true_of_a_loops_value_is_held_to_as_conditions_are() -> None:
+    a, b = sides(countdown)[:2]
+    for message in (most(n=5), hello()):
+        envelope = a.send(message)
+        if envelope.receiver == 1:
+            b.receive(envelope)
+    for receiver in ("B", "C"):
+        envelope = a.send(tick(by=5), to=receiver)
+        if receiver == "B":
+            b.receive(envelope)
+    with pytest.raises(
+        LocalViolation, match="A may not send this done: `left > 0 && left < 100` is false with left = 0"
+    ) as no:
+        a.send(over(), to="B")
+    assert no.value.values == {"left": 0}
+    with pytest.raises(RemoteViolation, match="`left > 0 && left < 100` is false with left = 0") as refused:
+        b.receive(a.emit(a.allows("done", "B"), over()))
+    assert refused.value.values == {"left": 0}
+
+
+def test_it_is_held_to_from_the_beginning() -> None:
+    a, _, _ = sides(countdown)
+    a.send(most(n=100))
+    a.send(hello())
+    with pytest.raises(LocalViolation, match="is false with left = 100"):
+        a.send(tick(by=1), to="B")
+
+
+def test_who_cannot_work_it_out_holds_nobody_to_it() -> None:
+    a, _, c = sides(countdown)
+    a.send(most(n=100))
+    c.receive(a.send(hello()))
+    a.emit(a.allows("tick", "B"), tick(by=1))
+    assert isinstance(c.receive(a.emit(a.allows("tick", "C"), tick(by=1))), Received)
+
+
 def test_values_change_all_at_once() -> None:
     x, y = (variable(name, int, A, start=start) for name, start in (("x", "1"), ("y", "2")))
     tell = label("tell", first=int, second=int)

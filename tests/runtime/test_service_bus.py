@@ -205,6 +205,21 @@ async def test_three_roles_in_three_processes_worth_of_endpoints(bus: ServiceBus
     assert bus.statistics()["passed"] == 5
 
 
+async def test_a_bus_that_enforces_looks_at_no_values() -> None:
+    number, more = label("Number", x=int), label("More", y=int)
+    policy = Policy("Growing", seq(send(A, B, number, where="x > 0"), send(B, A, more, where="y > x")))
+    bus = ServiceBus(Bus("tcp://127.0.0.1:0"), grace=0, enforce=[policy])
+    await bus.start()
+    b = policy.service(B)
+    b.on(number)(lambda said: more(y=said["x"] + 1))
+    playing = await b.start(Bus(bus.url, broker=True))
+    async with policy.join(A, via=Bus(bus.url, broker=True)) as conversation:
+        await conversation.send(number(x=3))
+        assert await conversation.receive(more, timeout=30) == more(y=4)
+    await playing.stop()
+    bus.close()
+
+
 Tick = label("Tick", number=int)
 TICKS = Policy("Ticks", loop("X", seq(send(A, (B, C), Tick), again("X"))))
 
