@@ -25,6 +25,7 @@ from convpolicy.policy.model import (
     Seq,
     Statement,
     Variable,
+    children,
     statements,
 )
 
@@ -58,9 +59,9 @@ def _call_order(policy: Policy) -> list[str]:
 
 
 def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]) -> str:
-    def inside(statements: tuple[Statement, ...]) -> str:
-        return " ".join(_term(s, loops, numbers) for s in statements)
-
+    inside: list[str] = []  # in a plain loop: a policy may be nested far deeper than this module looks
+    for each in children(statement):
+        inside.append(_term(each, (statement.name, *loops) if isinstance(statement, Loop) else loops, numbers))  # noqa: PERF401
     match statement:
         case Send(sender, receivers, label, within, where=where, connects=connects):
             limit = "" if within is None else f" within {within!r}"
@@ -71,14 +72,14 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
             return f"(disconnect {one} {other})"
         case Crash(role, receivers):
             return f"(crash {role} -> {' '.join(r.name for r in receivers)})"
-        case Seq(steps):
-            return f"(seq {inside(steps)})"
-        case Choice(chooser, branches):
-            return f"(choice {chooser} {inside(branches)})"
-        case Par(branches):
-            return f"(par {inside(branches)})"
-        case Loop(name, body, variables=variables):
-            return f"(loop{_listed(variables)} {_term(body, (name, *loops), numbers)})"
+        case Seq():
+            return f"(seq {' '.join(inside)})"
+        case Choice(chooser):
+            return f"(choice {chooser} {' '.join(inside)})"
+        case Par():
+            return f"(par {' '.join(inside)})"
+        case Loop(variables=variables):
+            return f"(loop{_listed(variables)} {inside[0]})"
         case Again(name, values=values):
             return f"(again {loops.index(name)}{_listed(values)})"
         case Call(protocol, roles):

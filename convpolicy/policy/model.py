@@ -39,6 +39,7 @@ __all__ = [
     "Seq",
     "Statement",
     "Variable",
+    "children",
     "has_conditions",
     "name_of",
     "normal",
@@ -197,15 +198,47 @@ Statement = Send | Crash | Disconnect | Seq | Choice | Par | Loop | Again | Call
 
 def statements(root: Statement) -> Iterator[Statement]:
     """Yield the statement and everything in it, in the order of the text."""
-    yield root
-    match root:
+    waiting = [root]
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        waiting.extend(reversed(children(statement)))
+
+
+def children(statement: Statement) -> tuple[Statement, ...]:
+    """Return the statements right inside of one."""
+    match statement:
         case Seq(steps=inside) | Choice(branches=inside) | Par(branches=inside):
-            for statement in inside:
-                yield from statements(statement)
+            return inside
         case Loop(body=body):
-            yield from statements(body)
+            return (body,)
         case _:
-            pass
+            return ()
+
+
+def same(one: Statement, other: Statement) -> bool:
+    """Return whether two statements are equal; as `==`, at any depth."""
+    waiting = [(one, other)]
+    while waiting:
+        left, right = waiting.pop()
+        pairs = tuple(zip(children(left), children(right), strict=False))
+        if len(pairs) != max(len(children(left)), len(children(right))) or _alone(left) != _alone(right):
+            return False
+        waiting.extend(pairs)
+    return True
+
+
+def _alone(statement: Statement) -> object:
+    """Return what a statement says but for what is in it."""
+    match statement:
+        case Seq() | Par():
+            return type(statement)
+        case Choice(chooser):
+            return Choice, chooser
+        case Loop(name, variables=variables):
+            return name, variables
+        case _:
+            return statement
 
 
 def has_conditions(policy: Policy) -> bool:
@@ -231,11 +264,13 @@ def normal(statement: Statement) -> Statement:
 
 
 def _flat(steps: tuple[Statement, ...]) -> Iterator[Statement]:
-    for step in map(normal, steps):
+    waiting = [*reversed(steps)]
+    while waiting:
+        step = waiting.pop()
         if isinstance(step, Seq):
-            yield from step.steps
+            waiting.extend(reversed(step.steps))
         else:
-            yield step
+            yield normal(step)
 
 
 # --------------------------------------------------------------------------------------------- policies
@@ -279,8 +314,10 @@ class Policy:
     fresh: tuple[AnyRole, ...] | None = None
 
     def __post_init__(self) -> None:
-        from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - wellformed reads these classes
+        from convpolicy.policy.wellformed import ensure, ensure_shallow  # noqa: PLC0415 - it reads these classes
 
+        for body in (self.body, *(protocol.body for protocol in self.protocols)):
+            ensure_shallow(body)
         if not self.roles:
             object.__setattr__(self, "roles", _mentioned(self.body))
         called = _called(self.body, self.protocols)
@@ -295,14 +332,23 @@ class Policy:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self._said == other._said
+        ours, theirs = self._bodies, other._bodies
+        alike = self._heads == other._heads and all(
+            same(one, another) for one, another in zip(ours, theirs, strict=True)
+        )
+        return alike and self.nested == other.nested
 
     def __hash__(self) -> int:
-        return hash(self._said)
+        return hash((self._heads, self._bodies, self.nested))
 
     @property
-    def _said(self) -> tuple[object, ...]:
-        return (self.name, self.body, self.roles, self.protocols, self.reliable, self.nested, self.fresh)
+    def _bodies(self) -> tuple[Statement, ...]:
+        return (self.body, *(protocol.body for protocol in self.protocols))
+
+    @property
+    def _heads(self) -> tuple[object, ...]:
+        protocols = tuple((protocol.name, protocol.roles) for protocol in self.protocols)
+        return (self.name, self.roles, protocols, self.reliable, self.fresh)
 
     @cached_property
     def explicit(self) -> bool:

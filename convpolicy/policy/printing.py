@@ -28,6 +28,7 @@ from convpolicy.policy.model import (
     Seq,
     Statement,
     Variable,
+    children,
 )
 from convpolicy.policy.source import Source
 
@@ -61,18 +62,17 @@ def _protocol(
     old = (role for role in protocol.roles if role not in fresh)
     roles = ", ".join(f"reliable role {role}" if role in reliable else f"role {role}" for role in old)
     new = f"; {', '.join(f'new role {role}' for role in fresh)}" if fresh else ""
-    return f"{kind} protocol {protocol.name}({roles}{new}) {_block(protocol.body)} "
+    return f"{kind} protocol {protocol.name}({roles}{new}) {{ {_statement(protocol.body)} }} "
 
 
-def _block(statement: Statement) -> str:
-    return f"{{ {_statement(statement)} }}"
+def _blocks(between: str, inside: Iterable[str]) -> str:
+    return f" {between} ".join(f"{{ {text} }}" for text in inside)
 
 
-def _blocks(between: str, branches: Iterable[Statement]) -> str:
-    return f" {between} ".join(map(_block, branches))
-
-
-def _statement(statement: Statement) -> str:
+def _statement(statement: Statement) -> str:  # noqa: C901 - one case a statement
+    inside: list[str] = []  # in a plain loop, which costs no depth of its own
+    for each in children(statement):
+        inside.append(_statement(each))  # noqa: PERF401
     match statement:
         case Send(sender, receivers, label, where=where, connects=True):
             return f"{_label(label, where)} connect {sender} to {_list(receivers)};"
@@ -83,14 +83,14 @@ def _statement(statement: Statement) -> str:
             return f"crash from {role} to {_list(receivers)};"
         case Disconnect(one, other):
             return f"disconnect {one} and {other};"
-        case Seq(steps):
-            return " ".join(map(_statement, steps))
-        case Choice(chooser, branches):
-            return f"choice at {chooser} {_blocks('or', branches)}"
-        case Par(branches):
-            return f"par {_blocks('and', branches)}"
-        case Loop(name, body, variables=variables):
-            return f"rec {name}{_bracket(variables)} {_block(body)}"
+        case Seq():
+            return " ".join(inside)
+        case Choice(chooser):
+            return f"choice at {chooser} {_blocks('or', inside)}"
+        case Par():
+            return f"par {_blocks('and', inside)}"
+        case Loop(name, variables=variables):
+            return f"rec {name}{_bracket(variables)} {_blocks('', inside)}"
         case Again(name, values=values):
             return f"continue {name}{_bracket(values)};"
         case Call(protocol, roles):

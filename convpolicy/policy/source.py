@@ -21,7 +21,7 @@ _NESTING = re.compile(r"\(\*|\*\)")
 _BRACKETS = {"{": "}", "(": ")"}
 
 # Far beyond what anybody can read, and well below what Python can recurse into.
-_DEEPEST = 100
+_DEEPEST = 160
 
 
 class Comment(NamedTuple):

@@ -32,12 +32,22 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    children,
     statements,
 )
 from convpolicy.policy.nearest import did_you_mean, nearest
 from convpolicy.policy.payload import SORTS, sort_parts
 
-__all__ = ["RESERVED", "ensure", "ensure_field", "unknown_loop", "unknown_protocol", "unknown_role"]
+__all__ = [
+    "DEEPEST",
+    "RESERVED",
+    "ensure",
+    "ensure_field",
+    "ensure_shallow",
+    "unknown_loop",
+    "unknown_protocol",
+    "unknown_role",
+]
 
 _WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 _SORT = re.compile(r"[A-Za-z0-9_]+(<.+>)?\Z")
@@ -50,6 +60,29 @@ RESERVED = (
     *("choice", "par", "rec", "continue", "do", "connect", "disconnect", "wrap", "interruptible"),
     *("aux", "explicit", "global", "local", "nested", "or", "and", "with"),
 )
+
+
+DEEPEST = (
+    150  # choices, pars and loops in one another: far beyond what anybody can read, and what Python can recurse into
+)
+
+
+def ensure_shallow(body: Statement) -> None:
+    """Check, before anything else, that a body is not nested too deeply to be looked at.
+
+    Raises:
+        IllFormed: more than `DEEPEST` choices, pars and loops stand in one another.
+    """
+    waiting = [(body, 0)]
+    while waiting:
+        statement, depth = waiting.pop()
+        if depth > DEEPEST:
+            hint = "take inner parts out, as protocols that are called."
+            raise IllFormed(
+                f"more than {DEEPEST} choices, pars and loops stand in one another", at=statement.at, hint=hint
+            )
+        deeper = depth if isinstance(statement, Seq) else depth + 1
+        waiting += [(inside, deeper) for inside in children(statement)]
 
 
 def ensure(policy: Policy) -> None:
@@ -103,6 +136,9 @@ def unknown_loop(name: str, inside: Iterable[str], outside: Iterable[str], at: P
 # ------------------------------------------------------------------------------------------------ one protocol
 
 
+_Loops = tuple[str, ...]
+
+
 class _Check:
     def __init__(self, protocol: Protocol, protocols: Mapping[str, Protocol]) -> None:
         self._protocol, self._protocols = protocol, protocols
@@ -112,12 +148,21 @@ class _Check:
         protocol = self._protocol
         _named(protocol.name, "a protocol", protocol.at)
         _one_of_each([role.name for role in protocol.roles], "role", protocol.at)
-        self.statement(protocol.body, (), ())
+        waiting: list[tuple[Statement, _Loops, _Loops]] = [(protocol.body, (), ())]
+        while waiting:
+            statement, inside, outside = waiting.pop()
+            self.statement(statement, inside, outside)
+            match statement:
+                case Par():
+                    inside, outside = (), (*outside, *inside)
+                case Loop(name):
+                    inside = (*inside, name)
+                case _:
+                    pass
+            waiting.extend((each, inside, outside) for each in reversed(children(statement)))
 
-    def statement(  # noqa: C901 - one case a statement
-        self, statement: Statement, inside: tuple[str, ...], outside: tuple[str, ...]
-    ) -> None:
-        """Check a statement in the loops `inside`; those of `outside` cannot be reached across a `par`."""
+    def statement(self, statement: Statement, inside: _Loops, outside: _Loops) -> None:  # noqa: C901 - one case each
+        """Check a statement in the loops `inside`, but for what is in it; those of `outside` are across a `par`."""
         match statement:
             case Send():
                 self._send(statement)
@@ -127,18 +172,15 @@ class _Check:
                 self._bound((one, other), at)
                 _one_of_each((one.name, other.name), "role", at)
             case Seq(steps):
-                self._seq(steps, inside, outside)
+                self._seq(steps)
             case Choice(chooser, branches, at):
                 self._bound([chooser], at)
                 self._some(branches, f"the choice at {chooser}", at)
-                self._all(branches, inside, outside)
             case Par(branches, at):
                 self._some(branches, "the par", at)
-                self._all(branches, (), (*outside, *inside))
-            case Loop(name, body, at):
+            case Loop(name, _, at):
                 _named(name, "a recursion variable", at)
                 _carried(statement)
-                self.statement(body, (*inside, name), outside)
             case Again(name, at):
                 if name not in inside:
                     raise unknown_loop(name, inside, outside, at)
@@ -153,16 +195,11 @@ class _Check:
                         f"{protocol} has {len(parts)} roles, and is called with {len(roles)}", at=at, hint=hint
                     )
 
-    def _all(self, branches: Iterable[Statement], inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
-        for branch in branches:
-            self.statement(branch, inside, outside)
-
     def _some(self, branches: tuple[Statement, ...], what: str, at: Position | None) -> None:
         if not branches:
             raise IllFormed(f"{what} has no branches", at=at, hint="give it one, or take it away.")
 
-    def _seq(self, steps: tuple[Statement, ...], inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
-        self._all(steps, inside, outside)
+    def _seq(self, steps: tuple[Statement, ...]) -> None:
         for step, following in pairwise(steps):
             if isinstance(step, Again):
                 hint = f"move it before the `continue {step.name}`, or take it away."
@@ -241,16 +278,13 @@ def _carried(loop: Loop) -> None:
 
 def _agains(body: Statement, name: str) -> Iterator[Again]:
     """Yield every `continue name` of the loop whose body this is; an inner loop of that name has its own."""
-    match body:
-        case Again(again) if again == name:
-            yield body
-        case Seq(steps=inside) | Choice(branches=inside):
-            for statement in inside:
-                yield from _agains(statement, name)
-        case Loop(inner, body) if inner != name:
-            yield from _agains(body, name)
-        case _:
-            pass
+    waiting = [body]
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, Again) and statement.name == name:
+            yield statement
+        if not isinstance(statement, Par) and not (isinstance(statement, Loop) and statement.name == name):
+            waiting.extend(reversed(children(statement)))
 
 
 def _one_of_each(names: Iterable[str], what: str, at: Position | None, where: str = "") -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convpolicy.errors import Position
+from convpolicy.errors import IllFormed, Position
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import (
     Again,
@@ -28,7 +28,11 @@ from convpolicy.policy.model import (
     normal,
     statements,
 )
+from convpolicy.policy.scribble import loads, render
+from convpolicy.policy.wellformed import DEEPEST
 from convpolicy.testing.strategies import policies
+from convpolicy.verify.check import check
+from convpolicy.verify.projection import project
 
 A, B, C = roles("A", "B", "C")
 X, Y, Z = labels("X", "Y", "Z")
@@ -202,3 +206,49 @@ def test_the_fingerprint_of_the_purchase_never_changes() -> None:
         "(seq (Seller -> Buyer : Invoice(amount: decimal)) (Buyer -> Seller : Payment(amount: decimal)))))"
     )
     assert purchase.fingerprint == "f8925cc0cde290779cee905bb5b6dc6505f46851a054c87b37e791158bf0df57"
+
+
+# ------------------------------------------------------------------------------------------------------ how deep
+
+
+def deep(depth: int, *, stuck: bool = False) -> Policy:
+    """Return a policy of choices and loops in one another; a third role may be left without a word at the end."""
+    a, b, c = roles("A", "B", "C")
+    body: Statement = seq(send(a, b, label("End")), *([send(c, b, label("Late"))] if stuck else []))
+    for number in range(depth):
+        go, stop = label(f"Go{number}"), label(f"Stop{number}")
+        if number % 2:
+            body = loop(f"L{number}", seq(send(a, b, go), body))
+        else:
+            body = choice(a, seq(send(a, b, go), body), send(a, b, stop))
+    return Policy("Deep", body, (a, b, c) if stuck else (a, b))
+
+
+def test_a_policy_may_be_nested_as_deep_as_nobody_can_read() -> None:
+    policy = deep(DEEPEST)
+    again = loads(render(policy))
+    assert again == policy
+    assert (hash(again), again.fingerprint) == (hash(policy), policy.fingerprint)
+    assert check(policy)
+    assert project(policy, "A").symbols == project(again, "A").symbols
+    assert not check(deep(DEEPEST - 1, stuck=True))
+    assert deep(DEEPEST) != deep(DEEPEST - 1)
+
+
+def test_one_that_is_nested_deeper_is_refused_in_python_and_in_text() -> None:
+    with pytest.raises(IllFormed, match="more than 150 choices, pars and loops stand in one another") as refused:
+        deep(DEEPEST + 1)
+    assert refused.value.hint == "take inner parts out, as protocols that are called."
+    steps = "".join(f"rec L{number} {{ X{number}() from A to B; " for number in range(DEEPEST + 1))
+    with pytest.raises(IllFormed, match="more than 150 choices, pars and loops stand in one another"):
+        loads(f"global protocol P(role A, role B) {{ {steps} {'}' * (DEEPEST + 1)} }}")
+
+
+def test_sequences_in_sequences_are_one_however_deep() -> None:
+    a, b = roles("A", "B")
+    body: Statement = send(a, b, label("X"))
+    for _ in range(5_000):
+        body = seq(send(a, b, label("X")), body)
+    policy = Policy("Long", body)
+    assert isinstance(policy.body, Seq)
+    assert len(policy.body.steps) == 5_001
