@@ -40,6 +40,7 @@ from convpolicy.runtime.peers import PING_AFTER, Peer, Peers, rendezvous
 from convpolicy.runtime.presence import Presence
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
+from convpolicy.runtime.vigil import Vigil
 from convpolicy.table import Step
 from convpolicy.wire.frame import (
     MAX_PAYLOAD,
@@ -112,6 +113,7 @@ class Engine(Presence):
         self.nest = Nest(self, new_id)
         self._nested = bool(part.inner or part.invited)
         self.now = clock()
+        self._vigil = Vigil(self.conversations, self.now)
         self._next_look = self.now + PING_AFTER
 
     # -------------------------------------------------------------------------------------------- the turn
@@ -446,6 +448,8 @@ class Engine(Presence):
             if now - since >= PROBE_AFTER:
                 self.waiting[conversation] = now
                 self.probe(conversation)
+        for conversation in self._vigil.quiet(now):
+            self.ask(conversation)
         for conversation, role, vain in self._vacancies.look(now):
             if vain is None:
                 self._delivery.hasten(conversation, role)

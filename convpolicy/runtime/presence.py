@@ -91,6 +91,15 @@ class Presence(ABC):
                 item = Acknowledged(conversation.id, own, role, peering.received)
                 self.peers.say(peering.route, item)
 
+    def ask(self, conversation: Conversation) -> None:
+        """Ask after a conversation that has not moved for long; one of which nothing has ever come is given up."""
+        opened = any(peering.sent or peering.received for peering in conversation.peers)
+        if opened or conversation.stopped is not None:
+            self.probe(conversation)
+        else:
+            peer = next(peering.route for peering in conversation.peers if peering.route is not None)
+            self.fail(conversation, PeerLost(peer.role, "the first message of this conversation never came"), tell=True)
+
     def drain(self) -> None:
         """Ask buses for no new conversations."""
         for peer in self.peers.servers:

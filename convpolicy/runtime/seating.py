@@ -22,6 +22,10 @@ class Cast:
         # Their values are how many conversations each takes at once, 0 any number.
         self.players: list[OrderedDict[Peer, int]] = [OrderedDict() for _ in plays.roles]
 
+    def plays(self, policy: str, role: str) -> bool:
+        """Return whether somebody plays a role in a version of this policy."""
+        return self.policy == policy and role in self.roles and bool(self.players[self.roles.index(role)])
+
 
 class Bound:
     """One conversation: who plays each role, which roles have finished, and which have stopped, and why.
@@ -59,3 +63,7 @@ class Bound:
             role in self.finished or (player is None and role not in self.invited)
             for role, player in enumerate(self.players)
         )
+
+    def waits(self, role: int, now: float, most: float) -> bool:
+        """Return whether a role is not to be given out: it moves, or its player comes from another bus in `most` s."""
+        return now < self.moving or (role in self.expected and now < self.since + most)

@@ -168,7 +168,7 @@ class Switch:
         if not (0 <= sender < roles and 0 <= receiver < roles):
             return None
         awaited = bound.restored or sender in bound.invited
-        vacant = awaited and bound.players[sender] is None and sender not in bound.stopped
+        vacant = awaited and bound.players[sender] is None and sender not in {*bound.stopped, *bound.finished}
         if vacant and self._plays(self._casts[bound.policy], peer, sender):
             self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
         return bound.players[receiver] if bound.players[sender] is peer else None
@@ -182,10 +182,10 @@ class Switch:
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif receiver in bound.stopped:
             self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
-        elif self.now < bound.moving or (receiver in bound.expected and self.now < bound.since + RETURN):
-            self.dropped += 1  # it comes again over the other bus, or when its player has come to this one
-        elif bound.restored and self.now < self._settled_at:
-            self.dropped += 1  # its player may not be back yet
+        elif receiver in bound.finished:  # it has received everything, and is gone since
+            self.peers.say(peer, Forget(receiver, [id]))
+        elif (bound.restored and self.now < self._settled_at) or bound.waits(receiver, self.now, RETURN):
+            self.dropped += 1  # it comes again when its player has come or is back, or over another bus
         elif envelope.policy is None:
             if bound.restored and self.now < self._settled_at + RETURN:
                 self.dropped += 1  # there was one, and it may be slow to come back
@@ -230,12 +230,7 @@ class Switch:
             return f"every {name} of {cast.policy} at the service bus is silent"
         if able:
             return f"every {name} of {cast.policy} at the service bus has as many conversations as it takes at once"
-        others = any(
-            other.policy == cast.policy and name in other.roles and other.players[other.roles.index(name)]
-            for fingerprint, other in self._casts.items()
-            if fingerprint != policy
-        )
-        if others:
+        if any(other is not cast and other.plays(cast.policy, name) for other in self._casts.values()):
             return f"every {name} at the service bus plays another version of {cast.policy}"
         if cast.players[role]:
             return f"every {name} of {cast.policy} at the service bus is shutting down"
@@ -284,10 +279,22 @@ class Switch:
             target = self._between(item.conversation, bound, peer, item.sender, item.receiver)
             if target is not None:
                 self.peers.say(target, item)
+            elif type(item) is Acknowledged:
+                self._missed(bound, peer, item)
         elif item.conversation in self._over:
             self._late(peer, item.conversation)
         elif type(item) is Acknowledged and self.now >= self._settled_at:
             self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
+
+    def _missed(self, bound: Bound, peer: Peer, item: Acknowledged) -> None:
+        """Nobody is there whom somebody acknowledges: it has finished and gone, or it did not come back in time."""
+        role, roles = item.receiver, len(bound.players)
+        if not (0 <= item.sender < roles and 0 <= role < roles) or bound.players[item.sender] is not peer:
+            return
+        if role in bound.finished:
+            self.peers.say(peer, Forget(role, [item.conversation]))
+        elif bound.restored and role not in bound.stopped and self.now >= self._settled_at + RETURN:
+            self._stop(item.conversation, bound, role, "it did not come back to the service bus")
 
     def _finished(self, peer: Peer, sender: int, id: bytes) -> None:  # noqa: A002
         bound = self.bound.get(id)
@@ -427,7 +434,9 @@ class Switch:
         self._doubted.pop(peer, None)
         for id, role in self._held.pop(peer, {}).items():  # noqa: A001
             bound = self.bound.get(id)
-            if bound is not None and role not in bound.finished:
+            if bound is not None and role in bound.finished:
+                bound.players[role] = None
+            elif bound is not None:
                 self._stop(id, bound, role, why)
 
     def _stop(self, id: bytes, bound: Bound, role: int, why: str) -> None:  # noqa: A002

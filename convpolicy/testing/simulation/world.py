@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, NamedTuple
 
-from convpolicy.errors import PolicyError
+from convpolicy.errors import ConversationError, LinkError, PolicyError
 from convpolicy.policy.model import Role
 from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
@@ -135,7 +135,7 @@ class World:
                 process.leave()
         # The bus goes last: players say goodbye over it.
         self.loop.run(self.loop.time() + TO_THE_END, lambda: len(self.loop.tasks) <= self.setting.bus)
-        if self.setting.bus:
+        if BUS in self.processes:
             self.processes[BUS].leave()
         self.loop.run(self.loop.time() + TO_THE_END, lambda: not self.loop.tasks)
         for task in self.loop.tasks:
@@ -237,6 +237,8 @@ class World:
             self.record.tell(process.name, f"has ended: {problem!r}")
             if isinstance(problem, PolicyError):
                 self.unfit = problem
+            elif problem is not None and not isinstance(problem, LinkError | ConversationError):
+                self._wrong("raises nothing", f"{process.name} raised {type(problem).__name__}: {problem}")
             self._again(process)
 
     def _again(self, process: Process) -> None:
