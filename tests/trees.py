@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -191,6 +193,95 @@ class MemoryLeaf(LeafPort):
         if self.net.root is not None:
             self.net.put(self.net.root.asked, (b"%d" % self.number, frame))
         return Delivery.SENT
+
+
+class Ringing(Net):
+    """The same, for an event loop: whoever has something to read is woken."""
+
+    def __init__(self, faults: Faults | None = None, seed: int = 0) -> None:
+        super().__init__(faults, seed)
+        self.bells: list[int] = []
+
+    def ring(self) -> None:
+        for bell in self.bells:
+            os.eventfd_write(bell, 1)
+
+    def put(self, queue: list[Any], frame: Any) -> None:
+        super().put(queue, frame)
+        self.ring()
+
+
+class _Bell:
+    """A descriptor that is readable once something has come."""
+
+    def __init__(self, net: Ringing) -> None:
+        self._net = net
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        net.bells.append(self._bell)
+
+    def silence(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    def attach(self, descriptor: Callable[[int], None]) -> None:
+        descriptor(self._bell)
+
+    def close(self) -> None:
+        self._net.bells.remove(self._bell)
+        os.close(self._bell)
+
+
+class RingingRoot(MemoryRoot):
+    def __init__(self, net: Ringing) -> None:
+        super().__init__(net)
+        self.subscribed = {beginning for leaf in net.leaves for beginning in leaf.following}
+        self._bell = _Bell(net)
+
+    def attach(self, descriptor: Callable[[int], None]) -> None:
+        self._bell.attach(descriptor)
+
+    def readable(self) -> bool:
+        self._bell.silence()
+        return super().readable() or bool(self.subscribed)
+
+    def close(self) -> None:
+        super().close()
+        self._bell.close()
+
+
+class RingingLeaf(MemoryLeaf):
+    def __init__(self, net: Ringing) -> None:
+        super().__init__(net)
+        self._ringing, self._bell = net, _Bell(net)
+
+    def attach(self, descriptor: Callable[[int], None]) -> None:
+        self._bell.attach(descriptor)
+
+    def readable(self) -> bool:
+        self._bell.silence()
+        return super().readable()
+
+    def follow(self, stream: str) -> None:
+        super().follow(stream)
+        self._ringing.ring()
+
+    def close(self) -> None:
+        super().close()
+        self._bell.close()
+
+
+class MemoryTree(Tree):
+    """A tree in memory, for endpoints: give it to the root and to the leaves."""
+
+    def __init__(self, root: Role[Any, Any], faults: Faults | None = None, seed: int = 0) -> None:
+        super().__init__("inproc://memory", root=root)
+        self._net = Ringing(faults, seed)
+
+    def open_root(self) -> RootPort:
+        return RingingRoot(self._net)
+
+    def open_leaf(self) -> LeafPort:
+        return RingingLeaf(self._net)
 
 
 class Root:

@@ -130,6 +130,8 @@ class Switch:
             if bound is None:
                 return
         target = self._between(envelope.conversation, bound, peer, envelope.sender, envelope.receiver)
+        if target is None and self._let_in(bound, peer, envelope):
+            target = self._between(envelope.conversation, bound, peer, envelope.sender, envelope.receiver)
         if target is None:
             self._without_target(bound, peer, envelope)
             return
@@ -235,6 +237,17 @@ class Switch:
         if cast.players[role]:
             return f"every {name} of {cast.policy} at the service bus is shutting down"
         return f"no {name} of {cast.policy} is registered at the service bus"
+
+    def _let_in(self, bound: Bound, peer: Peer, envelope: Envelope) -> bool:
+        """Return whether it is a role that came to the conversation over another link, and speaks here for the first
+        time; then it is bound.
+        """
+        sender = envelope.sender
+        opens = envelope.policy == bound.policy and 0 <= sender < len(bound.players) and sender not in bound.stopped
+        if not (opens and bound.players[sender] is None and self._plays(self._casts[bound.policy], peer, sender)):
+            return False
+        self._assign(bound, envelope.conversation, sender, peer)
+        return True
 
     def _allowed(self, bound: Bound, monitor: Monitor, peer: Peer, envelope: Envelope) -> bool:
         """Have the monitor look at a message; refuse what the policy does not allow."""

@@ -462,5 +462,5 @@ class WiredEngine(Engine):
 
 def _way(seat: Seat, role: str) -> Way:
     if role in seat.cast.leaves and seat.is_root:
-        return Way.TREE if seat.line(role) is None else Way.LINE
+        return Way.TREE
     return Way.LEG if role in seat.cast.stages else Way.LINE

@@ -109,7 +109,7 @@ class Legs:
         leg.player = player
         self._players[leg.role].gives(player)
         self.extend(leg)
-        self._leases.enter(leg.id, leg.until)
+        self._leases.enter(leg.id, leg.until - self._lent[leg.role].lease / 2)
         conversation = Conversation(engine.carriage, leg.id, now=engine.now)
         conversation.owner = leg
         engine.carry(conversation, leg.role, player)
@@ -173,10 +173,13 @@ class Legs:
             if leg in self._unplaced[leg.role]:
                 del self._unplaced[leg.role][leg]
                 self._again(leg)
-            if now < leg.until:
-                self._leases.enter(key, leg.until)
-            else:
+            if now >= leg.until:
                 self._expire(leg, conversation, now)
+                continue
+            half = leg.until - self._lent[leg.role].lease / 2
+            if now >= half and leg.player is not None:  # that it has finished may have been lost: it says so again
+                self._engine.peers.say(leg.player, self._first(leg))
+            self._leases.enter(key, leg.until if now >= half else half)
 
     def _expire(self, leg: Leg, conversation: Conversation, now: float) -> None:
         if leg.player is not None:

@@ -244,6 +244,8 @@ def _listens(graph: Graph, cast: Cast, role: str, peer: str) -> bool:
     many = cast.leaves | cast.stages
     if (role in many) != (peer in many):
         return peer in many
-    machine = project(graph, role)
+    one, other = sorted((role, peer))  # both must find the same, and which of them speaks first may be a choice
+    machine = project(graph, one)
     moves = (move for state in machine.states() for move in machine.enabled(state))
-    return next(move for move in moves if move.peer == peer).direction is Direction.RECEIVE
+    first = next(move for move in moves if move.peer == other)
+    return role == (one if first.direction is Direction.RECEIVE else other)
