@@ -48,7 +48,8 @@ class Way:
 class FaultProxy:
     """A proxy for the server at `url`; `there` is the way to the server, `back` the way from it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, port: int = 0) -> None:
+        self._port = port
         host, _, port = url.removeprefix("tcp://").rpartition(":")
         self._server = (host, int(port))
         self.there, self.back = Way(), Way()
@@ -58,7 +59,7 @@ class FaultProxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self.url = f"tcp://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
         return self
 
