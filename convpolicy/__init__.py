@@ -14,7 +14,11 @@ from convpolicy.errors import (
     Expired,
     Exposed,
     ForeignThread,
+    Forked,
     IllFormed,
+    InDoubt,
+    JournalError,
+    JournalFailed,
     LinkError,
     LocalViolation,
     MissingExtra,
@@ -28,6 +32,7 @@ from convpolicy.errors import (
     PolicySyntaxError,
     Quarantined,
     RemoteViolation,
+    ReplayDiffers,
     RoundOver,
     ServiceError,
     TooSlow,
@@ -58,6 +63,8 @@ from convpolicy.policy.builder import (
 from convpolicy.policy.model import Crashed, Field, Invited, Label, Message, Protocol, Returned, Role
 
 if TYPE_CHECKING:
+    from convpolicy.journal.port import Journal
+    from convpolicy.journal.sqlite import SQLite
     from convpolicy.link.bus import Bus
     from convpolicy.link.memory import Faults, Memory
     from convpolicy.link.pipeline import Pipeline
@@ -97,9 +104,14 @@ __all__ = [
     "Faults",
     "Field",
     "ForeignThread",
+    "Forked",
     "Gap",
     "IllFormed",
+    "InDoubt",
     "Invited",
+    "Journal",
+    "JournalError",
+    "JournalFailed",
     "Label",
     "Link",
     "LinkError",
@@ -124,10 +136,12 @@ __all__ = [
     "Protocol",
     "Quarantined",
     "RemoteViolation",
+    "ReplayDiffers",
     "Report",
     "Returned",
     "Role",
     "RoundOver",
+    "SQLite",
     "Script",
     "Service",
     "ServiceBus",
@@ -171,6 +185,7 @@ _PLAYING = {
     "Dialogue": "convpolicy.runtime.dialogue",
     "Faults": "convpolicy.link.memory",
     "Gap": "convpolicy.runtime.tree.gap",
+    "Journal": "convpolicy.journal.port",
     "Link": "convpolicy.link.port",
     "Memory": "convpolicy.link.memory",
     "Observed": "convpolicy.runtime.observing",
@@ -179,6 +194,7 @@ _PLAYING = {
     "Policy": "convpolicy.verbs",
     "Progress": "convpolicy.runtime.pipeline.batch",
     "Report": "convpolicy.verify.report",
+    "SQLite": "convpolicy.journal.sqlite",
     "Script": "convpolicy.runtime.script",
     "Service": "convpolicy.runtime.service",
     "ServiceBus": "convpolicy.runtime.service_bus",

@@ -186,6 +186,15 @@ class Conversation(Position):
             peer.received += 1
             peer.owes_ack = True
 
+    def dismiss(self, sender: int, seq: int) -> None:
+        """Take again what became of a message that was refused: it counts as received, and its violation counts."""
+        kept = next((e for e in self._held or () if (e.sender, e.seq) == (sender, seq)), None)
+        if kept is not None:
+            self._drop(kept)
+        elif seq == self.peers[sender].received + 1:
+            self.peers[sender].received = seq
+        self.violations += 1
+
     def take(
         self, wanted: Collection[str] | None = None, by: str | None = None, *, now: float = 0.0
     ) -> Received | None:

@@ -374,10 +374,13 @@ class ReplayDiffers(JournalError, ConversationError):
 
 
 class InDoubt(ConversationError):
-    """Nobody here can know whether something has happened: `what` names it, `why` is what stopped the conversation."""
+    """Nobody here can know whether something has happened: `what` names it, `why` is what stopped the conversation.
 
-    def __init__(self, what: tuple[str, ...], why: str) -> None:
-        self.what, self.why = what, why
+    `cause` is the error that would have been raised otherwise, where there is one.
+    """
+
+    def __init__(self, what: tuple[str, ...], why: str, cause: ConversationError | None = None) -> None:
+        self.what, self.why, self.cause = what, why, cause
         super().__init__(
             f"in doubt: {one_of(what, word='and')}. {why}\n"
             f"  It may have happened or not. Find out from whom it concerns, then act on that; never just repeat it."

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from convpolicy.errors import PolicyError, one_of
+from convpolicy.errors import JournalError, PolicyError, WiringError, one_of
+from convpolicy.journal.port import Journal
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
@@ -24,6 +25,7 @@ from convpolicy.machine import Machine
 from convpolicy.policy import model, scribble
 from convpolicy.policy.model import Role
 from convpolicy.runtime.blocking import BlockingJoining
+from convpolicy.runtime.durable.player import DurablePlayer
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.batch import Batch
@@ -147,16 +149,21 @@ class Policy(model.Policy):
         """
         return compatible(old, self)
 
-    def service(self, role: Role[S, R], /, *, also: Iterable[model.Policy] = ()) -> Service[S, R]:
+    def service(
+        self, role: Role[S, R], /, *, also: Iterable[model.Policy] = (), journal: Journal | None = None
+    ) -> Service[S, R]:
         """Return a service that plays `role` in many conversations, once its handlers are registered.
 
         It answers those as well that have one of the other versions in `also`, in the same conversations' words and
-        by the same handlers: that this goes well is checked.
+        by the same handlers: that this goes well is checked. With a `journal` its conversations survive the process:
+        started again, it goes on with them.
 
         Raises as `project` does, and NotCompatible when a conversation with one of those versions could get stuck.
         """
         part = self._part(role, also)
-        return AnyLinkService(part, self, opens=_opens(part))
+        if journal is not None:
+            _ensure_kept(part)
+        return AnyLinkService(part, self, opens=_opens(part), journal=journal)
 
     def batch(
         self, role: Role[S, R], /, *, via: Pipeline, timeout: float = 10.0, lost_after: float = LOST_AFTER
@@ -189,6 +196,7 @@ class Policy(model.Policy):
         timeout: float = ...,
         lost_after: float = ...,
         also: Iterable[model.Policy] = ...,
+        journal: Journal | None = ...,
     ) -> Player[S, R]: ...
 
     def player(
@@ -200,24 +208,31 @@ class Policy(model.Policy):
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
         also: Iterable[model.Policy] = (),
+        journal: Journal | None = None,
     ) -> Player[S, R] | TreePlayer[S, R]:
         """Return a connection over which `role` takes part in any number of conversations: `async with` it.
 
         `timeout` is how many seconds to wait for the other side, `lost_after` after how many seconds of silence
         it counts as gone. Over a `Tree` nothing is waited for: `ready` of a conversation does. `also` has other
-        versions of the policy that the other side may have: see `service`.
+        versions of the policy that the other side may have: see `service`. With a `journal` conversations survive the
+        process: those that were interrupted are taken up again.
 
-        Raises as `service` does, and WiringError when a tree cannot carry the policy.
+        Raises as `service` does, and WiringError when a tree cannot carry the policy, or a link has no journal.
         """
         part = self._part(role, also)
         if isinstance(via, Tree | Wiring):
             part.alone(via)
+            _without_journal(via, journal)
         if isinstance(via, Tree):
             return TreePlayer(part, plan(self, via), via, lost_after=lost_after)
         if isinstance(via, Wiring):
             opens = _opens(part)
             return WiredPlayer(self, role.name, via, opens=opens, timeout=timeout, lost_after=lost_after)
-        return Player(part, via, opens=_opens(part), timeout=timeout, lost_after=lost_after)
+        settings: dict[str, Any] = {"opens": _opens(part), "timeout": timeout, "lost_after": lost_after}
+        if journal is not None:
+            _ensure_kept(part)
+            return DurablePlayer(part, via, journal=journal, **settings)
+        return Player(part, via, **settings)
 
     @overload
     def join(  # type: ignore[overload-overlap]
@@ -237,6 +252,8 @@ class Policy(model.Policy):
         timeout: float = ...,
         lost_after: float = ...,
         also: Iterable[model.Policy] = ...,
+        journal: Journal | None = ...,
+        name: str = ...,
     ) -> Joining[S, R]: ...
 
     def join(
@@ -248,22 +265,28 @@ class Policy(model.Policy):
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
         also: Iterable[model.Policy] = (),
+        journal: Journal | None = None,
+        name: str = "",
     ) -> Joining[S, R] | TreeJoining[S, R]:
         """Play `role` in one conversation: `async with purchase.join(Buyer, via=link) as conversation:`.
 
         Leaving early aborts the conversation and tells the other roles; a leaf of a `Tree` just leaves. `also` has
-        other versions of the policy that the other side may have: see `service`.
+        other versions of the policy that the other side may have: see `service`. With a `journal` the conversation
+        survives the process: the program, run again, takes up the oldest that was interrupted, or the one that it
+        gives a `name`, and is answered from the journal until it has caught up.
 
         Raises as `service` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
         PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while something is still owed.
         """
         if isinstance(via, Tree | Wiring):
             self._part(role, also).alone(via)
+            _without_journal(via, journal)
         if isinstance(via, Tree):
             return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
         if isinstance(via, Wiring):
             return WiredJoining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
-        return Joining(self.player(role, via=via, timeout=timeout, lost_after=lost_after, also=also), close=True)
+        player = self.player(role, via=via, timeout=timeout, lost_after=lost_after, also=also, journal=journal)
+        return Joining(player, close=True, name=name)
 
     @overload
     def join_blocking(
@@ -279,6 +302,8 @@ class Policy(model.Policy):
         timeout: float = ...,
         lost_after: float = ...,
         also: Iterable[model.Policy] = ...,
+        journal: Journal | None = ...,
+        name: str = ...,
     ) -> BlockingJoining[S, R]: ...
 
     def join_blocking(
@@ -290,13 +315,14 @@ class Policy(model.Policy):
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
         also: Iterable[model.Policy] = (),
+        journal: Journal | None = None,
+        name: str = "",
     ) -> BlockingJoining[S, R] | BlockingJoining[S, R | Gap]:
         """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
         also = tuple(also)
         self._part(role, also)
-        return BlockingJoining[S, R](
-            lambda: self.join(role, via=via, timeout=timeout, lost_after=lost_after, also=also)
-        )
+        settings: dict[str, Any] = {"timeout": timeout, "lost_after": lost_after, "also": also}
+        return BlockingJoining[S, R](lambda: self.join(role, via=via, **settings, journal=journal, name=name))
 
     def _part(self, role: Role[Any, Any], also: Iterable[model.Policy] = ()) -> Part:
         checking.require(self, role)
@@ -327,6 +353,19 @@ class Policy(model.Policy):
 
     def _repr_markdown_(self) -> str:
         return markdown(self)
+
+
+def _ensure_kept(part: Part) -> None:
+    if part.inner or part.invited:
+        raise JournalError(
+            f"{part.policy} starts conversations in conversations, which a journal does not keep yet.\n"
+            f"  Leave `journal=` out, or use `do` in place of `calls`."
+        )
+
+
+def _without_journal(via: Link, journal: Journal | None) -> None:
+    if journal is not None:
+        raise WiringError(f"{via!r} has no place for a journal yet.\n  Leave it out, or use a Bus.")
 
 
 def _opens(part: Part) -> bool:

@@ -66,11 +66,15 @@ class Accounts:
         """Yield the conversations of a role that are not over, the oldest first."""
         return self._accounts("ended IS NULL AND policy = ? AND role = ?", policy, role)
 
+    def numbered(self, number: int) -> Account:
+        """Return the conversation with this number."""
+        return next(self._accounts("number = ?", number))
+
     def named(self, policy: str, role: str, name: str) -> Account | None:
         """Return the conversation that was opened last by this name."""
         found = "SELECT max(number) FROM convpolicy_conversation WHERE name = ? AND policy = ? AND role = ?"
         (number,) = self._database.execute(found, (name, policy, role)).fetchone()
-        return None if number is None else next(self._accounts("number = ?", number))
+        return None if number is None else self.numbered(number)
 
     def like(self, beginning: str) -> list[Account]:
         """Return the conversations whose ids, in hexadecimal, begin like this, or that have this name."""

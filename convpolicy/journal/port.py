@@ -48,6 +48,7 @@ class Kind(IntEnum):
     ASIDE = 15  # the conversation is set aside, because of that handler
     RETRIED = 16  # somebody wants that handler to be called again
     SKIPPED = 17  # somebody wants that handler to be passed over
+    TIMED_OUT = 18  # a script had waited long enough for a message
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -82,13 +83,14 @@ class Opening(NamedTuple):
 class Ending(NamedTuple):
     """How a conversation ended: well when `kind` is `finished`; else the kind and facts of what others were told.
 
-    `received` is the highest number from each role. `doubt` are the messages of which nobody here knows whether they
-    arrived, each as role, number and label.
+    `received` is the highest number from each role, `by` who ended it early. `doubt` are the messages of which nobody
+    here knows whether they arrived, each as role, number and label.
     """
 
     kind: str
     facts: list[str | int | float]
     received: list[int]
+    by: str = ""
     doubt: list[tuple[str, int, str]] = []  # noqa: RUF012 - msgspec makes a new one each time
 
 
@@ -160,6 +162,10 @@ class Ledger(ABC):
     @abstractmethod
     def unfinished(self, policy: str, role: str) -> Iterator[Account]:
         """Yield every conversation of a role that is not over, in the order of their opening."""
+
+    @abstractmethod
+    def account(self, number: int) -> Account:
+        """Return a conversation, as it was at the last commit."""
 
     @abstractmethod
     def named(self, policy: str, role: str, name: str) -> Account | None:

@@ -185,6 +185,9 @@ class SQLiteLedger(Ledger):
     def unfinished(self, policy: str, role: str) -> Iterator[Account]:
         return self._accounts.unfinished(policy, role)
 
+    def account(self, number: int) -> Account:
+        return self._accounts.numbered(number)
+
     def named(self, policy: str, role: str, name: str) -> Account | None:
         return self._accounts.named(policy, role, name)
 

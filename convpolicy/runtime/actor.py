@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
@@ -195,11 +195,9 @@ class Actor:
         handlers begin in the order of their messages.
         """
         sent = conversation.emitted
-        loop = asyncio.get_running_loop()
 
         async def work() -> None:
-            self._starting.discard(conversation.id)
-            loop.call_soon(self._more, conversation)  # that is when this one awaits something, or has ended
+            self._has_begun(conversation)
             try:
                 if inspect.isasyncgen(result):
                     await self._follow(conversation, result)
@@ -209,10 +207,19 @@ class Actor:
                 said = conversation.emitted != sent
                 self._failed(conversation, received, attempt, problem, said=said)
 
+        self._start(conversation, work(), result)
+
+    def _start(self, conversation: Conversation, work: Coroutine[Any, Any, None], result: object) -> None:
+        """Run the work of an async handler, whose call has given `result`, as a task."""
         self._starting.add(conversation.id)
-        task = loop.create_task(work())
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.setdefault(conversation, set()).add(task)
         task.add_done_callback(lambda task: self._returned(conversation, task, result))
+
+    def _has_begun(self, conversation: Conversation) -> None:
+        """Take what has come meanwhile when an async handler, which has just begun, awaits something or has ended."""
+        self._starting.discard(conversation.id)
+        asyncio.get_running_loop().call_soon(self._more, conversation)
 
     def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
         tasks = self._tasks[conversation]
@@ -234,10 +241,14 @@ class Actor:
     async def _say(self, conversation: Conversation, message: object) -> None:
         step = conversation.allows(name_of(message))
         while not conversation.fits(step):
-            await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
+            await self._room(conversation)
             step = conversation.allows(name_of(message))
         self.endpoint.say(conversation, step, message)
         self._more(conversation)
+
+    async def _room(self, conversation: Conversation) -> None:
+        """Wait until there may be credit again."""
+        await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
 
     def _failed(
         self, conversation: Conversation, received: Received, attempt: int, problem: Exception, *, said: bool
@@ -290,10 +301,14 @@ class Actor:
 
     async def _abort(self, conversations: Iterable[Conversation]) -> None:
         for conversation in conversations:
-            role = conversation.role
-            self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))
+            self._part_from(conversation)
         actors = (self, *self._inner.values())
         tasks = [task for actor in actors for running in actor.running() for task in running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _part_from(self, conversation: Conversation) -> None:
+        """Let go of a conversation that is open at the end."""
+        role = conversation.role
+        self.endpoint.fail(conversation, Aborted(f"{role} is shutting down", by=role))

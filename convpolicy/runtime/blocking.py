@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
@@ -126,6 +127,15 @@ class BlockingScript(Generic[Sends, Receives]):
     def enter(self, invited: Invited) -> BlockingInner:
         """Go where this role was invited to: `with conversation.enter(invited) as paying:`. See `Script.enter`."""
         return BlockingInner(self._loop, self._script.enter(invited))
+
+    def once(self, step: Callable[[sqlite3.Connection], O]) -> O:
+        """Take a step of the application, on the private thread. See `Dialogue.once`."""
+        return self._loop.call(self._script.once(step))
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text for other systems to know a request by. See `Dialogue.idempotency_key`."""
+        return self._script.idempotency_key
 
     def abort(self, reason: str) -> None:
         """End the conversation early; the other roles get `Aborted(reason)`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from convpolicy.conversation import Conversation, name_of
-from convpolicy.errors import Aborted, ConversationError
+from convpolicy.errors import Aborted, ConversationError, JournalError
 from convpolicy.policy.model import Role
 from convpolicy.runtime.moving import move
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Dialogue", "Standing"]
 
 Sends = TypeVar("Sends", contravariant=True)
+T = TypeVar("T")
 
 
 class Standing:
@@ -133,6 +136,39 @@ class Dialogue(Standing, Generic[Sends]):
         return self._endpoint.url_of(self._conversation)
 
     @property
+    def transaction(self) -> sqlite3.Connection:
+        """A connection to the journal's database: what a handler writes is committed with the message, once.
+
+        It is undone when the handler raises. For handlers that are not async; the others use `once`.
+
+        Raises:
+            JournalError: there is no journal, or the handler is async.
+        """
+        raise _without_journal("transaction")
+
+    async def once(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """Take a step of the application that is not repeated when the program is resumed, and return its result.
+
+        `step` is given a connection to the journal's database; what it writes is committed together with its result,
+        which must be of plain values, and comes from the journal when the program runs again.
+
+        Raises:
+            JournalError: there is no journal, or the result is not of plain values.
+            ReplayDiffers: the program is resumed, and has done something else here before.
+        """
+        del step
+        raise _without_journal("once")
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text for other systems to know a request by: the same whenever this program, or handler, is run again.
+
+        Raises:
+            JournalError: there is no journal.
+        """
+        raise _without_journal("idempotency_key")
+
+    @property
     def data(self) -> dict[str, object]:
         """Whatever the handlers of this conversation want to remember between messages."""
         if self._data is None:
@@ -146,3 +182,10 @@ class Dialogue(Standing, Generic[Sends]):
 
     def __repr__(self) -> str:
         return repr(self._conversation).replace("<Conversation", f"<{type(self).__name__}", 1)
+
+
+def _without_journal(what: str) -> JournalError:
+    return JournalError(
+        f"`{what}` needs a journal.\n  Give one where the role is played: `policy.service(Seller, "
+        f'journal=SQLite("seller.db"))`, or `policy.join(Buyer, …, journal=SQLite("buyer.db"))`.'
+    )

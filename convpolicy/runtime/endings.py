@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, Expired, PeerLost, Quarantined, RoundOver, Unplayable
+from convpolicy.errors import Aborted, ConversationError, Expired, InDoubt, PeerLost, Quarantined, RoundOver, Unplayable
 from convpolicy.wire.frame import Ended
 
 __all__ = ["ended", "error_of"]
@@ -27,6 +27,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "unplayed", (error.peer, error.why, error.waited)
         case PeerLost():
             return "lost", (error.peer, error.why)
+        case InDoubt(cause=ConversationError() as cause):
+            return _facts(cause)
         case RoundOver():
             return "over", (error.by,)
         case _:

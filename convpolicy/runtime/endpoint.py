@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Callable, Collection
+from typing import Any
 
 from convpolicy.conversation import Conversation, Received
 from convpolicy.errors import ConversationError, NotReachable, WiringError
@@ -74,11 +74,7 @@ class Endpoint:
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
         self._met: asyncio.Future[None] = self._loop.create_future()
         self._port = self.link.open(listen=self._listen)
-        observed = watched(self._observation)
-        engine = Engine if observed is None else functools.partial(ObservedEngine, observed)
-        self.engine = engine(
-            self.part,
-            self._port,
+        self.engine = self._new_engine(
             clock=self._loop.time,
             new_id=random_bytes(),
             welcome=self._welcome,
@@ -97,6 +93,13 @@ class Endpoint:
             except BaseException:
                 self.close()
                 raise
+
+    def _new_engine(self, **settings: Any) -> Engine:
+        """Return the engine, before it is used."""
+        observed = watched(self._observation)
+        if observed is not None:
+            return ObservedEngine(observed, self.part, self._port, **settings)
+        return Engine(self.part, self._port, **settings)
 
     @property
     def url(self) -> str:
@@ -181,6 +184,13 @@ class Endpoint:
         self._met.result()
         self.engine.tick()
         return self.engine.open()
+
+    async def settled(self) -> None:
+        """Wait until what was said is durable, where there is a journal."""
+
+    async def until_broken(self) -> None:
+        """Wait until this cannot go on, and raise why: JournalFailed. Without a journal that is for ever."""
+        await asyncio.Event().wait()
 
     def say(self, conversation: Conversation, step: Step, message: object) -> None:
         """Send a message in the next turn."""
@@ -277,6 +287,5 @@ class Endpoint:
         if not self._closed:
             self.check()
             self._closed = True
-            self.engine.tick()
-            self.engine.peers.leave()
+            self.engine.leave()
             self._pulse.close()

@@ -47,6 +47,7 @@ from convpolicy.wire.frame import (
     Acknowledged,
     Ended,
     Forget,
+    Hello,
     Item,
     Move,
     Moved,
@@ -94,20 +95,15 @@ class Engine(Presence):
         self.counts = {"duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met = welcome, met
-        nonce = new_id(16)
-        self.peers = Peers(
-            port,
-            lambda peer, answer: part.hello(nonce, answer=answer, holds=bool(peer.conversations), most=at_most),
-            self,
-            lost_after=lost_after,
-        )
+        self._nonce, self._at_most = new_id(16), at_most
+        self.peers = Peers(port, self._greeting, self, lost_after=lost_after)
         self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._crashes = Crashes(part, self.peers, self.settle)
         find = self.conversations.get
-        self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, nonce, find, self._switched)
+        self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, self._nonce, find, self._switched)
         self._tombs = Tombs()
         self._vacancies = Vacancies(self.conversations.get, vacant_after)
         self.nest = Nest(self, new_id)
@@ -138,7 +134,11 @@ class Engine(Presence):
             for late in conversation.expire(now)[:1]:
                 self.fail(conversation, late, tell=True)
         self._delivery.acknowledge(now)
+        self.commit()
         self.peers.flush()
+
+    def commit(self) -> None:
+        """Before anything is sent: make durable what it tells of. Nothing to do without a journal."""
 
     @property
     def due(self) -> float:
@@ -150,6 +150,16 @@ class Engine(Presence):
         """Return what was counted since the start."""
         frames, malformed = self.peers.frames, self.peers.malformed
         return {"frames": frames, "malformed": malformed, **self.counts, "resent": self._delivery.resent}
+
+    def _greeting(self, peer: Peer, answer: bool) -> Hello:
+        """Return what this side says of itself to a peer."""
+        return self.part.hello(self._nonce, answer=answer, holds=bool(peer.conversations), most=self._at_most)
+
+    def leave(self) -> None:
+        """Tell every peer that this process goes, and send what is queued."""
+        self.tick()
+        self.commit()
+        self.peers.leave()
 
     def _control(self, peer: Peer, item: Item, now: float) -> None:
         """Act on an item that is not a message; the frequent ones come first."""

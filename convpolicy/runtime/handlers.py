@@ -11,17 +11,33 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 from convpolicy.errors import ServiceError
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Invited, Label, Returned
 
-__all__ = ["INVITED", "RETURNED", "Declares", "Handler", "Register", "label_of", "replies", "shown"]
+__all__ = [
+    "AT_LEAST_ONCE",
+    "AT_MOST_ONCE",
+    "INVITED",
+    "RETURNED",
+    "Declares",
+    "EffectsOutside",
+    "Handler",
+    "Register",
+    "label_of",
+    "replies",
+    "shown",
+]
 
 # What handlers are registered for besides messages, under signs that no message can be called by.
 INVITED, RETURNED = "↓", "↑"
 _SIGNS: dict[type[Any], str] = {Crashed: CRASH, Invited: INVITED, Returned: RETURNED}
+
+EffectsOutside: TypeAlias = Literal["at_least_once", "at_most_once"]
+AT_LEAST_ONCE: Final = "at_least_once"
+AT_MOST_ONCE: Final = "at_most_once"
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -70,14 +86,29 @@ class Register(Protocol[M, S]):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A registered function: how many parameters it takes, and how often it is tried."""
+    """A registered function: how many parameters it takes, and how often it is tried.
+
+    `effect` is what may become of what it does elsewhere, when the process is interrupted: see `Service.on`.
+    """
 
     function: Callable[..., object]
     takes_conversation: bool
     attempts: int
+    effect: EffectsOutside = AT_LEAST_ONCE
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calling it gives something to be awaited."""
+        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
 
     @classmethod
-    def of(cls, function: Callable[..., object], label: str, attempts: int) -> Handler:
+    def of(
+        cls,
+        function: Callable[..., object],
+        label: str,
+        attempts: int,
+        effect: EffectsOutside = AT_LEAST_ONCE,
+    ) -> Handler:
         """Look at a function.
 
         Raises:
@@ -97,7 +128,7 @@ class Handler:
                 f"{name}, the handler of {label}, takes {len(parameters)} parameters.\n"
                 f"  Give it one, the message, or two, the message and the conversation."
             )
-        return cls(function, len(parameters) == 2, attempts)
+        return cls(function, len(parameters) == 2, attempts, effect)
 
 
 def label_of(message: type[Any] | Label) -> str:

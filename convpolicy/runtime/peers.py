@@ -1,7 +1,9 @@
 """The processes at the other ends of a port: who they are, whether they live, and what goes to them next.
 
 A `Peer` is a process, not a connection: it is known by the nonce in its Hello, so that a reconnection finds it
-again and a restarted process is recognised as another one. Nothing is heard from a connection before its Hello.
+again and a restarted process is recognised as another one. One with a journal is known by that: started again with
+it, it is the same one `back`, and while it is away nobody gives it up. Nothing is heard from a connection before its
+Hello.
 Whatever is to be sent waits in the peer's batch until the batch is full or the turn ends, and goes out as one
 frame.
 """
@@ -16,7 +18,7 @@ from typing import Protocol
 
 from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
-from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, decode, encode
+from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, Superseded, decode, encode
 
 __all__ = ["PING_AFTER", "Peer", "Peers", "Watcher", "rendezvous"]
 
@@ -27,10 +29,13 @@ BATCH = 64  # items that go out at once: the other side can begin while this one
 STUCK = 256  # frames kept for a peer whose connection takes no more; what is dropped beyond is sent again later
 PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
 RENEW_AFTER = 4.0  # seconds in which none came, until another connection is tried
+PATIENCE = 7 * 86_400.0  # seconds in which a process with a journal may come back
 
 
 class Peer:
     """One process at the other end. `hello` is what it said of itself; `gone` while its connection is down.
+
+    `away` is whether one that has a journal is gone, or silent, and expected back.
 
     `conversations` are those that go through it, for an engine to keep here: what becomes of a process concerns them
     alone. `finished` are the conversations that it does not know yet to be finished here; there is no hurry.
@@ -38,6 +43,7 @@ class Peer:
 
     __slots__ = (
         "address",
+        "away",
         "batch",
         "conversations",
         "finished",
@@ -62,7 +68,12 @@ class Peer:
         self.frames: deque[bytes] = deque()
         self.heard = self.renewed = now
         self.malformed = 0
-        self.gone = False
+        self.gone = self.away = False
+
+    @property
+    def durable(self) -> bool:
+        """Whether the process has a journal, and so comes back as the one that it was."""
+        return self.hello is not None and self.hello.journal != b""
 
     @property
     def role(self) -> str:
@@ -90,6 +101,7 @@ class Peers:
     """Every peer of one port: what comes from them (`arrivals`), and what goes to them (`say`, then `flush`).
 
     `greeting` makes this side's Hello to a peer, and is told whether it wants an answer. `role` is what is played here.
+    `at_once` is how many items go out before the turn ends; one with a journal may be away for `patience` seconds.
     """
 
     def __init__(
@@ -98,7 +110,9 @@ class Peers:
         self._port, self._greeting, self._watcher = port, greeting, watcher
         self._lost_after = lost_after
         self._by_address: dict[Address, Peer] = {}
-        self._by_nonce: dict[tuple[Address, bytes], Peer] = {}  # on each line, a process is a peer of its own
+        self._by_identity: dict[tuple[Address, bytes], Peer] = {}  # on each line, a process is a peer of its own
+        self._expected: dict[bytes, tuple[Peer, float]] = {}  # with whom a journal's conversations are, and until when
+        self.at_once, self.patience = BATCH, PATIENCE
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
@@ -115,7 +129,7 @@ class Peers:
             peer = self._by_address.get(address)
             if peer is None:
                 peer = self._by_address[address] = Peer(address, now)
-            peer.heard = now
+            peer.heard, peer.away = now, False
             self.frames += 1
             try:
                 items = decode(frame)
@@ -140,14 +154,11 @@ class Peers:
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
         if hello.answer:
             self.say(peer, self._greeting(peer, False))
-        known = self._by_nonce.get((self._port.line(peer.address), hello.nonce))
+        known = self._by_identity.get((self._port.line(peer.address), hello.identity))
+        if known is None and hello.identity in self._expected:
+            known, _ = self._expected.pop(hello.identity)
         if known is not None:
-            if known is not peer:  # the same process on a new connection
-                self._move(known, peer)
-            known.hello, known.gone, known.heard = hello, False, now
-            if hello.answer:
-                self._watcher.back(known)
-            return known
+            return self._again(known, peer, hello, now)
         before = peer.hello
         self._name(peer, hello)
         peer.gone = False
@@ -157,14 +168,41 @@ class Peers:
             self._watcher.restarted(peer, before)
         return peer
 
+    def _again(self, known: Peer, peer: Peer, hello: Hello, now: float) -> Peer:
+        """A process that was known has another connection, or was started again with its journal."""
+        before = known.hello
+        if before is not None and _outdated(before, hello):
+            self.say(peer, Superseded(before.epoch))
+            return peer
+        if known is not peer:
+            self._move(known, peer)
+        known.hello, known.gone, known.away, known.heard = hello, False, False, now
+        self._by_identity[self._port.line(known.address), hello.identity] = known
+        if before is None:
+            self._watcher.met(known)
+        elif hello.answer or hello.nonce != before.nonce:
+            self._watcher.back(known)
+        return known
+
+    def expect(self, identity: bytes, now: float, *, durable: bool) -> Peer:
+        """Return the process with this identity, which may not have been met yet; a `durable` one has time to come."""
+        known = next((peer for peer in self if peer.hello is not None and peer.hello.identity == identity), None)
+        if known is not None:
+            return known
+        if identity not in self._expected:
+            peer = Peer(b"expected " + identity, now)
+            peer.gone = True
+            self._expected[identity] = peer, now + (self.patience if durable else self._lost_after)
+        return self._expected[identity][0]
+
     def _name(self, peer: Peer, hello: Hello | None) -> None:
         """Note which process a peer is, or with None that it is nobody now."""
         line = self._port.line(peer.address)
         if peer.hello is not None:
-            self._by_nonce.pop((line, peer.hello.nonce), None)
+            self._by_identity.pop((line, peer.hello.identity), None)
         peer.hello = hello
         if hello is not None:
-            self._by_nonce[line, hello.nonce] = peer
+            self._by_identity[line, hello.identity] = peer
 
     def _move(self, known: Peer, to: Peer) -> None:
         batch = to.batch
@@ -183,19 +221,26 @@ class Peers:
             if item.answer:
                 self.say(peer, Ping(answer=False))
         elif isinstance(item, Goodbye):
-            self.lose(peer, "it has left")
+            self.leaves(peer, "it has left")
         elif not isinstance(item, Hello):  # which is heard at the beginning of a frame only
             return False
         return True
 
     # ------------------------------------------------------------------------------------- coming and going
 
+    def meet(self, now: float) -> None:
+        """Know whom this end goes to, before anything is said to them."""
+        for address in self._port.servers:
+            if address not in self._by_address:
+                self._by_address[address] = Peer(address, now)
+            if self._by_address[address] not in self.servers:
+                self.servers.append(self._by_address[address])
+
     def connect(self, now: float) -> None:
         """Say Hello to whoever listens: the first thing that an end that does not listen does."""
+        self.meet(now)
         for address in self._port.servers:
-            peer = self.reach(address, now)
-            if peer not in self.servers:
-                self.servers.append(peer)
+            self.reach(address, now)
 
     def reach(self, address: Address, now: float) -> Peer:
         """Say Hello to who listens at an address, unless it has said who it is."""
@@ -218,7 +263,7 @@ class Peers:
         """Once a second: `ask` whoever is silent for a sign of life, and find out who is gone."""
         for peer in self:
             if now - peer.heard >= self._lost_after:
-                self.lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
+                self._silent(peer, now)
             if ask and now - max(peer.renewed, peer.heard) >= RENEW_AFTER:
                 peer.renewed = now
                 self._port.renew(peer.address)
@@ -227,8 +272,26 @@ class Peers:
             elif peer.finished:
                 self._say_finished(peer)
 
+        for identity, (peer, until) in tuple(self._expected.items()):
+            if now >= until:
+                del self._expected[identity]
+                self._watcher.lost(peer, "it has not come back")
+
+    def _silent(self, peer: Peer, now: float) -> None:
+        if peer.durable and now - peer.heard < self.patience:
+            peer.away = True
+        else:
+            self.lose(peer, f"nothing was heard from it for {self._lost_after:g} s")
+
+    def leaves(self, peer: Peer, why: str) -> None:
+        """Note that a process is gone; one that has a journal is expected back."""
+        if peer.durable:
+            peer.away = True
+        else:
+            self.lose(peer, why)
+
     def lose(self, peer: Peer, why: str) -> None:
-        """Note that a process is gone."""
+        """Note that a process is gone for good."""
         if peer.hello is not None:
             self._watcher.lost(peer, why)
             self._name(peer, None)
@@ -248,7 +311,7 @@ class Peers:
         if not peer.batch:
             self._dirty[peer] = None
         peer.batch.append(item)
-        if len(peer.batch) >= BATCH:
+        if len(peer.batch) >= self.at_once:
             self._send(peer)
 
     def forget(self, peer: Peer, id: bytes, role: int, *, now: bool) -> None:  # noqa: A002
@@ -309,6 +372,11 @@ class Peers:
                 self._say_finished(peer)
             self.say(peer, Goodbye())
         self.flush()
+
+
+def _outdated(known: Hello, hello: Hello) -> bool:
+    """Return whether a journal that says Hello is not the latest one of its name."""
+    return hello.nonce != known.nonce and hello.epoch <= known.epoch
 
 
 def rendezvous(id: bytes, peers: Sequence[Peer], *, skip: int = 0) -> Peer:  # noqa: A002

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted
+from convpolicy.errors import Aborted, JournalError
 from convpolicy.link.port import Link
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
@@ -34,7 +34,10 @@ class Player(Generic[Sends, Receives]):
     ) -> None:
         self._opens, self._timeout = opens, timeout
         self._opened: asyncio.Queue[Script[Sends, Receives]] = asyncio.Queue()
-        self._endpoint = Endpoint(part, via, listen=not opens, welcome=self._welcome, lost_after=lost_after)
+        self._endpoint = self._new_endpoint(part, via, listen=not opens, welcome=self._welcome, lost_after=lost_after)
+
+    def _new_endpoint(self, part: Part, via: Link, **settings: Any) -> Endpoint:
+        return Endpoint(part, via, **settings)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -65,9 +68,12 @@ class Player(Generic[Sends, Receives]):
         """The address, with the port that was taken where 0 was asked for."""
         return self._endpoint.url
 
-    def join(self) -> Joining[Sends, Receives]:
-        """Take part in one conversation: `async with player.join() as conversation:`."""
-        return Joining(self, close=False)
+    def join(self, *, name: str = "") -> Joining[Sends, Receives]:
+        """Take part in one conversation: `async with player.join() as conversation:`.
+
+        With a journal, one that was interrupted is taken up, the oldest first; with a `name`, the one of that name.
+        """
+        return Joining(self, close=False, name=name)
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
@@ -76,29 +82,41 @@ class Player(Generic[Sends, Receives]):
     def _welcome(self, conversation: Conversation) -> Script[Sends, Receives]:
         if self._opens:
             raise Aborted(f"{conversation.role} opens conversations and answers none", by=conversation.role)
-        script = Script[Sends, Receives](self._endpoint, conversation)
+        script = self._script(conversation)
         self._opened.put_nowait(script)
         return script
 
-    async def script(self) -> Script[Sends, Receives]:
-        """Begin a conversation, or wait for one to be opened."""
+    def _script(self, conversation: Conversation) -> Script[Sends, Receives]:
+        return Script(self._endpoint, conversation)
+
+    async def script(self, name: str = "") -> Script[Sends, Receives]:
+        """Begin a conversation, or wait for one to be opened.
+
+        Raises:
+            JournalError: it is to have a name, and there is no journal, or the other side opens it.
+        """
+        if name:
+            raise JournalError(
+                f"a conversation has a name ({name!r}) where it is opened, and in a journal.\n"
+                f"  Give `journal=`, or leave the name out."
+            )
         if not self._opens:
             return await self._opened.get()
-        return Script(self._endpoint, await self._endpoint.begin())
+        return self._script(await self._endpoint.begin())
 
 
 class Joining(OneConversation[Script[Sends, Receives]], Generic[Sends, Receives]):
     """What `join` returns: `async with` it to take part in one conversation."""
 
-    def __init__(self, player: Player[Sends, Receives], *, close: bool) -> None:
+    def __init__(self, player: Player[Sends, Receives], *, close: bool, name: str = "") -> None:
         super().__init__(close=close)
-        self._player = player
+        self._player, self._name = player, name
 
     async def _open_link(self) -> None:
         await self._player.start()
 
     async def _begin(self) -> Script[Sends, Receives]:
-        return await self._player.script()
+        return await self._player.script(self._name)
 
     def _close_link(self) -> None:
         self._player.close()

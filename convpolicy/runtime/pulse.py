@@ -66,6 +66,12 @@ class Pulse:
         self._scheduled = True  # what is said during the turn goes out at its end
         self._what.turn()
         self._scheduled = False
+        self._rest()
+
+    def _rest(self) -> None:
+        """Go to sleep until the next turn, unless this one has closed the port."""
+        if self._closed:
+            return
         if self._port.readable():
             self.wake()
         self._arm()

@@ -83,7 +83,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             step = conversation.allows(name_of(message), None if to is None else to.name)
             if conversation.fits(step):
                 return self._endpoint.say(conversation, step, message)
-            await self._change()
+            await self._change("room to send")
 
     # ----------------------------------------------------------------------------------------- receiving
 
@@ -128,16 +128,19 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         wanted = set(chain.from_iterable(map(self._labels_of, messages))) or None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
-        received = self._endpoint.take(self._conversation, wanted, sender)
+        received = self._take(wanted, sender)
         if received is not None:
             return received.payload
         try:
             async with asyncio.timeout(timeout):
                 return (await self._next(wanted, sender)).payload
-        except TimeoutError:
-            raise TimeoutError(
-                f"no {_words(wanted, sender)} came within {timeout:g} s; {self._conversation.describe()}"
-            ) from None
+        except TimeoutError as late:
+            self._timed_out(late)
+            within = "" if timeout is None else f" within {timeout:g} s"
+            raise TimeoutError(f"no {_words(wanted, sender)} came{within}; {self._conversation.describe()}") from None
+
+    def _timed_out(self, late: TimeoutError) -> None:
+        """Nothing came in time."""
 
     def _labels_of(self, message: type[Any] | Label) -> Iterable[str]:
         """Return the labels that a program means; an invitation has one of its own for each role and protocol."""
@@ -148,11 +151,15 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     async def _next(self, wanted: set[str] | None, sender: str | None) -> Received:
         while True:
-            received = self._endpoint.take(self._conversation, wanted, sender)
+            received = self._take(wanted, sender)
             if received is not None:
                 return received
             self._ensure_possible(wanted, sender)
-            await self._change()
+            await self._change(_words(wanted, sender))
+
+    def _take(self, wanted: set[str] | None = None, sender: str | None = None) -> Received | None:
+        """Take a message that has come."""
+        return self._endpoint.take(self._conversation, wanted, sender)
 
     def __aiter__(self) -> AsyncIterator[Receives]:
         return self._messages()
@@ -161,14 +168,14 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """Yield messages until nothing more can be received without sending first."""
         self._endpoint.check()
         while True:
-            received = self._endpoint.take(self._conversation)
+            received = self._take()
             if received is not None:
                 yield cast("Receives", received.payload)
             else:
                 self._ensure_alive()
                 if not self._conversation.awaits:
                     return
-                await self._change()
+                await self._change("a message")
 
     def _ensure_receivable(self, wanted: set[str] | None, sender: str | None) -> None:
         symbols = [s for s in self._conversation.table.machine.symbols if s.receiver == self.role]
@@ -195,8 +202,9 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             self._told = True
             raise self._conversation.error
 
-    async def _change(self) -> None:
+    async def _change(self, awaited: str = "") -> None:
         """Wait until something has happened; the engine asks the other roles meanwhile whether they are there."""
+        del awaited  # what a script that runs again would wait for in vain
         waiting = self._endpoint.engine.waiting
         waiting[self._conversation] = self._endpoint.engine.now
         self._changed.clear()
@@ -296,7 +304,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """Wait until the peers have everything. The engine notices when they are gone, and sets the error."""
         conversation = self._conversation
         while conversation.error is None and conversation.emitted != conversation.confirmed:
-            await self._change()
+            await self._change("acknowledgements")
         if conversation.error is not None:
             raise conversation.error
         self._endpoint.engine.finish(conversation)

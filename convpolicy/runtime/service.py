@@ -9,19 +9,30 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
-from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
+from convpolicy.journal.port import Journal
 from convpolicy.link.port import Link
 from convpolicy.link.several import one_link
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Invited, Label, Returned, Role
 from convpolicy.runtime.actor import Actor, Cast
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.durable.actor import DurableActor
+from convpolicy.runtime.durable.endpoint import DurableEndpoint
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
-from convpolicy.runtime.handlers import INVITED, RETURNED, Declares, Handler, Register, label_of, shown
+from convpolicy.runtime.handlers import (
+    AT_LEAST_ONCE,
+    INVITED,
+    RETURNED,
+    Declares,
+    EffectsOutside,
+    Handler,
+    Register,
+    label_of,
+    shown,
+)
 from convpolicy.runtime.observing import Observation, Observed
-from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.running import run_until_signal
 from convpolicy.runtime.tree.gap import Gap
@@ -34,14 +45,16 @@ M = TypeVar("M")
 N = TypeVar("N")
 S = TypeVar("S")
 
+ATTEMPTS = 5  # of a handler, where there is a journal
+
 Started = Callable[[str], None]  # what is called with the address of a service that has begun
 
 
 class Service(Generic[Sends, Receives]):
     """Plays a role by handlers: `@service.on(Order)`, then `service.run(via=Bus("tcp://*:5555"))`."""
 
-    def __init__(self, part: Part, *, opens: bool) -> None:
-        self.part = part
+    def __init__(self, part: Part, *, opens: bool, journal: Journal | None = None) -> None:
+        self.part, self.journal = part, journal
         self._opens = opens
         self._handlers: dict[str, Handler] = {}
         self._gaps: Handler | None = None
@@ -54,23 +67,40 @@ class Service(Generic[Sends, Receives]):
         return self.part.role
 
     @overload
-    def on(self, message: Label, *, attempts: int = 1) -> Register[Any, Any]: ...
+    def on(
+        self, message: Label, *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[Any, Any]: ...
     @overload
-    def on(self, message: type[Gap], *, attempts: int = 1) -> Register[Gap, Any]: ...
+    def on(
+        self, message: type[Gap], *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[Gap, Any]: ...
     @overload
-    def on(self, message: type[Crashed], *, attempts: int = 1) -> Register[Crashed, Any]: ...
+    def on(
+        self, message: type[Crashed], *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[Crashed, Any]: ...
     @overload
-    def on(self, message: type[Invited], *, attempts: int = 1) -> Register[Invited, Any]: ...
+    def on(
+        self, message: type[Invited], *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[Invited, Any]: ...
     @overload
-    def on(self, message: type[Returned], *, attempts: int = 1) -> Register[Returned, Any]: ...
+    def on(
+        self, message: type[Returned], *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[Returned, Any]: ...
     @overload
-    def on(self: Service[S, N], message: Declares[M, N], *, attempts: int = 1) -> Register[M, S]: ...
+    def on(
+        self: Service[S, N], message: Declares[M, N], *, attempts: int | None = None, effect: EffectsOutside = ...
+    ) -> Register[M, S]: ...
 
-    def on(self, message: Any, *, attempts: int = 1) -> Register[Any, Any]:
+    def on(
+        self, message: Any, *, attempts: int | None = None, effect: EffectsOutside = AT_LEAST_ONCE
+    ) -> Register[Any, Any]:
         """Register the handler of a message: `@seller.on(Order)`.
 
-        `attempts` is how often a handler that raises is tried before its conversation is aborted; it is tried
-        again only while it has not sent anything.
+        `attempts` is how often a handler that raises is tried before its conversation is aborted, once where nothing
+        is said; it is tried again only while it has not sent anything. With a journal it is tried 5 times, whatever it
+        has sent, and then the conversation is set aside; and `effect` says what becomes of its effects elsewhere when
+        the process is interrupted: they may happen again (`at_least_once`), or not at all (`at_most_once`): then it
+        is not called again, and the conversation is set aside as in doubt.
 
         A role whose policy has branches for peers that stop has a handler of `Crashed` too, for all of them.
 
@@ -83,8 +113,19 @@ class Service(Generic[Sends, Receives]):
         Raises:
             ServiceError: the role never receives the message, or it has a handler already.
         """
+        tries = attempts if attempts is not None else 1 if self.journal is None else ATTEMPTS
         if message is Gap and self.part.receives:
-            return self._on_gap(attempts)
+            return self._on_gap(tries)
+        label = self._unhandled(message)
+
+        def register(handler: Callable[..., Any], /) -> Any:
+            self._handlers[label] = Handler.of(handler, label, tries, effect)
+            return handler
+
+        return cast("Register[Any, Any]", register)
+
+    def _unhandled(self, message: Any) -> str:
+        """Return the label of what gets a handler. Raises ServiceError when it cannot have one."""
         if message is Crashed and not self.part.notices:
             raise ServiceError(
                 f"{self.role} goes on without nobody in {self.part.policy}.\n"
@@ -100,12 +141,7 @@ class Service(Generic[Sends, Receives]):
         if label in self._handlers:
             name = shown(label)
             raise ServiceError(f"{self.role} has a handler for {name} already.\n  Remove one of the two.")
-
-        def register(handler: Callable[..., Any], /) -> Any:
-            self._handlers[label] = Handler.of(handler, label, attempts)
-            return handler
-
-        return cast("Register[Any, Any]", register)
+        return label
 
     def _on_gap(self, attempts: int) -> Register[Any, Any]:
         if self._gaps is not None:
@@ -198,36 +234,37 @@ class Service(Generic[Sends, Receives]):
         Raises:
             ServiceError: a message has no handler.
             LinkError: the address cannot be used, or nobody answered.
+            JournalError: the journal is in use, or of another format, or of another version of the policy.
         """
         self.ensure_complete()
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = self.actor(at_most)
-        endpoint = self._endpoint(one_link(via), actor.welcome, lost_after, at_most or 0)
+        endpoint = self._endpoint(one_link(via), actor, lost_after, at_most or 0)
         actor.play_at(endpoint)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
 
     def actor(self, at_most: int | None) -> Actor:
         """Return an owner of conversations that calls the handlers; it is to be told where to `play_at`."""
+        if self.journal is not None:
+            return DurableActor(self._handlers, at_most)
         inner: dict[Cast, Actor] = {}
         for role, nested in self._nested.items():
             inner[role] = Actor(nested._handlers, None, inner)  # noqa: SLF001 - another of this very class
         return Actor(self._handlers, at_most, inner)
 
-    def _endpoint(
-        self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
-    ) -> Endpoint:
-        listen = not self._opens
-        return Endpoint(
-            self.part,
-            via,
-            listen=listen,
-            welcome=welcome,
-            lost_after=lost_after,
-            at_most=at_most,
-            observation=self._observation,
-        )
+    def _endpoint(self, via: Link, actor: Actor, lost_after: float, at_most: int) -> Endpoint:
+        settings: dict[str, Any] = {
+            "listen": not self._opens,
+            "welcome": actor.welcome,
+            "lost_after": lost_after,
+            "at_most": at_most,
+            "observation": self._observation,
+        }
+        if self.journal is not None and isinstance(actor, DurableActor):
+            return DurableEndpoint(self.part, via, journal=self.journal, resume=actor.resume, **settings)
+        return Endpoint(self.part, via, **settings)
 
     async def serve(
         self,
@@ -244,7 +281,7 @@ class Service(Generic[Sends, Receives]):
         """
         playing = await self.start(via, timeout=timeout, at_most=at_most, started=started)
         try:
-            await asyncio.Event().wait()
+            await playing.until_broken()
         finally:
             await playing.stop(drain=drain)
 
@@ -273,10 +310,18 @@ class Playing(Generic[Sends]):
         return self._endpoint.url
 
     async def open(self, message: Sends) -> Dialogue[Sends]:
-        """Begin a conversation by sending its first message. Raises as `Dialogue.tell` does."""
+        """Begin a conversation by sending its first message. Raises as `Dialogue.tell` does.
+
+        With a journal it returns when the message is durable; JournalFailed says that it cannot be.
+        """
         dialogue = self._actor.begin(await self._endpoint.begin())
         dialogue.tell(message)
+        await self._endpoint.settled()
         return dialogue
+
+    async def until_broken(self) -> None:
+        """Wait until the service cannot go on, because of its journal. Raises JournalFailed, which is why."""
+        await self._endpoint.until_broken()
 
     def beside(self, service: Service[Any, Any]) -> Beside[Any]:
         """Have another player of a leaf take part over the connections of this one, and end with it at the latest.
@@ -310,7 +355,10 @@ class Playing(Generic[Sends]):
         return await self._endpoint.idle(timeout)
 
     async def stop(self, *, drain: float = 5.0) -> None:
-        """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close."""
+        """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close.
+
+        With a journal the rest stays there, and goes on at the next start.
+        """
         await self._actor.stop(drain)
         self._endpoint.close()
 
@@ -330,6 +378,10 @@ class Beside(Playing[Sends]):
 
 class Unending(Playing[Sends]):
     """A service over a tree or a pipeline, which has ends of its own: there is always something more to come."""
+
+    async def until_broken(self) -> None:
+        """Wait for ever: there is no journal."""
+        await asyncio.Event().wait()
 
     async def idle(self, timeout: float | None = None) -> bool:
         """Refuse; see `Playing.idle`."""

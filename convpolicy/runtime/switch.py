@@ -215,7 +215,8 @@ class Switch:
 
     def _takes_another(self, player: Peer, most: int) -> bool:
         full = 0 < most <= len(self._held[player])
-        return player not in self._draining and not player.gone and not full and not self._doubts(player)
+        there = not player.gone and not player.away
+        return there and player not in self._draining and not full and not self._doubts(player)
 
     def _doubts(self, player: Peer) -> bool:
         doubted = player in self._doubted and player.heard <= self._doubted[player]
@@ -430,7 +431,12 @@ class Switch:
                     cast.players[plays.roles.index(plays.role)][peer] = plays.most
 
     def back(self, peer: Peer) -> None:
-        """A player has reconnected: it goes on where it was."""
+        """A player has reconnected, or was started again with its journal: it goes on where it was."""
+        self._draining.discard(peer)
+        for id, role in tuple(self._held.get(peer, {}).items()):  # noqa: A001
+            bound = self.bound.get(id)
+            if bound is not None:
+                self._call_back(id, bound, role)
 
     def restarted(self, peer: Peer, before: Hello) -> None:
         """Another process is at the player's address; the first one is lost."""
@@ -493,7 +499,7 @@ class Switch:
         self.peers.look(self.now, ask=True)
         for peer in self.peers:
             if peer.gone and self.now - peer.heard >= GONE_AFTER:
-                self.peers.lose(peer, "its connection is down")
+                self.peers.leaves(peer, "its connection is down")
         if self._waiting and self.now >= self._settled_at:
             self._call_back_all()
         if self._restored and self.now >= self._settled_at + KEEP_FAILED:

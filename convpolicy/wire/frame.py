@@ -33,6 +33,7 @@ __all__ = [
     "Plays",
     "Refused",
     "Stopped",
+    "Superseded",
     "Unknown",
     "Unplayed",
     "decode",
@@ -75,6 +76,7 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
 
     A service bus, which plays nothing and passes on what others say, says that it is a `bus`. `holds` is whether the
     process is in the middle of conversations that go through the other end: a bus that is new has to wait for it.
+    A process with a journal says which one that is (16 bytes), and how often it was opened, `epoch`.
     """
 
     version: int
@@ -83,6 +85,13 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
     answer: bool
     bus: bool = False
     holds: bool = False
+    journal: bytes = b""
+    epoch: int = 0
+
+    @property
+    def identity(self) -> bytes:
+        """Who it is that says it: its journal outlives the process, the nonce does not."""
+        return self.journal or self.nonce
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
@@ -210,6 +219,12 @@ class Moved(msgspec.Struct, array_like=True, tag=14, gc=False):
     why: str = ""
 
 
+class Superseded(msgspec.Struct, array_like=True, tag=15, gc=False):
+    """To a process whose journal is a copy, or was restored: another one of its name has been at `epoch` already."""
+
+    epoch: int
+
+
 Item = (
     Envelope
     | Hello
@@ -226,6 +241,7 @@ Item = (
     | Stopped
     | Move
     | Moved
+    | Superseded
 )
 
 

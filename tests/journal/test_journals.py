@@ -97,10 +97,10 @@ def test_what_has_ended_is_known_until_it_is_old(make: Make) -> None:
 
 def test_an_ending_keeps_its_facts(make: Make) -> None:
     ledger = make().open()
-    ending = Ending("expired", ["Seller", "Invoice", 30.5], [0, 3], [("Seller", 2, "Payment")])
+    ending = Ending("expired", ["Seller", "Invoice", 30.5], [0, 3], "Seller", [("Seller", 2, "Payment")])
     ledger.end(ledger.begin(opening(1)), ending)
     ledger.commit()
-    assert ledger.past(opening(1).id) == Ending("expired", ["Seller", "Invoice", 30.5], [0, 3], ending.doubt)
+    assert ledger.past(opening(1).id) == ending
     ledger.close()
 
 

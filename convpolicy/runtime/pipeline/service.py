@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
-from convpolicy.conversation import Conversation
 from convpolicy.errors import WiringError
+from convpolicy.journal.port import Journal
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.several import one_link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
+from convpolicy.runtime.actor import Actor
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
-from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.collecting import Collecting
 from convpolicy.runtime.pipeline.route import ensure_carried
@@ -35,18 +35,16 @@ Receives = TypeVar("Receives", contravariant=True)
 class AnyLinkService(Service[Sends, Receives]):
     """A service that plays a stage when its link is a Pipeline, and conversations on every other link."""
 
-    def __init__(self, part: Part, policy: Policy, *, opens: bool) -> None:
-        super().__init__(part, opens=opens)
+    def __init__(self, part: Part, policy: Policy, *, opens: bool, journal: Journal | None = None) -> None:
+        super().__init__(part, opens=opens, journal=journal)
         self._policy = policy
 
-    def _endpoint(
-        self, via: Link, welcome: Callable[[Conversation], Owner], lost_after: float, at_most: int
-    ) -> Endpoint:
+    def _endpoint(self, via: Link, actor: Actor, lost_after: float, at_most: int) -> Endpoint:
         if not isinstance(via, Wiring):
-            return super()._endpoint(via, welcome, lost_after, at_most)
+            return super()._endpoint(via, actor, lost_after, at_most)
         self.part.alone(via)
         place = seat(self._policy, via, self.role)
-        return WiredEndpoint(self._policy, via, place, welcome=welcome, lost_after=lost_after, at_most=at_most)
+        return WiredEndpoint(self._policy, via, place, welcome=actor.welcome, lost_after=lost_after, at_most=at_most)
 
     async def start(
         self,
@@ -69,6 +67,10 @@ class AnyLinkService(Service[Sends, Receives]):
         if self._observation is not None and isinstance(via, Pipeline | Tree | Wiring):
             raise WiringError(
                 f"{self.role} cannot be observed over {via!r}.\n  Play it over a Bus or Memory, or leave out `observe`."
+            )
+        if self.journal is not None and isinstance(via, Pipeline | Tree | Wiring):
+            raise WiringError(
+                f"{via!r} has no place for a journal yet.\n  Play {self.role} over a Bus or Memory, or without one."
             )
         if not isinstance(via, Pipeline | Tree):
             return await super().start(via, timeout=timeout, lost_after=lost_after, at_most=at_most, started=started)

@@ -40,9 +40,9 @@ class WiredPlayer(Player[Sends, Receives], Generic[Sends, Receives]):
         self._wired = WiredEndpoint(policy, wiring, place, welcome=self._welcome, lost_after=lost_after)
         self._endpoint = self._wired
 
-    def join(self) -> WiredJoining[Sends, Receives]:
-        """Take part in one conversation: `async with player.join() as conversation:`."""
-        return WiredJoining(self, close=False)
+    def join(self, *, name: str = "") -> WiredJoining[Sends, Receives]:
+        """Take part in one conversation: `async with player.join() as conversation:`. None has a name here."""
+        return WiredJoining(self, close=False, name=name)
 
     def _welcome(self, conversation: Conversation) -> Script[Sends, Receives]:
         if isinstance(conversation, Thread):
@@ -50,15 +50,16 @@ class WiredPlayer(Player[Sends, Receives], Generic[Sends, Receives]):
             return trunk.thread(conversation)
         if self._opens:
             raise Aborted(f"{conversation.role} opens conversations and answers none", by=conversation.role)
-        script = WiredScript[Sends, Receives](self._wired, conversation)
+        script = self._script(conversation)
         self._opened.put_nowait(script)
         return script
 
-    async def script(self) -> WiredScript[Sends, Receives]:
-        """Begin a conversation, or wait for one to be opened."""
-        if not self._opens:
-            return cast("WiredScript[Sends, Receives]", await self._opened.get())
-        return WiredScript(self._wired, await self._wired.begin())
+    def _script(self, conversation: Conversation) -> WiredScript[Sends, Receives]:
+        return WiredScript(self._wired, conversation)
+
+    async def script(self, name: str = "") -> WiredScript[Sends, Receives]:
+        """Begin a conversation, or wait for one to be opened. See `Player.script`."""
+        return cast("WiredScript[Sends, Receives]", await super().script(name))
 
 
 class WiredJoining(Joining[Sends, Receives], Generic[Sends, Receives]):

@@ -1,0 +1,117 @@
+"""A conversation that writes down what happens in it, and everything that a turn of its engine writes.
+
+What is written is enough to come to the same state again: what was sent, what has come, and by which of these the
+machine has moved, in that order. Nothing is durable before the turn's commit, and the engine sends nothing before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import cast
+
+import msgspec
+
+from convpolicy.conversation import Arrival, Conversation, Envelope, Received
+from convpolicy.journal.port import Kind, Ledger, Record
+from convpolicy.peering import WINDOW
+from convpolicy.table import Step, Table
+
+__all__ = ["RecordedConversation", "Recorder"]
+
+
+class Recorder:
+    """What the recorded conversations of an engine share: their ledger, and the bytes of the message that has come."""
+
+    __slots__ = ("arriving", "ledger", "took")
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.arriving: bytes | msgspec.Raw = b""
+        self.took: tuple[int, Record] | None = None  # the last message that was taken as it came, in this turn
+
+
+class RecordedConversation(Conversation):
+    """A conversation in a ledger. `recorder` is None while it is replayed: then nothing is written.
+
+    `taken` counts the messages that the machine has moved by. `cause` is which of them what is said next has to do
+    with, 0 for none; `also` is whether that is the same message to another receiver. `route` is as in `Opening`.
+    """
+
+    __slots__ = ("also", "cause", "number", "recorder", "route", "taken")
+
+    def __init__(self, table: Table, id: bytes, *, now: float) -> None:  # noqa: A002
+        super().__init__(table, id, now=now)
+        self.recorder: Recorder | None = None
+        self.number = self.taken = self.cause = 0
+        self.also = False
+        self.route = b""
+
+    def note(self, record: Record) -> None:
+        """Write a record."""
+        if self.recorder is not None:
+            self.recorder.ledger.write(self.number, record)
+
+    # ------------------------------------------------------------------------------------------- the moves
+
+    def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
+        """Take a step. See `Conversation.emit`."""
+        envelope = super().emit(step, payload, now=now)
+        if self.recorder is not None:
+            kind = Kind.ALSO if self.also else Kind.SENT
+            self.also = True
+            body = bytes(cast("msgspec.Raw", payload))
+            self.recorder.ledger.write(self.number, Record(kind, step.peer, envelope.seq, step.index, self.cause, body))
+            if envelope.seq % WINDOW == 0:  # so that a long conversation does not send all of itself again
+                self.confirmed_upto(step.peer)
+        return envelope
+
+    def receive(self, envelope: Envelope, *, now: float = 0.0) -> Received | Arrival:
+        """Take an envelope, and the message in it when the state allows it. See `Conversation.receive`."""
+        taken = self.taken
+        received = super().receive(envelope, now=now)
+        if type(received) is Received and self.taken == taken:  # it went at once, and not by `accept` and `take`
+            self.taken += 1
+            if self.recorder is not None:
+                body = bytes(self.recorder.arriving)
+                record = Record(Kind.TOOK, envelope.sender, envelope.seq, envelope.label, self.taken, body)
+                self.recorder.ledger.write(self.number, record)
+                self.recorder.took = (self.number, record)
+        return received
+
+    def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
+        """Take an envelope, and keep its message. See `Conversation.accept`."""
+        arrival = super().accept(envelope, now=now)
+        if arrival is Arrival.KEPT and self.recorder is not None:
+            body = bytes(self.recorder.arriving)
+            self.note(Record(Kind.RECEIVED, envelope.sender, envelope.seq, envelope.label, 0, body))
+        return arrival
+
+    def take(
+        self, wanted: Collection[str] | None = None, by: str | None = None, *, now: float = 0.0
+    ) -> Received | None:
+        """Take a kept message. See `Conversation.take`."""
+        received = super().take(wanted, by, now=now)
+        if received is not None:
+            self.taken += 1
+            label = int.from_bytes(self._history[-2:], "big")
+            self.note(Record(Kind.TAKEN, self.heard, 0, label, self.taken))
+        return received
+
+    def stop(self, role: int, why: str, *, now: float = 0.0) -> None:
+        """Note that a role has stopped. See `Conversation.stop`."""
+        super().stop(role, why, now=now)
+        self.note(Record(Kind.STOPPED, role, body=why.encode()))
+
+    def confirmed_upto(self, role: int) -> None:
+        """Write down what a role has acknowledged, which nothing else says."""
+        self.note(Record(Kind.ACKED, role, self.peers[role].acked))
+
+    # ---------------------------------------------------------------------------------------- its handlers
+
+    def handled(self, cause: int) -> None:
+        """Note that the handler of a message has ended; in the turn in which it came, that is one record with it."""
+        took = None if self.recorder is None else self.recorder.took
+        if took is not None and took[0] == self.number and took[1].cause == cause:
+            took[1].kind = Kind.STEP
+        else:
+            self.note(Record(Kind.HANDLED, cause=cause))

@@ -1,0 +1,256 @@
+"""Who calls the handlers of a service with a journal: a message is done when its handler has ended, and not before.
+
+A handler that was interrupted, or has raised, runs again from its beginning, now or after a restart. What it says
+again is compared with what it has said, and not sent twice; what it wrote with `conversation.transaction` was undone.
+One that goes on raising has its conversation set aside, with what it was given in the journal; others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, cast
+
+import msgspec
+
+from convpolicy.conversation import Conversation, Envelope, Received
+from convpolicy.errors import InDoubt, JournalFailed, ReplayDiffers
+from convpolicy.journal.port import Kind, Record
+from convpolicy.journal.recorded import RecordedConversation
+from convpolicy.journal.replay import Replay, Unhandled
+from convpolicy.runtime import actor
+from convpolicy.runtime.actor import Actor
+from convpolicy.runtime.durable.call import Call, DurableDialogue, packed
+from convpolicy.runtime.durable.endpoint import DurableEndpoint
+from convpolicy.runtime.durable.engine import DurableEngine
+from convpolicy.runtime.handlers import AT_MOST_ONCE, Handler, replies, shown
+
+__all__ = ["DurableActor"]
+
+_log = logging.getLogger(__name__)
+
+TRACE = 16 * 1024  # characters of a traceback that are kept
+
+
+class DurableActor(Actor):
+    """An actor whose endpoint has a journal."""
+
+    def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
+        super().__init__(handlers, at_most, {})
+        self._aside: set[bytes] = set()  # the conversations that do not go on by themselves
+        self._packed: dict[bytes, bytes] = {}  # what was in a conversation's `data` when a handler ended last
+        self._waiting: dict[bytes, list[tuple[Call, Iterator[object]]]] = {}  # the calls that wait for credit
+
+    @property
+    def engine(self) -> DurableEngine:
+        """The engine of its conversations."""
+        return cast("DurableEngine", self.endpoint.engine)
+
+    # ---------------------------------------------------------------------------------------------- resuming
+
+    def resume(self, replays: Iterable[Replay]) -> None:
+        """Own the conversations of a journal, and go on where their handlers were."""
+        loop = asyncio.get_running_loop()
+        for replayed in replays:
+            conversation = replayed.conversation
+            conversation.owner = self
+            if replayed.data:
+                self._memories[conversation.id] = msgspec.msgpack.decode(replayed.data, type=dict[str, object])
+                self._packed[conversation.id] = replayed.data
+            if replayed.aside:
+                self._aside.add(conversation.id)
+            elif replayed.unhandled or conversation.keeps:
+                loop.call_soon(self._go_on, conversation, tuple(replayed.unhandled.values()))
+
+    def _go_on(self, conversation: RecordedConversation, unhandled: tuple[Unhandled, ...]) -> None:
+        """Call the handlers again that had not ended, and then those of what had come and was not looked at."""
+        for each in unhandled:
+            self._again(conversation, each.received, each.cause, each.failures + 1, begun=each.begun)
+        if conversation.error is None and conversation.keeps:
+            self._more(conversation)
+        self.endpoint.wake()
+
+    def _again(
+        self, conversation: RecordedConversation, received: Received, cause: int, attempt: int, *, begun: bool = False
+    ) -> None:
+        """Call a handler again, from its beginning."""
+        if conversation.error is not None or conversation.id in self._aside:
+            return
+        if begun:
+            what = f"the effects of {conversation.role}'s handler of {shown(received.label)}"
+            doubt = InDoubt((what,), "It had begun when the process ended, and is declared to act at most once.")
+            self._set_aside(conversation, cause, doubt)
+            return
+        self.engine.tick()
+        self.engine.commit()  # so that everything that it has said is in the account
+        rerun = self.engine.rerun(self.engine.ledger.account(conversation.number), cause)
+        before = rerun if rerun.active else None
+        self._begin(Call(self.endpoint, conversation, received, cause, attempt=attempt, rerun=before))
+        self.endpoint.wake()
+
+    # ----------------------------------------------------------------------------------- owning conversations
+
+    def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        """Take the message, and whatever it makes possible; in a conversation that is set aside, just keep it."""
+        if conversation.id in self._aside:
+            conversation.accept(envelope, now=now)
+        else:
+            super().arrived(conversation, envelope, now)
+
+    def _more(self, conversation: Conversation) -> None:
+        while conversation.id not in self._starting and conversation.id not in self._aside:
+            kept = self.endpoint.take(conversation)
+            if kept is None:
+                return
+            self._handle(conversation, kept)
+
+    def relieved(self, conversation: Conversation) -> None:
+        """Go on with what had to wait. See `Actor.relieved`."""
+        for call, messages in self._waiting.pop(conversation.id, ()):
+            self._drive_call(call, messages)
+        super().relieved(conversation)
+
+    def finished(self, conversation: Conversation) -> None:
+        """Forget a conversation that is over."""
+        self._forget(conversation)
+        super().finished(conversation)
+
+    def failed(self, conversation: Conversation) -> None:
+        """Stop what is running for a conversation that has ended early."""
+        self._forget(conversation)
+        super().failed(conversation)
+
+    def _forget(self, conversation: Conversation) -> None:
+        self._waiting.pop(conversation.id, None)
+        self._packed.pop(conversation.id, None)
+        self._aside.discard(conversation.id)
+
+    # --------------------------------------------------------------------------------------- calling handlers
+
+    def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+        recorded = cast("RecordedConversation", conversation)
+        self._begin(Call(self.endpoint, recorded, received, recorded.taken, attempt=attempt))
+
+    def _begin(self, call: Call) -> None:
+        handler = self._handlers[call.received.label]
+        if handler.effect == AT_MOST_ONCE:
+            call.conversation.note(Record(Kind.BEGUN, cause=call.cause))
+            self.engine.commit()
+        try:
+            result = self._result(handler, call)
+            messages = replies(result)
+            if messages is None:
+                call.goes_on()
+        except JournalFailed:
+            raise
+        except Exception as problem:  # noqa: BLE001 - a handler may raise anything
+            self._raised(call, problem)
+            return
+        if messages is None:
+            self._work(call, result)
+        else:
+            self._drive_call(call, iter(messages))
+
+    def _result(self, handler: Handler, call: Call) -> object:
+        call.is_async = handler.is_async
+        if not handler.takes_conversation:
+            return handler.function(call.received.payload)
+        data = self._memories.setdefault(call.conversation.id, {})
+        return handler.function(call.received.payload, DurableDialogue[Any](call, self.engine.ledger, data))
+
+    def _drive_call(self, call: Call, messages: Iterator[object]) -> None:
+        """Send what a handler yields, until it ends or the peer's credit is spent."""
+        try:
+            for message in messages:
+                if not call.say(message):
+                    waiting = call, chain((message,), messages)
+                    self._waiting.setdefault(call.conversation.id, []).append(waiting)
+                    return
+            self._done(call)
+        except JournalFailed:
+            raise
+        except Exception as problem:  # noqa: BLE001
+            self._raised(call, problem)
+        finally:
+            self.endpoint.wake()
+
+    def _work(self, call: Call, result: object) -> None:
+        """Run an async handler as a task."""
+
+        async def work() -> None:
+            self._has_begun(call.conversation)
+            try:
+                if inspect.isasyncgen(result):
+                    async for message in result:
+                        await self._say_it(call, message)
+                else:
+                    for message in replies(await cast("Any", result)) or ():
+                        await self._say_it(call, message)
+                self._done(call)
+                self.endpoint.wake()
+            except JournalFailed as broken:
+                cast("DurableEndpoint", self.endpoint).broke(broken)
+            except Exception as problem:  # noqa: BLE001
+                self._raised(call, problem)
+
+        self._start(call.conversation, work(), result)
+
+    async def _say_it(self, call: Call, message: object) -> None:
+        self.engine.tick()
+        while not call.say(message):
+            await self._room(call.conversation)
+            self.engine.tick()
+        self.endpoint.wake()
+        self._more(call.conversation)
+
+    # -------------------------------------------------------------------------------------- how they have ended
+
+    def _done(self, call: Call) -> None:
+        """The message is done. What its handler remembers of the conversation is kept with that."""
+        call.end()
+        conversation = call.conversation
+        data = self._memories.get(conversation.id)
+        if data or conversation.id in self._packed:
+            kept = packed(data, "what is in `data`")
+            if kept != self._packed.get(conversation.id):
+                self._packed[conversation.id] = kept
+                conversation.note(Record(Kind.DATA, body=kept))
+        conversation.handled(call.cause)
+
+    def _raised(self, call: Call, problem: Exception) -> None:
+        """Try it again, or set the conversation aside."""
+        call.undo(problem)
+        conversation, received = call.conversation, call.received
+        if conversation.error is not None:
+            return
+        trace = "".join(traceback.format_exception(problem))[-TRACE:]
+        conversation.note(Record(Kind.FAILED, cause=call.cause, body=trace.encode()))
+        handler = self._handlers[received.label]
+        hopeless = handler.effect == AT_MOST_ONCE or isinstance(problem, ReplayDiffers)
+        if hopeless or call.attempt >= handler.attempts:
+            self._set_aside(conversation, call.cause, problem)
+        else:
+            delay = actor.RETRY_AFTER * 2 ** (call.attempt - 1)
+            again = (conversation, received, call.cause, call.attempt + 1)
+            asyncio.get_running_loop().call_later(delay, self._again, *again)
+        self.endpoint.wake()
+
+    def _set_aside(self, conversation: RecordedConversation, cause: int, problem: Exception) -> None:
+        self._aside.add(conversation.id)
+        conversation.note(Record(Kind.ASIDE, cause=cause))
+        self.engine.ledger.set_aside(conversation.number, aside=True)
+        _log.error(
+            "%s set conversation %s aside: see `convpolicy journal show`, and `retry`, `skip` or `close` it",
+            conversation.role,
+            conversation.id.hex(),
+            exc_info=problem,
+        )
+
+    # ----------------------------------------------------------------------------------------------- stopping
+
+    def _part_from(self, conversation: Conversation) -> None:
+        """What is open at the end stays in the journal, and goes on at the next start."""
