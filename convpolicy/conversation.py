@@ -60,6 +60,8 @@ class Conversation(Position):
         self._node = self._table.start if at is None else self._table.node(at)
         self._history = b""
         self._held = None
+        self._left = self._table.nesting.start
+        self._interrupted = None
         self._values = None  # what later conditions speak of
         self._deadlines = None
         self.error = None
@@ -97,6 +99,8 @@ class Conversation(Position):
         envelope = Envelope(
             self.id, self._table.role, step.peer, seq, peer.received, step.index, cast("Any", payload), policy
         )
+        if any(self._left):
+            envelope.rounds = self.stamp(step)
         peer.sends(envelope, now)
         self.emitted += 1
         if self.stopped is not None and step.peer in self.stopped:
@@ -167,7 +171,7 @@ class Conversation(Position):
         if envelope.seq > peer.received + WINDOW - self.waiting(envelope.sender):
             peer.full = True
             return Arrival.FULL
-        if not self._table.sends(envelope.sender, envelope.label):
+        if not self._table.sends(envelope.sender, envelope.label, envelope.rounds):
             self.skip(envelope)
             raise self.refusal(self._table.roles[envelope.sender], self._table.label(envelope.label))
         ahead = peer.ahead or {}
@@ -241,22 +245,17 @@ class Conversation(Position):
         self.confirmed += self.peers[role].stop(now)
 
     def _hold(self, envelope: Envelope) -> None:
-        if self._held is None:
-            self._held = []
-        self._held.append(envelope)
+        if self.lateness(envelope) <= 0:
+            self._held = [*(self._held or ()), envelope]
 
     def _drop(self, envelope: Envelope) -> None:
-        held = self._held or []
-        held.remove(envelope)
-        self._held = held or None
+        self._held = [each for each in self._held or () if each is not envelope] or None
 
     def _refuse_unless_early(self, envelope: Envelope) -> None:
-        table = self._table
-        sender, label = table.roles[envelope.sender], table.labels[envelope.label]
-        if label in table.machine.may_receive_next(self._node.state, sender, table.lanes[envelope.label]):
+        if self.expects(envelope):
             return
         self._drop(envelope)
-        raise self.refusal(sender, label, envelope.seq)
+        raise self.refusal(self._table.roles[envelope.sender], self._table.labels[envelope.label], envelope.seq)
 
     def refusal(self, sender: str, label: str, seq: int = 0) -> RemoteViolation:
         """Return, and count, the violation that `label` from `sender` is in this state."""
@@ -323,8 +322,18 @@ class Conversation(Position):
         if node.limits or self._deadlines is not None:
             self._arm(node, step.move, now)
         self._node = node
+        if step.leaves:
+            self._leave(step)
         history = self._history + step.code
         self._history = history if len(history) <= _REMEMBERED or self._table.machine.lazy else history[2:]
+
+    def _leave(self, step: Step) -> None:
+        """Leave blocks that may be interrupted, and drop what is left of them."""
+        self._left = self._table.nesting.after(self._left, step.leaves)
+        if step.move.interrupts:
+            lanes = self._interrupted or {}
+            self._interrupted = {**lanes, step.move.lane: lanes.get(step.move.lane, 0) + 1}
+        self._held = [envelope for envelope in self._held or () if self.lateness(envelope) <= 0] or None
 
     def _arm(self, node: Node, taken: Move | None, now: float) -> None:
         # A limited send keeps the deadline it got when it first became possible, through moves of other lanes.
@@ -352,6 +361,7 @@ class Conversation(Position):
             "peers": [peering.snapshot() for peering in self.peers],
             "held": plain(self._held or ()),
             "values": stored(self._values or {}),
+            "left": list(self._left),
             "deadlines": [(list(move), at) for move, at in (self._deadlines or {}).items()],
         }
 
@@ -377,6 +387,7 @@ class Conversation(Position):
             conversation._node = table.node(snapshot["state"])
             conversation._history = snapshot["history"]
         conversation.go(frozenset(map(_lane, snapshot["away"])))
+        conversation._left = tuple(snapshot["left"])
         conversation.violations = snapshot["violations"]
         conversation.stopped = dict(snapshot["stopped"]) or None
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):

@@ -25,7 +25,8 @@ __all__ = ["CRASH", "Audience", "Direction", "Lane", "Machine", "Move", "Row", "
 State = int
 
 # A lane is a path through parallel branches, from the outside in: ((par, branch), …). `()` is outside any.
-# Pars are numbered over the whole policy, so two pars never share a lane.
+# Pars are numbered over the whole policy, so two pars never share a lane. A block that may be interrupted counts as a
+# par of the one branch 0; its interrupts have the numbers -1, -2, … in the place of a branch.
 Lane = tuple[tuple[int, int], ...]
 
 
@@ -78,6 +79,17 @@ class Move(NamedTuple):
     def __str__(self) -> str:
         return f"{self.peer}{self.direction}{self.label}"
 
+    @classmethod
+    def of(cls, fields: list[Any]) -> Move:
+        """Return the move whose fields these are, as they come out of a snapshot."""
+        direction, peer, label, lane = fields
+        return cls(Direction(direction), peer, label, tuple(tuple(part) for part in lane))
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether this is an interrupt, of the block whose number its lane ends with."""
+        return bool(self.lane) and self.lane[-1][1] < 0
+
     @property
     def words(self) -> str:
         """The move in words, for error texts: `send Order to Seller`."""
@@ -109,13 +121,25 @@ Target = TypeVar("Target", bound=Hashable)
 
 class Row(NamedTuple, Generic[Target]):
     """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so;
-    `effects` what moves have to do with values.
+    `effects` what moves have to do with values, `leaves` which blocks that may be interrupted moves leave.
+    `interrupts` are the interrupts that the role may send or receive now; one that it has begun to send, and has to
+    send to more roles, is not among them.
     """
 
     moves: Mapping[Move, Target]
     final: bool
     limits: Mapping[Move, float] = {}
     effects: Mapping[Move, Effect] = {}
+    leaves: Mapping[Move, frozenset[int]] = {}
+    interrupts: tuple[Move, ...] = ()
+
+    def continues(self, move: Move) -> bool:
+        """Return whether the move says an interrupt to one more role, which has been said to others before."""
+        return move.interrupts and move.direction is Direction.SEND and move not in self.interrupts
+
+    def unless(self, direction: Direction) -> list[str]:
+        """Return the labels of the interrupts that the role may send, or receive."""
+        return list(dict.fromkeys(move.label for move in self.interrupts if move.direction is direction))
 
 
 # Both take what a state stands for (`Machine.key`), which only the one who makes the machine knows the type of.
@@ -135,7 +159,8 @@ class Machine:
     of the states in which the role may stop. `symbols` is the policy's whole table of exchanges, in the order
     that the wire's label indices use; `fingerprint` is the policy's. `audiences` has the receivers of each message
     that one statement says to several roles, by its exchange with the first of them. After one of `invitations` its
-    receiver takes part in another conversation, until that is over.
+    receiver takes part in another conversation, until that is over. `blocks` are the numbers, in lanes, of the blocks
+    that may be interrupted.
 
     `expand` maps a key to its row, whose targets are keys again; `start_key` is where it begins. Keys are
     turned into the integers 0, 1, 2, … in the order in which they are met. When not `lazy` all are met at once,
@@ -157,10 +182,11 @@ class Machine:
         symbols: tuple[Symbol, ...] = (),
         audiences: Mapping[Symbol, frozenset[Audience]] | None = None,
         invitations: frozenset[Symbol] = frozenset(),
+        blocks: frozenset[int] = frozenset(),
     ) -> None:
         self.policy, self.role, self.fingerprint = policy, role, fingerprint
         self.roles, self.symbols, self.audiences = roles, symbols, audiences or {}
-        self.invitations = invitations
+        self.invitations, self.blocks = invitations, blocks
         self.start: State = 0
         self.moves: Mapping[State, Mapping[Move, State]] = _Moves(self)
         self._expand = expand
@@ -220,6 +246,7 @@ class Machine:
             symbols=symbols,
             audiences=self.audiences,
             invitations=self.invitations,
+            blocks=self.blocks,
         )
 
     # ------------------------------------------------------------------------------------------ the table
@@ -267,7 +294,7 @@ class Machine:
         if row is None:
             found = self._expand(self._keys[state])
             moves = {move: self._number(key) for move, key in found.moves.items()}
-            row = self._rows[state] = Row(moves, found.final, found.limits, found.effects)
+            row = self._rows[state] = found._replace(moves=moves)
         return row
 
     def _number(self, key: Hashable) -> State:
@@ -283,7 +310,8 @@ class Machine:
         """Return the labels one of which the role must send before it may stop; empty when it may stop."""
         if self.is_final(state):
             return ()
-        return self._labels(state, Direction.SEND)
+        may = self.row(state).unless(Direction.SEND)
+        return tuple(label for label in self._labels(state, Direction.SEND) if label not in may)
 
     def awaits(self, state: State) -> tuple[str, ...]:
         """Return the labels that may be received in `state`."""
@@ -422,10 +450,10 @@ def snake(name: str) -> str:
 
 
 def _groups(row: Row[State], direction: Direction) -> list[list[str]]:
-    """Return the labels of one direction, a list for each lane, in the order of the row."""
+    """Return the labels of one direction, a list for each lane, in the order of the row; interrupts are left out."""
     lanes: dict[Lane, dict[str, None]] = {}
     for move in row.moves:
-        if move.direction is direction:
+        if move.direction is direction and move not in row.interrupts:
             label = "crash" if move.label == CRASH else move.label
             lanes.setdefault(move.lane, {})[label] = None
     return [list(labels) for labels in lanes.values()]
@@ -437,6 +465,8 @@ def _name(row: Row[State]) -> str:
     parts = ["may_stop"] if row.final else []
     for verb, direction in (("owes", Direction.SEND), ("awaits", Direction.RECEIVE)):
         parts += [f"{verb}_{'_or_'.join(map(snake, labels))}" for labels in _groups(row, direction)]
+    unless = dict.fromkeys(map(snake, (label for direction in Direction for label in row.unless(direction))))
+    parts += [*([] if parts else ["waits"]), f"unless_{'_or_'.join(unless)}"] if unless else []
     return "_".join(parts)
 
 
@@ -448,4 +478,7 @@ def _describe(row: Row[State]) -> str:
         groups = _groups(row, direction)
         if groups:
             parts.append(f"{verb} {one_of((one_of(labels) for labels in groups), word='and')}")
+    for how, direction in (("may interrupt with", Direction.SEND), ("may be interrupted by", Direction.RECEIVE)):
+        labels = row.unless(direction)
+        parts += [f"{how} {one_of(labels)}"] if labels else []
     return ", ".join(parts)

@@ -6,7 +6,7 @@ again with growing pauses until then; the bytes of a payload never change on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -32,6 +32,9 @@ class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
     `policy` is the fingerprint, and there only while the receiver may not know the conversation yet.
     `thread` is there only over a wiring: of which conversation with one of many players this is (`wire.thread`).
     Empty, it says that nobody but who holds the conversation may be given the message.
+    `rounds` is there only in blocks that may be interrupted, from the second round of one on: how often the sender had
+    left each of the blocks around the message, the outermost first, an inner one counted from the last start of the
+    outer.
     """
 
     conversation: bytes
@@ -43,6 +46,7 @@ class Envelope(msgspec.Struct, array_like=True, tag=0, gc=False):
     payload: msgspec.Raw
     policy: bytes | None = None
     thread: bytes | None = None
+    rounds: tuple[int, ...] | None = None
 
 
 class Received(msgspec.Struct, gc=False):
@@ -110,6 +114,16 @@ class Peering:
         self.unacked = left or None
         self.resend_at, self.attempts = now + FIRST_RESEND, 0
         return count
+
+    def in_order(self, envelope: Envelope) -> Iterator[Envelope]:
+        """Take in an envelope, and yield those that have come without a gap now."""
+        ahead = self.ahead or {}
+        ahead[envelope.seq] = envelope
+        while self.received + 1 in ahead:
+            self.received += 1
+            self.owes_ack = True
+            yield ahead.pop(self.received)
+        self.ahead = ahead or None
 
     def stop(self, now: float) -> int:
         """Give up what the peer has not received, because it has stopped; return how many messages those are."""

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from convpolicy.errors import ConversationError, LocalViolation
-from convpolicy.machine import Direction, Lane, Move, Symbol
+from convpolicy.machine import Direction, Lane, Move, Symbol, independent
 from convpolicy.peering import WINDOW, Envelope, Peering, heads
 from convpolicy.policy.effects import Values
 from convpolicy.refusals import Situation, refused
+from convpolicy.rounds import Counts
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["Position"]
@@ -33,6 +34,8 @@ class Position:
         "_deadlines",
         "_held",
         "_history",
+        "_interrupted",
+        "_left",
         "_node",
         "_table",
         "_values",
@@ -64,6 +67,8 @@ class Position:
     _node: Node
     _history: bytes
     _held: list[Envelope] | None
+    _left: Counts  # how often each block was left that may be interrupted
+    _interrupted: dict[Lane, int] | None  # how often one was, by the lane of the interrupt
     _values: Values | None
     _deadlines: dict[Move, float] | None
 
@@ -101,6 +106,13 @@ class Position:
     def awaits(self) -> tuple[str, ...]:
         """The labels that may be received now."""
         return () if self.error else self._table.labels_at(self._node, Direction.RECEIVE)
+
+    @property
+    def must_act(self) -> bool:
+        """Whether nothing can be received before this role sends, but for an interrupt."""
+        row = self._table.machine.row(self._node.state)
+        interrupts = {move.label for move in row.interrupts}
+        return interrupts.issuperset(self.awaits) and (not self.awaits or bool(self.owes))
 
     @property
     def away(self) -> frozenset[Lane]:
@@ -149,7 +161,33 @@ class Position:
         return self._table.hopeless(self._node, first, self.stopped or (), wanted, by)
 
     def _heads(self) -> list[Envelope]:
-        return heads(self._held or (), self._table.lanes)
+        return [e for e in heads(self._held or (), self._table.lanes) if not e.rounds or self.lateness(e) == 0]
+
+    def lateness(self, envelope: Envelope) -> int:
+        """Return 1 for a message of a block that was left, which is dropped; -1 for one of a later round; else 0."""
+        ours = self._table.rounds(self._left, envelope.label)
+        theirs = envelope.rounds or (0,) * len(ours)
+        return (ours > theirs) - (ours < theirs)
+
+    def expects(self, envelope: Envelope) -> bool:
+        """Return whether a message may be the first that is taken on its channel, now or later."""
+        table = self._table
+        sender, label = table.roles[envelope.sender], table.labels[envelope.label]
+        return label in table.machine.may_receive_next(self._node.state, sender, table.lanes[envelope.label])
+
+    def stamp(self, step: Step) -> tuple[int, ...] | None:
+        """Return in which rounds of the blocks around it a message of this step is; None in the first ones."""
+        rounds = self._table.stamp(self._left, step)
+        return rounds if any(rounds) else None
+
+    def interrupted(self, lane: Lane) -> int:
+        """Return how often a block was interrupted, leaving out those in other branches of a par than `lane`."""
+        return sum(n for ended, n in (self._interrupted or {}).items() if not independent(ended, lane))
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of the last move; `()` before the first."""
+        return self._table.lanes[int.from_bytes(self._history[-2:], "big")] if self._history else ()
 
     def waiting(self, sender: int) -> int:
         """Return how many messages of a role have come and were not taken yet."""

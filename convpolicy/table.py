@@ -11,8 +11,20 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from typing import TypeAlias
 
 from convpolicy.errors import one_of
-from convpolicy.machine import CRASH, Audience, Direction, Lane, Machine, Move, State, Symbol, independent, symbol_of
-from convpolicy.policy.effects import Effect
+from convpolicy.machine import (
+    CRASH,
+    Audience,
+    Direction,
+    Lane,
+    Machine,
+    Move,
+    Row,
+    State,
+    Symbol,
+    independent,
+    symbol_of,
+)
+from convpolicy.rounds import Counts, Nesting, at
 
 __all__ = ["Node", "Step", "Table"]
 
@@ -21,13 +33,17 @@ class Step:
     """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number.
 
     `together` are the steps that say the same message to all its receivers, this one first, once they are known.
-    `effect` is what the move has to do with values, None for nothing.
+    `effect` is what the move has to do with values, None for nothing. `leaves` are the blocks that it leaves of those
+    that may be interrupted, `behind` is 1 where it says an interrupt once more, and the block was left with the first.
     """
 
-    __slots__ = ("code", "effect", "index", "move", "node", "peer", "together")
+    __slots__ = ("behind", "code", "effect", "index", "leaves", "move", "node", "peer", "together")
 
-    def __init__(self, move: Move, index: int, peer: int, node: Node, *, effect: Effect | None) -> None:
-        self.move, self.index, self.peer, self.node, self.effect = move, index, peer, node, effect
+    def __init__(self, move: Move, index: int, peer: int, node: Node, row: Row[State]) -> None:
+        self.move, self.index, self.peer, self.node = move, index, peer, node
+        self.effect = row.effects.get(move)
+        self.leaves = row.leaves.get(move, frozenset[int]())
+        self.behind = int(row.continues(move))
         self.code = index.to_bytes(2, "big")
         self.together: tuple[Step, ...] | None = None
 
@@ -39,10 +55,10 @@ class Node:
     """A state, compiled. `sends` maps a label, and (label, peer), to its step; `receives` maps a label's index.
 
     A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
-    `receives` for which nobody has to look at values: mostly that very dictionary. `crashes` are the steps for peers
-    that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node is empty
-    until it is `ready`. Where the role is `away`, in other conversations, what depends on the lanes that they were
-    started in waits until they are over: a node has none of these steps.
+    `receives` for which nobody has to look at values or blocks: mostly that very dictionary. `crashes` are the steps
+    for peers that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node
+    is empty until it is `ready`. Where the role is `away`, in other conversations, what depends on the lanes that they
+    were started in waits until they are over: a node has none of these steps.
     """
 
     __slots__ = ("away", "crashes", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
@@ -67,7 +83,8 @@ class Table:
     """The compiled machine: `start` is its first node.
 
     `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
-    `channels` lists the (sender, lane) pairs on which something may come to this role.
+    `channels` lists the (sender, lane) pairs on which something may come to this role. `paths` has, for each label
+    index, which of the blocks that may be interrupted are around it: where it stands in the `nesting` of these.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -77,6 +94,8 @@ class Table:
         self.role = machine.roles.index(machine.role)
         self.labels = tuple(symbol.label for symbol in machine.symbols)
         self.lanes = tuple(symbol.lane for symbol in machine.symbols)
+        self.nesting = Nesting(machine.blocks, self.lanes)
+        self.paths = tuple(map(self.nesting.path, self.lanes))
         self.fingerprint = bytes.fromhex(machine.fingerprint)
         senders = [machine.roles.index(symbol.sender) for symbol in machine.symbols]
         mine = [index for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role]
@@ -102,7 +121,7 @@ class Table:
             index = self._indices[symbol]
             leaves = symbol in self.machine.invitations and symbol.receiver == self.machine.role != symbol.sender
             after = self._node(target, node.away | {move.lane} if leaves else node.away)
-            step = Step(move, index, self.roles.index(move.peer), after, effect=row.effects.get(move))
+            step = Step(move, index, self.roles.index(move.peer), after, row)
             if move.label == CRASH:
                 node.crashes = (*node.crashes, step)
             elif move.direction is Direction.RECEIVE:
@@ -110,14 +129,17 @@ class Table:
             else:
                 node.sends[move.label, move.peer] = step
                 node.sends[move.label] = None if move.label in node.sends else step
-        if row.effects:
-            node.plain = {index: step for index, step in node.receives.items() if step.effect is None}
+        if row.effects or row.leaves or any(self.paths[index] for index in node.receives):
+            node.plain = {index: step for index, step in node.receives.items() if self._is_plain(step)}
         node.final, node.limits = row.final and not node.away, row.limits
         if node.away:
             node.limits = {move: limit for move, limit in row.limits.items() if _may_go_on(move, node.away)}
         node.sink = not row.moves and not node.away
         node.ready = True
         return node
+
+    def _is_plain(self, step: Step) -> bool:
+        return step.effect is None and not step.leaves and not self.paths[step.index]
 
     def together(self, step: Step) -> tuple[Step, ...]:
         """Return the steps that say a message to each of its receivers, of which `step` is the first.
@@ -220,9 +242,18 @@ class Table:
         gone = (s for s in node.crashes if s.peer in stopped and (s.peer, s.move.lane) not in heads)
         return next((f"{step.move.peer} has stopped, which must be received first" for step in gone), "")
 
-    def sends(self, sender: int, label: int) -> bool:
-        """Return whether the policy has a message of this index from that role to this one."""
-        return self._incoming.get(label) == sender
+    def rounds(self, counts: Counts, index: int) -> tuple[int, ...]:
+        """Return in which round of each block around it a message is, the outermost first."""
+        return at(counts, self.paths[index])
+
+    def stamp(self, counts: Counts, step: Step) -> tuple[int, ...]:
+        """Return in which round of each block around it a message is that is said in this step."""
+        rounds = self.rounds(counts, step.index)
+        return (*rounds[:-1], rounds[-1] - 1) if step.behind else rounds
+
+    def sends(self, sender: int, label: int, rounds: tuple[int, ...] | None = None) -> bool:
+        """Return whether the policy has a message of this index from that role to this one, in blocks with rounds."""
+        return self._incoming.get(label) == sender and len(rounds or ()) in (0, len(self.paths[label]))
 
     def label(self, index: int) -> str:
         """Return the name of a label index, whatever its value."""

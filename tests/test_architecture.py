@@ -16,12 +16,13 @@ import convpolicy
 PACKAGE = Path(convpolicy.__file__).parent
 
 # What each part may import of the others. `show` reads values only; the last ones may use everything above them.
-VALUES = {"errors", "policy", "machine", "interop"}
+VALUES = {"errors", "policy", "machine", "interop", "rounds"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "policy": {"errors"},
     "machine": {"errors", "policy", "interop"},
     "interop": {"errors", "policy", "machine"},
+    "rounds": {"machine"},
     "table": VALUES,
     "verify": VALUES,
     "show": {*VALUES, "verify"},
@@ -40,7 +41,7 @@ BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = {*EVERYTHING, "verbs", "__init__"}
 BELOW["cli"] = {*BELOW["testing"], "testing"}
 
-PURE = {"errors", "policy", "machine", "interop", "table", "verify", "show"}
+PURE = {"errors", "policy", "machine", "interop", "rounds", "table", "verify", "show"}
 PURE |= {"peering", "refusals", "position", "conversation"}
 IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
 UNSAFE = {"pickle", "cPickle", "dill", "marshal", "shelve", "recv_pyobj", "send_pyobj"}
@@ -158,7 +159,8 @@ LinkError LocalViolation Machine Memory Message MissingExtra NotCompatible NotIm
 PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError Progress Protocol
 Quarantined RemoteViolation ReplayDiffers Report Returned Role RoundOver SQLite Script Service ServiceBus ServiceError
 TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer WiredScript Wiring
-WiringError again call calls choice connect crash disconnect label labels loop par roles send seq variable
+WiringError again call calls choice connect crash disconnect interrupt interruptible label labels loop par roles send
+seq variable
 """
 PUBLIC = NAMES.split()
 

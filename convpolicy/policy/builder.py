@@ -1,4 +1,5 @@
-"""The words a policy is written with in Python: `send seq choice par loop again call calls crash`, `roles`, `labels`.
+"""The words a policy is written with in Python: `send seq choice par loop again call calls`, `crash`, `interruptible`,
+and `roles`, `labels`.
 
     purchase = Policy("Purchase", seq(
         send(Buyer, Seller, Order),
@@ -23,6 +24,8 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interrupt,
+    Interruptible,
     Invite,
     Label,
     Loop,
@@ -45,6 +48,8 @@ __all__ = [
     "connect",
     "crash",
     "disconnect",
+    "interrupt",
+    "interruptible",
     "label",
     "labels",
     "loop",
@@ -122,6 +127,25 @@ def crash(role: Role[Any, Any], *, at: Role[Any, Any] | tuple[Role[Any, Any], ..
     Multiparty Protocols with Crash-Stop Failures", ECOOP 2023.
     """
     return Crash(role, at if isinstance(at, tuple) else (at,))
+
+
+def interruptible(*steps: Statement, by: Interrupt | tuple[Interrupt, ...], name: str = "") -> Interruptible:
+    """The steps, which may be ended before their end, for everybody who takes part in them, `by` an interrupt.
+
+    What follows the block follows in either case. `name` is for readers. Hu, Neykova, Yoshida, Demangeon and Honda,
+    "Practical Interruptible Conversations", RV 2013.
+    """
+    body = steps[0] if len(steps) == 1 else Seq(steps)
+    return Interruptible(body, by if isinstance(by, tuple) else (by,), name)
+
+
+def interrupt(role: Role[M, Any], message: type[M] | Label) -> Interrupt:
+    """`role` may end an `interruptible` block with `message`, which goes to all others in the block.
+
+    Raises:
+        TypeError: the message is neither a label nor a class whose fields can be read.
+    """
+    return Interrupt(label_of(message), role)
 
 
 def par(*branches: Statement) -> Par:

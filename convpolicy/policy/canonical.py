@@ -17,6 +17,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interruptible,
     Invite,
     Loop,
     Par,
@@ -78,6 +79,9 @@ def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, in
             return f"(choice {chooser} {' '.join(inside)})"
         case Par():
             return f"(par {' '.join(inside)})"
+        case Interruptible(interrupts=interrupts):
+            ends = " ".join(f"({interrupt.label} by {interrupt.role})" for interrupt in interrupts)
+            return f"(interruptible {inside[0]} {ends})"
         case Loop(variables=variables):
             return f"(loop{_listed(variables)} {inside[0]})"
         case Again(name, values=values):

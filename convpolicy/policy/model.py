@@ -25,6 +25,8 @@ __all__ = [
     "Crashed",
     "Disconnect",
     "Field",
+    "Interrupt",
+    "Interruptible",
     "Invite",
     "Invited",
     "Label",
@@ -41,6 +43,7 @@ __all__ = [
     "Variable",
     "children",
     "has_conditions",
+    "labels_in",
     "name_of",
     "normal",
     "statements",
@@ -193,7 +196,30 @@ class Invite:
 
 INVITATION = (Field("conversation", "bytes"),)  # what an invitation carries: the id of the conversation that begins
 
-Statement = Send | Crash | Disconnect | Seq | Choice | Par | Loop | Again | Call | Invite
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """`label by role`: the role may end the block that it stands behind, with this message to all others in it."""
+
+    label: Label
+    role: AnyRole
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Interruptible:
+    """`body`, which each of the `interrupts` may end before its end, for everybody who takes part in it.
+
+    What follows the block follows in either case. Messages of the block that come after the interrupt are dropped.
+    """
+
+    body: Statement
+    interrupts: tuple[Interrupt, ...]
+    name: str = ""
+    at: Position | None = field(default=None, compare=False, repr=False)
+
+
+Statement = Send | Crash | Disconnect | Seq | Choice | Par | Interruptible | Loop | Again | Call | Invite
 
 
 def statements(root: Statement) -> Iterator[Statement]:
@@ -210,7 +236,7 @@ def children(statement: Statement) -> tuple[Statement, ...]:
     match statement:
         case Seq(steps=inside) | Choice(branches=inside) | Par(branches=inside):
             return inside
-        case Loop(body=body):
+        case Loop(body=body) | Interruptible(body=body):
             return (body,)
         case _:
             return ()
@@ -237,14 +263,22 @@ def _alone(statement: Statement) -> object:
             return Choice, chooser
         case Loop(name, variables=variables):
             return name, variables
+        case Interruptible(_, interrupts, name):
+            return Interruptible, name, interrupts
         case _:
             return statement
 
 
+def labels_in(statement: Statement) -> tuple[Label, ...]:
+    """Return the labels that stand in a statement itself, and not in the statements inside of it."""
+    if isinstance(statement, Interruptible):
+        return tuple(interrupt.label for interrupt in statement.interrupts)
+    return (statement.label,) if isinstance(statement, Send) else ()
+
+
 def has_conditions(policy: Policy) -> bool:
     """Return whether any message of the policy has a condition on values."""
-    bodies = (policy.body, *(protocol.body for protocol in policy.protocols))
-    return any(isinstance(s, Send) and s.where is not None for body in bodies for s in statements(body))
+    return any(isinstance(s, Send) and s.where is not None for s in policy.everything())
 
 
 def normal(statement: Statement) -> Statement:
@@ -257,7 +291,7 @@ def normal(statement: Statement) -> Statement:
             return Choice(chooser, tuple(map(normal, branches)), at)
         case Par(branches, at):
             return Par(tuple(map(normal, branches)), at)
-        case Loop(body=body):
+        case Loop(body=body) | Interruptible(body=body):
             return replace(statement, body=normal(body))
         case _:
             return statement
@@ -353,8 +387,18 @@ class Policy:
     @cached_property
     def explicit(self) -> bool:
         """Whether roles are connected by the policy itself, and nobody is before that."""
-        bodies = (self.body, *(protocol.body for protocol in self.protocols))
-        return any(isinstance(s, Send) and s.connects for body in bodies for s in statements(body))
+        return any(isinstance(statement, Send) and statement.connects for statement in self.everything())
+
+    @cached_property
+    def interruptible(self) -> bool:
+        """Whether any block of the policy may be interrupted."""
+        return any(isinstance(statement, Interruptible) for statement in self.everything())
+
+    def everything(self) -> Iterator[Statement]:
+        """Yield every statement, those of the called protocols too."""
+        yield from statements(self.body)
+        for protocol in self.protocols:
+            yield from statements(protocol.body)
 
     def protocol(self, name: str) -> Protocol:
         """Return the protocol that a `Call` names, the policy itself included.
@@ -384,9 +428,7 @@ class Policy:
     @cached_property
     def labels(self) -> tuple[Label, ...]:
         """Every label, once, in the order of the text; the body first, then the called protocols."""
-        bodies = (self.body, *(protocol.body for protocol in self.protocols))
-        sends = (s for body in bodies for s in statements(body) if isinstance(s, Send))
-        return tuple(dict.fromkeys(send.label for send in sends))
+        return tuple(dict.fromkeys(label for statement in self.everything() for label in labels_in(statement)))
 
     @cached_property
     def canonical(self) -> str:
@@ -444,4 +486,6 @@ def _mentioned(body: Statement) -> tuple[AnyRole, ...]:
                 seen.update(dict.fromkeys((statement.caller, *statement.roles)))
             case _:
                 pass
+    blocks = (statement for statement in statements(body) if isinstance(statement, Interruptible))
+    seen.update(dict.fromkeys(interrupt.role for block in blocks for interrupt in block.interrupts))
     return tuple(seen)

@@ -18,7 +18,19 @@ from typing import Any, get_type_hints
 from msgspec import inspect
 
 from convpolicy.errors import PolicyError
-from convpolicy.policy.model import Choice, Field, Label, Loop, Par, Policy, Protocol, Send, Seq, Statement
+from convpolicy.policy.model import (
+    Choice,
+    Field,
+    Interruptible,
+    Label,
+    Loop,
+    Par,
+    Policy,
+    Protocol,
+    Send,
+    Seq,
+    Statement,
+)
 
 __all__ = ["SORTS", "declare", "label", "label_of", "python_type", "sort_parts"]
 
@@ -173,14 +185,21 @@ def _compare(text: Label, python: Label) -> None:
 def _typed(statement: Statement, classes: dict[str, type[Any]]) -> Statement:
     match statement:
         case Send(label=declared):
-            return replace(statement, label=replace(declared, type=classes.get(declared.name)))
+            return replace(statement, label=_with_class(declared, classes))
         case Seq(steps, at):
             return Seq(tuple(_typed(s, classes) for s in steps), at)
         case Choice(chooser, branches, at):
             return Choice(chooser, tuple(_typed(s, classes) for s in branches), at)
         case Par(branches, at):
             return Par(tuple(_typed(s, classes) for s in branches), at)
+        case Interruptible(body=body, interrupts=interrupts):
+            ends = tuple(replace(each, label=_with_class(each.label, classes)) for each in interrupts)
+            return replace(statement, body=_typed(body, classes), interrupts=ends)
         case Loop(body=body):
             return replace(statement, body=_typed(body, classes))
         case _:
             return statement
+
+
+def _with_class(label: Label, classes: dict[str, type[Any]]) -> Label:
+    return replace(label, type=classes.get(label.name))

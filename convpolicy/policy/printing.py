@@ -18,6 +18,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interruptible,
     Invite,
     Label,
     Loop,
@@ -89,6 +90,9 @@ def _statement(statement: Statement) -> str:  # noqa: C901 - one case a statemen
             return f"choice at {chooser} {_blocks('or', inside)}"
         case Par():
             return f"par {_blocks('and', inside)}"
+        case Interruptible(_, interrupts, name):
+            ends = " ".join(f"{_label(each.label, None)} by {each.role};" for each in interrupts)
+            return f"interruptible {name and f'{name}: '}{_blocks('', inside)} with {{ {ends} }}"
         case Loop(name, variables=variables):
             return f"rec {name}{_bracket(variables)} {_blocks('', inside)}"
         case Again(name, values=values):

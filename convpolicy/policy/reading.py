@@ -7,7 +7,7 @@ policy has not is refused here by its name. `@"…"` annotations say nothing to 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lark import Token, Tree
@@ -24,6 +24,8 @@ from convpolicy.policy.model import (
     Crash,
     Disconnect,
     Field,
+    Interrupt,
+    Interruptible,
     Invite,
     Label,
     Loop,
@@ -37,12 +39,11 @@ from convpolicy.policy.model import (
 from convpolicy.policy.module import Declaration, Module, dotted
 from convpolicy.policy.nesting import Called, invite, is_nested
 from convpolicy.policy.syntax import Node, parts, place, tokens
-from convpolicy.policy.wellformed import ensure_field, unknown_loop, unknown_role
+from convpolicy.policy.wellformed import INTERRUPTIBLE, PAR, Outside, ensure_field, unknown_loop, unknown_role
 
 __all__ = ["Argument", "Reader", "Targets"]
 
 _UNSUPPORTED = {
-    "interruptible": ("interruptible", "write the interrupting message as a branch of a `choice`."),
     "local_receive": ("receive without a receiver", "in a global protocol write `Label from A to B;`."),
     "local_send": ("send without a sender", "in a global protocol write `Label from A to B;`."),
 }
@@ -106,11 +107,11 @@ class Reader:
         Raises:
             IllFormed, Unsupported, PolicySyntaxError: see `Module.policy`.
         """
-        return self._block(parts(self._declaration.tree, "block")[0], (), ())
+        return self._block(parts(self._declaration.tree, "block")[0], (), {})
 
     # ---------------------------------------------------------------------------------------------- statements
 
-    def _block(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Statement:
+    def _block(self, node: Node, inside: tuple[str, ...], outside: Outside) -> Statement:
         steps = tuple(
             self._statement(step, inside, outside)
             for step in node.children
@@ -118,11 +119,11 @@ class Reader:
         )
         return steps[0] if len(steps) == 1 else Seq(steps, place(self._source, node))
 
-    def _blocks(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> tuple[Statement, ...]:
+    def _blocks(self, node: Node, inside: tuple[str, ...], outside: Outside) -> tuple[Statement, ...]:
         return tuple(self._block(block, inside, outside) for block in parts(node, "block"))
 
-    def _statement(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Statement:
-        """Read a statement in the loops `inside`; those of `outside` are beyond the border of a `par`."""
+    def _statement(self, node: Node, inside: tuple[str, ...], outside: Outside) -> Statement:
+        """Read a statement in the loops `inside`; those of `outside` are beyond a border."""
         at = place(self._source, node)
         match node.data:
             case "message":
@@ -130,7 +131,9 @@ class Reader:
             case "choice":
                 return Choice(self._role(tokens(node)[0]), self._blocks(node, inside, outside), at)
             case "par":
-                return Par(self._blocks(node, (), (*outside, *inside)), at)
+                return Par(self._blocks(node, (), {**outside, **dict.fromkeys(inside, PAR)}), at)
+            case "interruptible":
+                return self._interruptible(node, {**outside, **dict.fromkeys(inside, INTERRUPTIBLE)})
             case "rec":
                 name = str(tokens(node)[0])
                 body = self._block(parts(node, "block")[0], (*inside, name), outside)
@@ -154,7 +157,21 @@ class Reader:
                 construct, hint = _UNSUPPORTED[other]
                 raise Unsupported(construct, at=at, hint=hint)
 
-    def _again(self, node: Node, inside: tuple[str, ...], outside: tuple[str, ...]) -> Again:
+    def _interruptible(self, node: Node, outside: Outside) -> Interruptible:
+        body = self._block(parts(node, "block")[0], (), outside)
+        ends = [end for part in parts(node, "interrupt") for end in self._interrupts(part)]
+        return Interruptible(body, tuple(ends), "".join(tokens(node)), place(self._source, node))
+
+    def _interrupts(self, node: Node) -> Iterator[Interrupt]:
+        role = self._role(tokens(node)[0])
+        for signature in parts(node, "signature"):
+            label = self._label(signature)
+            if self._where(signature) is not None:
+                hint = "an interrupt may say any value: take the condition away."
+                raise Unsupported("a condition on an interrupt", at=label.at, hint=hint)
+            yield Interrupt(label, role, label.at)
+
+    def _again(self, node: Node, inside: tuple[str, ...], outside: Outside) -> Again:
         name = tokens(node)[0]
         at = place(self._source, name)
         if name not in inside:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from convpolicy.errors import IllFormed, Position, one_of
+from convpolicy.policy.blocks import ensure_blocks, with_called
 from convpolicy.policy.model import (
     Again,
     AnyRole,
@@ -23,6 +24,7 @@ from convpolicy.policy.model import (
     Crash,
     Disconnect,
     Field,
+    Interruptible,
     Invite,
     Label,
     Loop,
@@ -40,7 +42,10 @@ from convpolicy.policy.payload import SORTS, sort_parts
 
 __all__ = [
     "DEEPEST",
+    "INTERRUPTIBLE",
+    "PAR",
     "RESERVED",
+    "Outside",
     "ensure",
     "ensure_field",
     "ensure_shallow",
@@ -51,6 +56,10 @@ __all__ = [
 
 _WORD = re.compile(r"[A-Za-z0-9_]+\Z")
 _SORT = re.compile(r"[A-Za-z0-9_]+(<.+>)?\Z")
+
+# The loops around that a `continue` cannot reach, each with the kind of statement whose border is between.
+Outside = Mapping[str, str]
+PAR, INTERRUPTIBLE = "par", "interruptible"
 
 # How many sorts go inside the `<…>` of a sort.
 _INSIDE = {"list": 1, "map": 2}
@@ -98,6 +107,7 @@ def ensure(policy: Policy) -> None:
     _nested(policy)
     _reliable(policy)
     _connected_in_order(policy)
+    ensure_blocks(policy)
     _one_payload_each(policy)
 
 
@@ -118,8 +128,14 @@ def unknown_protocol(name: str, known: Iterable[str], at: Position | None) -> Il
     return IllFormed(f"there is no protocol `{name}`", at=at, hint=hint)
 
 
-def unknown_loop(name: str, inside: Iterable[str], outside: Iterable[str], at: Position | None) -> IllFormed:
-    """Return the error for `continue name`: `outside` are the loops around the `par` that it stands in."""
+def unknown_loop(name: str, inside: Iterable[str], outside: Outside, at: Position | None) -> IllFormed:
+    """Return the error for `continue name`, which stands `inside` some loops, or across a border from its own."""
+    if outside.get(name) == INTERRUPTIBLE:
+        return IllFormed(
+            f"`continue {name}` would leave its `interruptible` block, which ends when its last statement has",
+            at=at,
+            hint=f"put the `rec {name}` inside the block, or the `continue {name}` after it.",
+        )
     if name in outside:
         return IllFormed(
             f"`continue {name}` would leave its branch of the `par` while the others still run",
@@ -148,21 +164,23 @@ class _Check:
         protocol = self._protocol
         _named(protocol.name, "a protocol", protocol.at)
         _one_of_each([role.name for role in protocol.roles], "role", protocol.at)
-        waiting: list[tuple[Statement, _Loops, _Loops]] = [(protocol.body, (), ())]
+        waiting: list[tuple[Statement, _Loops, Outside]] = [(protocol.body, (), {})]
         while waiting:
             statement, inside, outside = waiting.pop()
             self.statement(statement, inside, outside)
             match statement:
                 case Par():
-                    inside, outside = (), (*outside, *inside)
+                    inside, outside = (), {**outside, **dict.fromkeys(inside, PAR)}
+                case Interruptible():
+                    inside, outside = (), {**outside, **dict.fromkeys(inside, INTERRUPTIBLE)}
                 case Loop(name):
                     inside = (*inside, name)
                 case _:
                     pass
             waiting.extend((each, inside, outside) for each in reversed(children(statement)))
 
-    def statement(self, statement: Statement, inside: _Loops, outside: _Loops) -> None:  # noqa: C901 - one case each
-        """Check a statement in the loops `inside`, but for what is in it; those of `outside` are across a `par`."""
+    def statement(self, statement: Statement, inside: _Loops, outside: Outside) -> None:  # noqa: C901 - one case each
+        """Check a statement in the loops `inside`, but for what is in it; those of `outside` are out of reach."""
         match statement:
             case Send():
                 self._send(statement)
@@ -178,6 +196,8 @@ class _Check:
                 self._some(branches, f"the choice at {chooser}", at)
             case Par(branches, at):
                 self._some(branches, "the par", at)
+            case Interruptible():
+                self._interruptible(statement)
             case Loop(name, _, at):
                 _named(name, "a recursion variable", at)
                 _carried(statement)
@@ -227,6 +247,16 @@ class _Check:
         if send.within is not None and not (0 < send.within < math.inf):
             hint = "give a time such as `within 30s`, or leave `within` out."
             raise IllFormed(f"{label} has to be sent within {send.within:g} s, which cannot be", at=at, hint=hint)
+
+    def _interruptible(self, block: Interruptible) -> None:
+        for interrupt in block.interrupts:
+            self._bound([interrupt.role], interrupt.at)
+            _written(interrupt.label, interrupt.at)
+        if not block.interrupts:
+            hint = "end it with `with { Cancel by A; }`, or take `interruptible` away."
+            raise IllFormed("nobody may interrupt the block", at=block.at, hint=hint)
+        named = [f"{interrupt.label.name} by {interrupt.role}" for interrupt in block.interrupts]
+        _one_of_each(named, "interrupt", block.at)
 
     def _crash(self, crash: Crash) -> None:
         self._bound((crash.role, *crash.receivers), crash.at)
@@ -360,7 +390,7 @@ def _connected_in_order(policy: Policy) -> None:
     """Refuse to connect in a `par`, where it would be open whether the others are connected already."""
     bodies = {policy.name: policy.body, **{protocol.name: protocol.body for protocol in policy.protocols}}
     for par in (s for body in bodies.values() for s in statements(body) if isinstance(s, Par)):
-        found = next((s for s in _with_called(par, bodies) if _changes_connections(s)), None)
+        found = next((s for s in with_called(par, bodies) if _changes_connections(s)), None)
         if found:
             hint = "connect before the `par`, and disconnect after it."
             raise IllFormed("roles are connected or disconnected inside of a par", at=found.at or par.at, hint=hint)
@@ -368,17 +398,6 @@ def _connected_in_order(policy: Policy) -> None:
 
 def _changes_connections(statement: Statement) -> bool:
     return isinstance(statement, Disconnect) or (isinstance(statement, Send) and statement.connects)
-
-
-def _with_called(statement: Statement, bodies: Mapping[str, Statement]) -> Iterator[Statement]:
-    """Yield everything in a statement, and in the protocols that it calls."""
-    waiting, entered = [statement], set[str]()
-    for each in waiting:  # grows while it is walked
-        for found in statements(each):
-            yield found
-            if isinstance(found, Call) and found.protocol not in entered:
-                entered.add(found.protocol)
-                waiting += [bodies[found.protocol]] if found.protocol in bodies else []
 
 
 # ------------------------------------------------------------------------------------- what is called as nested
@@ -475,9 +494,13 @@ def _exchanges(policy: Policy) -> Iterator[tuple[str, str, Label]]:
         if isinstance(statement, Send):
             sender, label = binding[statement.sender].name, statement.label
             yield from ((sender, binding[receiver].name, label) for receiver in statement.receivers)
+        elif isinstance(statement, Interruptible):
+            for interrupt in statement.interrupts:
+                sender = binding[interrupt.role].name
+                yield from ((sender, role.name, interrupt.label) for role in policy.roles if role.name != sender)
 
 
-def _said(policy: Policy) -> Iterator[tuple[Send | Crash, Mapping[AnyRole, AnyRole]]]:
+def _said(policy: Policy) -> Iterator[tuple[Send | Crash | Interruptible, Mapping[AnyRole, AnyRole]]]:
     """Yield what is said and what may stop, each with the policy's own roles by the names that it uses."""
     pending = [(policy.name, policy.roles)]
     for name, roles in pending:  # grows while it is walked: every call with every choice of roles, once
@@ -485,7 +508,7 @@ def _said(policy: Policy) -> Iterator[tuple[Send | Crash, Mapping[AnyRole, AnyRo
         binding = dict(zip(protocol.roles, roles, strict=True))
         for statement in statements(protocol.body):
             match statement:
-                case Send() | Crash():
+                case Send() | Crash() | Interruptible():
                     yield statement, binding
                 case Invite():
                     yield from ((invitation, binding) for invitation in statement.invitations)

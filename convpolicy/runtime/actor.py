@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from convpolicy.policy.model import Invited, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
+from convpolicy.runtime.turns import Turn
 
 __all__ = ["Actor", "Cast"]
 
@@ -40,7 +41,7 @@ class Actor:
         self._outer: dict[bytes, tuple[Actor, Conversation, Invited]] = {}  # from where conversations were started
         self._handlers, self._at_most = handlers, at_most
         self._memories: dict[bytes, dict[str, object]] = {}  # what handlers keep in a conversation's `data`
-        self._paused: dict[bytes, list[Iterator[object]]] = {}  # the handlers that wait for credit
+        self._paused: dict[bytes, list[tuple[Iterator[object], Turn]]] = {}  # the handlers that wait for credit
         self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
         self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
@@ -91,8 +92,8 @@ class Actor:
         if conversation.id in self._rooms:
             self._rooms.pop(conversation.id).set()
         if conversation.id in self._paused:
-            for waiting in self._paused.pop(conversation.id):
-                self._guard(conversation, waiting)
+            for waiting, turn in self._paused.pop(conversation.id):
+                self._guard(conversation, waiting, turn)
         if conversation.keeps:
             self._more(conversation)
 
@@ -148,18 +149,19 @@ class Actor:
             self.play(conversation, self.endpoint.engine.nest.enter(conversation, invited), invited)
             return
         handler = self._handlers[received.label]
-        sent = conversation.emitted
+        sent, turn = conversation.emitted, Turn(conversation)
         try:
             result = self._call(handler, conversation, received)
             if result is None:
                 return
             messages = replies(result)
             if messages is None:
-                self._run(conversation, received, attempt, result)
+                self._run(conversation, received, attempt, result, turn)
             else:
-                self._drive(conversation, iter(messages))
+                self._drive(conversation, iter(messages), turn)
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
-            self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
+            if not turn.excuses(problem):
+                self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
 
     def _call(self, handler: Handler, conversation: Conversation, received: Received) -> object:
         if not handler.takes_conversation:
@@ -171,24 +173,28 @@ class Actor:
         """Return the conversation as one call of a handler holds it; what is in `data` is common to all of them."""
         return Dialogue(self.endpoint, conversation, data=self.memory(conversation), sender=sender)
 
-    def _drive(self, conversation: Conversation, messages: Iterator[object]) -> None:
-        """Send what a handler yields, until it ends or the peer's credit is spent."""
+    def _drive(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
+        """Send what a handler yields, until it ends, is interrupted, or the peer's credit is spent."""
         engine = self.endpoint.engine
         for message in messages:
+            if turn.over:
+                break
             step = conversation.allows(name_of(message))
             if not conversation.fits(step):
-                self._paused.setdefault(conversation.id, []).append(chain((message,), messages))
+                self._paused.setdefault(conversation.id, []).append((chain((message,), messages), turn))
                 break
             engine.send(conversation, step, message)
+            turn.said()
         self.endpoint.wake()
 
-    def _guard(self, conversation: Conversation, messages: Iterator[object]) -> None:
+    def _guard(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
         try:
-            self._drive(conversation, messages)
+            self._drive(conversation, messages, turn)
         except Exception as problem:  # noqa: BLE001
-            self._give_up(conversation, "a message", problem)
+            if not turn.excuses(problem):
+                self._give_up(conversation, "a message", problem)
 
-    def _run(self, conversation: Conversation, received: Received, attempt: int, result: object) -> None:
+    def _run(self, conversation: Conversation, received: Received, attempt: int, result: object, turn: Turn) -> None:
         """Run an async handler as a task.
 
         A task begins in a later turn of the loop. What comes for its conversation until then waits, so that
@@ -200,12 +206,13 @@ class Actor:
             self._has_begun(conversation)
             try:
                 if inspect.isasyncgen(result):
-                    await self._follow(conversation, result)
+                    await self._follow(conversation, result, turn)
                 else:
-                    await self._reply(conversation, await cast("Any", result))
+                    await self._reply(conversation, await cast("Any", result), turn)
             except Exception as problem:  # noqa: BLE001
                 said = conversation.emitted != sent
-                self._failed(conversation, received, attempt, problem, said=said)
+                if not turn.excuses(problem):
+                    self._failed(conversation, received, attempt, problem, said=said)
 
         self._start(conversation, work(), result)
 
@@ -230,21 +237,27 @@ class Actor:
         if inspect.iscoroutine(result):
             result.close()  # it has not begun when the task was cancelled before that
 
-    async def _reply(self, conversation: Conversation, result: object) -> None:
+    async def _reply(self, conversation: Conversation, result: object, turn: Turn) -> None:
         for message in replies(result) or ():
-            await self._say(conversation, message)
+            if not await self._say(conversation, message, turn):
+                return
 
-    async def _follow(self, conversation: Conversation, messages: AsyncIterator[object]) -> None:
+    async def _follow(self, conversation: Conversation, messages: AsyncGenerator[object, Any], turn: Turn) -> None:
         async for message in messages:
-            await self._say(conversation, message)
+            if not await self._say(conversation, message, turn):
+                await messages.aclose()
 
-    async def _say(self, conversation: Conversation, message: object) -> None:
-        step = conversation.allows(name_of(message))
-        while not conversation.fits(step):
-            await self._room(conversation)
+    async def _say(self, conversation: Conversation, message: object, turn: Turn) -> bool:
+        """Say what a handler says, and return True; not when it was interrupted."""
+        while not turn.over:
             step = conversation.allows(name_of(message))
-        self.endpoint.say(conversation, step, message)
-        self._more(conversation)
+            if conversation.fits(step):
+                self.endpoint.say(conversation, step, message)
+                turn.said()
+                self._more(conversation)
+                return True
+            await self._room(conversation)
+        return False
 
     async def _room(self, conversation: Conversation) -> None:
         """Wait until there may be credit again."""

@@ -2,17 +2,20 @@
 
 A role is seen to send when its message passes, and to receive as soon as its machine can: the order in which it
 really takes what has come cannot be seen from here, and does not matter, because in no state may a role both send
-and receive in one branch of the policy (no mixed choice).
+and receive in one branch of the policy (no mixed choice). A block that may be interrupted is the exception: here a role
+leaves it as soon as it could, and may still be in it. What it goes on to say there is late, and is passed on; whether
+it may be taken is for its receiver to judge, who may be in the block as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 
 from convpolicy.conversation import WINDOW, Conversation, Envelope
-from convpolicy.errors import LocalViolation
+from convpolicy.errors import LocalViolation, RemoteViolation
 from convpolicy.machine import Direction
 from convpolicy.policy.model import Policy
 from convpolicy.table import Table
@@ -69,29 +72,42 @@ class Monitor:
         sender = self._sides[envelope.sender]
         if envelope.seq <= sender.peers[envelope.receiver].sent:
             return None
-        table = sender.table
-        label, to = table.label(envelope.label), table.roles[envelope.receiver]
+        label, to = sender.table.label(envelope.label), sender.table.roles[envelope.receiver]
         try:
             step = sender.allows(label, to)
         except LocalViolation:
-            return self._refuse(envelope, label)
-        if step.index != envelope.label:
-            return self._refuse(envelope, label)
+            return self._pass_late(envelope)
+        if step.index != envelope.label or sender.stamp(step) != _rounds(envelope):
+            return self._pass_late(envelope)
         sender.emit(step, None)
         sender.acknowledge(envelope.receiver, envelope.seq)
+        self._deliver(envelope)
+        return None
+
+    def _pass_late(self, envelope: Envelope) -> Refused | None:
+        """Refuse a message, but for one of a block that its sender has left here and its receiver may be in."""
+        sender, receiver = self._sides[envelope.sender], self._sides[envelope.receiver]
+        known = receiver.table.sends(envelope.sender, envelope.label, envelope.rounds)
+        late = known and sender.lateness(envelope) > 0
+        if not late or (receiver.lateness(envelope) <= 0 and not receiver.expects(envelope)):
+            return self._refuse(envelope, sender.table.label(envelope.label))
+        peering = sender.peers[envelope.receiver]
+        peering.sent = peering.acked = envelope.seq
+        self._deliver(envelope)
+        return None
+
+    def _deliver(self, envelope: Envelope) -> None:
+        """Let a message come, and every side take what it can."""
         self._sides[envelope.receiver].accept(msgspec.structs.replace(envelope, payload=None, ack=0))
         for side in self._sides:
-            while side.take() is not None:
-                pass
-        return None
+            _take_all(side)
 
     def stop(self, role: int, why: str) -> None:
         """A role has stopped: the others go on without it."""
         for side in self._sides:
             if side.table.role != role:
                 side.stop(role, why)
-                while side.take() is not None:
-                    pass
+                _take_all(side)
 
     def _room(self, envelope: Envelope) -> bool:
         """Return whether the receiver's side can keep one more early message."""
@@ -107,3 +123,15 @@ class Monitor:
             facts: list[str | int | float] = [role, self._violations, reason]
             self.quarantined = Ended(envelope.conversation, envelope.sender, "quarantined", facts)
         return Refused(envelope.conversation, envelope.receiver, envelope.sender, envelope.seq, label, reason)
+
+
+def _rounds(envelope: Envelope) -> tuple[int, ...] | None:
+    return envelope.rounds if any(envelope.rounds or ()) else None
+
+
+def _take_all(side: Conversation) -> None:
+    """Take what can be taken. What came late and has no place any more is dropped: its receiver judges by itself."""
+    while True:
+        with suppress(RemoteViolation):
+            if side.take() is None:
+                return

@@ -173,7 +173,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                 yield cast("Receives", received.payload)
             else:
                 self._ensure_alive()
-                if not self._conversation.awaits:
+                if self._conversation.must_act:
                     return
                 await self._change("a message")
 

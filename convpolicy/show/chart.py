@@ -16,7 +16,7 @@ from convpolicy.show.score import Frame, Item, Message, Note, Score, messages, o
 __all__ = ["Chart", "chart", "drawn"]
 
 _ROOM = 8  # what an arrow needs beside its label: both lifelines' ends, dashes, spaces and the head
-_DIVIDER = {"alt": "or", "par": "and"}
+_DIVIDER = {"alt": "or", "par": "and", "interruptible": "unless"}
 
 
 class Chart:

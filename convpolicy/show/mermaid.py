@@ -13,7 +13,8 @@ from convpolicy.show.score import Frame, Item, Message, Note, Score
 
 __all__ = ["sequence", "states"]
 
-_DIVIDER = {"alt": "else or", "par": "and"}
+_DIVIDER = {"alt": "else or", "par": "and", "interruptible": "option interrupted"}
+_FRAME = {"interruptible": "critical interruptible"}  # Mermaid calls by other names what it has
 
 
 def _text(text: str) -> str:
@@ -50,7 +51,7 @@ def _frame(frame: Frame, ids: dict[str, str], indent: str) -> Iterator[str]:
         yield f"{indent}rect rgba(128, 128, 128, 0.1)"
         yield f"{indent}    Note over {_span(frame.roles, ids)}: do {_text(frame.title)}"
     else:
-        yield f"{indent}{frame.kind} {_text(frame.title)}".rstrip()
+        yield f"{indent}{_FRAME.get(frame.kind, frame.kind)} {_text(frame.title)}".rstrip()
     for number, section in enumerate(frame.sections):
         if number:
             yield f"{indent}{_DIVIDER[frame.kind]}"

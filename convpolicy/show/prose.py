@@ -13,7 +13,23 @@ from collections.abc import Iterable, Iterator
 
 from convpolicy.errors import one_of
 from convpolicy.machine import CRASH, Direction, Machine
-from convpolicy.show.story import MOST, Acts, Beat, End, Ending, Option, Paragraph, Pick, Point, Step, Together, tell
+from convpolicy.show.story import (
+    MOST,
+    Act,
+    Acts,
+    Beat,
+    Break,
+    End,
+    Ending,
+    Option,
+    Paragraph,
+    Pick,
+    Point,
+    Step,
+    Together,
+    breaks,
+    tell,
+)
 
 __all__ = ["prose"]
 
@@ -24,6 +40,7 @@ def prose(machine: Machine) -> str:
     roles = {role for symbol in machine.symbols for role in (symbol.sender, symbol.receiver)}
     speaker = _Speaker(machine.role, [paragraph.point for paragraph in paragraphs], names_peers=len(roles) != 2)
     texts = [" ".join(speaker.sentences(paragraph)) for paragraph in paragraphs]
+    texts[0] = " ".join([texts[0], *map(speaker.interrupted, breaks(machine))])
     if len(texts) == 1:
         return texts[0]
     if len(texts) == MOST:
@@ -59,6 +76,17 @@ class _Speaker:
                     yield f"{lead} {self._beats([step, *_taken(steps)])}."
             lead = self._next_lead(step)
         yield from self._closing(paragraph)
+
+    def interrupted(self, ended: Break) -> str:
+        """Say what may end a block, and where that leads."""
+        acts = tuple(Act(move, None) for move in ended.moves)
+        sends = tuple(act for act in acts if act.move.direction is Direction.SEND)
+        receives = tuple(act for act in acts if act.move.direction is Direction.RECEIVE)
+        parts = [f"end it with {self._names(sends, 'to')}"] if sends else []
+        parts += [f"be interrupted by {self._names(receives, 'from')}"] if receives else []
+        block = one_of(map(_label, ended.labels), empty="the others", word="and")
+        where = self._numbers.get(ended.point, "…")
+        return f"Within the block of {block} it may {' or '.join(parts)}, and then goes on at {where}."
 
     def _opening(self, steps: list[Step]) -> Iterator[str]:
         """Take the first step where it has an opening of its own."""

@@ -15,6 +15,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interruptible,
     Invite,
     Loop,
     Par,
@@ -44,7 +45,7 @@ class Note(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A box: `kind` is `alt`, `par`, `loop` or `do`; a section follows another in the same box."""
+    """A box: `kind` is `alt`, `par`, `interruptible`, `loop` or `do`; a section follows another in the same box."""
 
     kind: str
     title: str
@@ -106,6 +107,12 @@ def roles_in(items: Iterable[Item]) -> set[str]:
 Names = Mapping[AnyRole, str]
 
 
+def _note(statement: Disconnect | Crash, names: Names) -> Note:
+    if isinstance(statement, Disconnect):
+        return Note("disconnect", (names[statement.one], names[statement.other]))
+    return Note(f"{names[statement.role]} has stopped", tuple(names[receiver] for receiver in statement.receivers))
+
+
 class _Writer:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -118,11 +125,8 @@ class _Writer:
                 note = "connects" if connects else "" if within is None else f"within {within:g} s"
                 for receiver in receivers:
                     yield Message(names[sender], names[receiver], label.name, note)
-            case Disconnect(one, other):
-                yield Note("disconnect", (names[one], names[other]))
-            case Crash(role, receivers):
-                noticed = tuple(names[receiver] for receiver in receivers)
-                yield Note(f"{names[role]} has stopped", noticed)
+            case Disconnect() | Crash():
+                yield _note(statement, names)
             case Seq(steps):
                 for step in steps:
                     yield from self.write(step, names)
@@ -130,6 +134,8 @@ class _Writer:
                 yield self._frame("alt", f"{names[chooser]} chooses", branches, names)
             case Par(branches):
                 yield self._frame("par", "", branches, names)
+            case Interruptible():
+                yield self._block(statement, names)
             case Loop(name, body):
                 yield self._frame("loop", name, (body,), names)
             case Again(name):
@@ -142,6 +148,12 @@ class _Writer:
     def _frame(self, kind: str, title: str, branches: Iterable[Statement], names: Names) -> Frame:
         sections = tuple(tuple(self.write(branch, names)) for branch in branches)
         return Frame(kind, title, sections, self._all)
+
+    def _block(self, block: Interruptible, names: Names) -> Frame:
+        """Return a frame whose first section is what is said, and each other one an interrupt."""
+        body = tuple(self.write(block.body, names))
+        ends = (Note(f"{each.label.name} by {names[each.role]}, at any time", self._all) for each in block.interrupts)
+        return Frame("interruptible", block.name, (body, *((end,) for end in ends)), self._all)
 
     def _call(self, name: str, roles: tuple[str, ...]) -> Item:
         title = f"{name}({', '.join(roles)})"

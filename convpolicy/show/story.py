@@ -4,6 +4,8 @@ A machine is told in paragraphs. A paragraph follows the moves as long as there 
 after a choice is told along with the choice, up to where it gets complicated. A state that can be reached in
 several ways begins a paragraph of its own, so a loop is a paragraph that leads back to itself.
 
+Interrupts are told by themselves: which of them may come while the role is in which block, and where each leads.
+
 Moves in different branches of one `par` are told as branches, each as if the others were over. So a wide `par`
 is told in the sum of its branches and its product is never visited.
 """
@@ -12,11 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
 from convpolicy.machine import Lane, Machine, Move, State, independent
 
-__all__ = ["Act", "Acts", "Beat", "End", "Ending", "Option", "Paragraph", "Pick", "Step", "Together", "tell"]
+__all__ = [
+    "Act",
+    "Acts",
+    "Beat",
+    "Break",
+    "End",
+    "Ending",
+    "Option",
+    "Paragraph",
+    "Pick",
+    "Step",
+    "Together",
+    "breaks",
+    "tell",
+]
 
 MOST = 300  # points that are looked at; a story that is longer than this is cut off
 
@@ -40,7 +57,7 @@ class End(Enum):
 
     DONE = "done"
     STUCK = "stuck"
-    NEVER = "never"  # a branch of a par goes on for ever, so nothing comes after it
+    NEVER = "never"  # a branch of a par goes on for ever, or a block until it is interrupted: nothing comes after it
     JOIN = "join"  # all options lead to what is told next
 
 
@@ -86,6 +103,30 @@ class Paragraph(NamedTuple):
     ending: Ending
 
 
+class Break(NamedTuple):
+    """The interrupts of one block that lead to one point: `labels` are what the role says and hears in the block."""
+
+    labels: tuple[str, ...]
+    moves: tuple[Move, ...]
+    point: Point
+
+
+def breaks(machine: Machine) -> list[Break]:
+    """Return what the interrupts of a machine lead to, the outer blocks of its first states first."""
+    found: dict[tuple[Lane, Point], dict[Move, None]] = {}
+    for state in islice(machine.states(), MOST if machine.blocks else 0):
+        row = machine.row(state)
+        for move in row.interrupts:
+            point = Point(row.moves[move], move.lane[:-1])
+            found.setdefault(((*point.scope, (move.lane[-1][0], 0)), point), {})[move] = None
+    return [Break(_said_in(machine, lane), tuple(moves), point) for (lane, point), moves in found.items()]
+
+
+def _said_in(machine: Machine, lane: Lane) -> tuple[str, ...]:
+    own = (symbol for symbol in machine.symbols if machine.role in (symbol.sender, symbol.receiver))
+    return tuple(dict.fromkeys(symbol.label for symbol in own if symbol.lane[: len(lane)] == lane))
+
+
 def tell(machine: Machine) -> list[Paragraph]:
     """Return the paragraphs in the order in which they are first mentioned, at most `MOST` of them."""
     return list(_Teller(machine).paragraphs())
@@ -95,7 +136,7 @@ class _Teller:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._start = Point(machine.start, ())
-        self._mentioned = {self._start: None}
+        self._mentioned = {self._start: None, **{ended.point: None for ended in breaks(machine)}}
         self._from = self._arrivals()
 
     def paragraphs(self) -> Iterator[Paragraph]:
@@ -108,8 +149,9 @@ class _Teller:
 
     def _moves(self, point: Point) -> Mapping[Move, State]:
         depth = len(point.scope)
-        moves = self._machine.moves[point.state]
-        return {move: target for move, target in moves.items() if move.lane[:depth] == point.scope}
+        row = self._machine.row(point.state)
+        within = {move: target for move, target in row.moves.items() if move.lane[:depth] == point.scope}
+        return {move: target for move, target in within.items() if move not in row.interrupts}
 
     def _branches(self, point: Point) -> tuple[Lane, ...]:
         """Return the lanes into which the moves fall apart, or nothing when some of them depend on all others."""
@@ -291,7 +333,10 @@ class _Teller:
         return None
 
     def _end(self, point: Point) -> End:
-        return End.DONE if point.scope or self._machine.is_final(point.state) else End.STUCK
+        row = self._machine.row(point.state)
+        if row.interrupts and not row.final:
+            return End.NEVER
+        return End.DONE if point.scope or row.final else End.STUCK
 
     def _mention(self, ending: Ending) -> Ending:
         if isinstance(ending, Point):

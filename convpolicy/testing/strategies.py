@@ -19,6 +19,8 @@ from convpolicy.policy.model import (
     Call,
     Choice,
     Field,
+    Interrupt,
+    Interruptible,
     Label,
     Loop,
     Par,
@@ -52,16 +54,18 @@ def policies(
     choice: bool = True,
     loops: bool = True,
     par: bool = True,
+    interrupts: bool = False,
     calls: bool = False,
     payloads: bool = False,
 ) -> SearchStrategy[Policy]:
     """Random well-formed policies.
 
     `roles` is the least and the largest number of roles (at most 8), `size` about how many statements there
-    are, `labels` how many labels a block draws from. `choice`, `loops`, `par` and `calls` (of other
-    protocols) say which constructs occur; `payloads` gives labels fields, and messages time limits.
+    are, `labels` how many labels a block draws from. `choice`, `loops`, `par`, `interrupts` and
+    `calls` (of other protocols) say which constructs occur; `payloads` gives labels fields, and messages time limits.
     """
-    kinds = [kind for kind, wanted in (("choice", choice), ("loop", loops), ("par", par)) if wanted]
+    known = (("choice", choice), ("loop", loops), ("par", par), ("interruptible", interrupts))
+    kinds = [kind for kind, wanted in known if wanted]
     return _policies(_Shape(roles, size, labels, tuple(kinds), calls, payloads))
 
 
@@ -126,7 +130,7 @@ class _Grower:
     def __init__(self, draw: DrawFn, shape: _Shape) -> None:
         self._draw, self._shape = draw, shape
         self._fields: dict[str, tuple[Field, ...]] = {}  # a label has one payload
-        self._loops = 0
+        self._loops = self._blocks = 0
 
     def roles(self) -> tuple[AnyRole, ...]:
         least, most = self._shape.roles
@@ -168,6 +172,8 @@ class _Grower:
                 return self.loop(place, size)
             case "par":
                 return self.par(place, size)
+            case "interruptible":
+                return self.interruptible(place, size)
             case "call":
                 return self.call(place)
             case _:
@@ -217,16 +223,30 @@ class _Grower:
             )
         )
 
+    def interruptible(self, place: _Place, size: int) -> Interruptible:
+        """Draw a block that one role or two may interrupt, mostly one that comes to an end of its own."""
+        self._blocks += 1
+        name = f"I{self._blocks}"
+        inside = place._replace(loops=(), ends=not self._rarely(), lane=f"{place.lane}i{self._blocks}")
+        body = self.block(inside, size)
+        by = self._some(list(self._order(place.roles)))[:2]
+        ends = tuple(Interrupt(self._label_of(f"{name}{role}"), role) for role in by)
+        return Interruptible(body, ends)
+
     def call(self, place: _Place) -> Call:
         called = self._draw(st.sampled_from(place.callable))
         return Call(called.name, self._order(place.roles)[: len(called.roles)])
 
     def _message(self, sender: AnyRole, receivers: tuple[AnyRole, ...], name: str) -> Send:
+        limit = self._draw(limits()) if self._shape.payloads else None
+        return Send(sender, receivers, self._label_of(name), limit)
+
+    def _label_of(self, name: str) -> Label:
         if not self._shape.payloads:
-            return Send(sender, receivers, Label(name))
+            return Label(name)
         if name not in self._fields:
             self._fields[name] = self._draw(fields())
-        return Send(sender, receivers, Label(name, self._fields[name]), self._draw(limits()))
+        return Label(name, self._fields[name])
 
     def _label(self, place: _Place, number: int) -> str:
         return f"M{number}{place.lane}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from convpolicy.errors import PolicyError, one_of
+from convpolicy.errors import PolicyError, Unsupported, one_of
 from convpolicy.interop import machine_from
 from convpolicy.machine import Direction, Machine, Move, Row, State, Symbol, symbol_of
 from convpolicy.policy.model import AnyRole, Policy, has_conditions
@@ -127,9 +127,12 @@ def accepts(policy: Policy, machine: Machine | TransitionsMachine, role: AnyRole
     Raises:
         NotImplementable: the policy itself cannot be followed.
         PolicyError: the policy has no such role, the machine is another role's, or a move stands for several.
-        Unsupported: as `check`.
+        Unsupported: as `check`, and for a policy with blocks that may be interrupted.
     """
     require(policy, role)
+    if policy.interruptible:
+        hint = "compare its machine with `policy.project(role)`, or try it in conversations."
+        raise Unsupported("a machine beside interruptible blocks", at=policy.at, hint=hint)
     graph = graph_of(policy)
     projected = machines_of(graph)
     name = str(role)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from convpolicy.machine import Lane
 from convpolicy.policy.effects import Change
-from convpolicy.verify.graph import END, Graph
+from convpolicy.verify.graph import END, Block, Graph
 
 __all__ = ["Inside", "Item", "LocalState", "Owing", "first_receives"]
 
@@ -48,6 +48,7 @@ class _Search:
     def __init__(self, graph: Graph, channel: tuple[str, str, Lane]) -> None:
         self.labels: set[str] = set()
         self._graph, self._channel = graph, channel
+        self._blocks = {block.number: block for block in graph.blocks.values()}
 
     def from_items(self, items: Iterable[Item]) -> bool:
         """Note the labels that are met first; return whether END is reached without receiving on the channel."""
@@ -62,7 +63,7 @@ class _Search:
 
     def _onward(self, item: Item) -> list[int]:
         if isinstance(item, Inside):
-            return self._through(item.branches, item.target)
+            return [*self._through(item.branches, item.target), *self._interrupted(self._blocks.get(item.number))]
         if isinstance(item, Owing):
             item = item.position
         onward = list(self._graph.silent.get(item, ()))
@@ -74,7 +75,15 @@ class _Search:
         fork = self._graph.forks.get(item)
         if fork is not None:
             onward += self._through([{start} for start in fork.branches], fork.target)
+            onward += self._interrupted(self._blocks.get(fork.number))
         return onward
+
+    def _interrupted(self, block: Block | None) -> list[int]:
+        """Note the interrupts that end a block, and return where it goes on then."""
+        for sender, receiver, label, lane in (s for throw in block.throws for s in throw.symbols) if block else ():
+            if (sender, receiver, lane) == self._channel:
+                self.labels.add(label)
+        return [block.target] if block else []
 
     def _through(self, branches: Iterable[Iterable[Item]], target: int) -> list[int]:
         # Every branch is searched, also after one that cannot end: it may hold first receives of its own.

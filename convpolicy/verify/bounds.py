@@ -17,6 +17,7 @@ from itertools import chain
 
 from convpolicy.machine import CRASH, Lane
 from convpolicy.verify.blocking import Blocking
+from convpolicy.verify.blocks import hurried
 from convpolicy.verify.components import components
 from convpolicy.verify.graph import Graph
 from convpolicy.verify.overtaking import Channel, channel_of
@@ -32,6 +33,7 @@ Edges = dict[Node, list[tuple[Node, int]]]
 
 def bounds(graph: Graph) -> dict[Channel, int | None]:
     """Return the most messages in flight for every channel; None where there is no bound, or none was found."""
+    graph = hurried(graph) if graph.blocks else graph
     blocking = Blocking(graph.roles, graph.symbols)
     lanes: dict[Lane, list[Channel]] = {}
     spoken = dict.fromkeys(channel_of(symbol) for symbol in graph.symbols if symbol.sender != symbol.receiver)
@@ -48,7 +50,8 @@ def bounds(graph: Graph) -> dict[Channel, int | None]:
 
 def _steps(graph: Graph, lane: Lane) -> dict[Term, tuple[Step, ...]] | None:
     """Return the steps of every term, the branches of `lane` before their neighbours; None when there are too many."""
-    first = {par: (branch, *(n for n in range(_width(graph, par)) if n != branch)) for par, branch in lane}
+    pars = [(par, branch) for par, branch in lane if branch >= 0]  # interrupts are no branches
+    first = {par: (branch, *(n for n in range(_width(graph, par)) if n != branch)) for par, branch in pars}
     try:
         terms = InOrder(graph, first, cap=CAP)
         steps = {term: terms.steps(term) for term in terms.start()}

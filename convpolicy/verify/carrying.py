@@ -23,6 +23,7 @@ from convpolicy.errors import Position, one_of
 from convpolicy.machine import CRASH, Direction, Machine, Move, State, Symbol
 from convpolicy.policy.model import Policy
 from convpolicy.policy.nearest import did_you_mean
+from convpolicy.verify.blocks import hurried
 from convpolicy.verify.bounds import bounds
 from convpolicy.verify.carrier import Carrier, Players
 from convpolicy.verify.findings import Finding, Fix, Severity
@@ -52,7 +53,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     findings = [*wired.strangers(), *wired.missing(), *wired.unkept(), *wired.unstarted()]
     if report:  # what machines do says nothing of a policy that cannot be followed
         findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
-        findings += [*wired.uprooted(), *wired.crowded(), *wired.unnoticed()]
+        findings += [*wired.uprooted(), *wired.crowded(), *wired.unnoticed(), *wired.interrupted()]
     return replace(report, findings=(*report.findings, *findings))
 
 
@@ -62,7 +63,7 @@ class _Wired:
     def __init__(self, policy: Policy, carriers: Carriers) -> None:
         self._policy, self._carriers = policy, carriers
         self._graph = graph_of(policy)
-        said = _places(self._graph)
+        said = _places(hurried(self._graph) if self._graph.blocks else self._graph)
         self._places = {symbol: at for symbol, at in said.items() if symbol.sender != symbol.receiver}
 
     def _finding(self, symbol: Symbol, message: str, detail: str, fix: str) -> Finding:
@@ -113,6 +114,17 @@ class _Wired:
             message = f"{symbol.receiver} may not learn that {symbol.sender} has stopped"
             detail = "each link knows only who is gone from its own ends, and the crash branches are everybody's"
             yield self._finding(symbol, message, detail, "carry the whole policy over one Bus")
+
+    def interrupted(self) -> Iterator[Finding]:
+        """Yield that blocks may be interrupted, and what is late would have to be dropped on links of several kinds."""
+        links = {carrier.link for carrier in self._carriers.values()}
+        bound = all(carrier.players is Players.ONE for carrier in self._carriers.values())
+        if not self._graph.blocks or (bound and len(links) == 1):
+            return
+        symbol = next(iter(self._graph.blocks.values())).throws[0].symbols[0]
+        message = f"{symbol.label} may interrupt {self._policy.name}, and only a Bus carries that"
+        detail = "whoever is interrupted drops what comes of the block after it, which other links hand on"
+        yield self._finding(symbol, message, detail, "carry the whole policy over one Bus")
 
     def unkept(self) -> Iterator[Finding]:
         """Yield that a policy with conditions on values forks into conversations with many readers."""

@@ -16,6 +16,7 @@ from convpolicy.verify.explore import Failure
 from convpolicy.verify.findings import UNFAIR, Finding, Found, found
 from convpolicy.verify.fix import fix
 from convpolicy.verify.graph import Graph, graph_of
+from convpolicy.verify.interrupting import explore_interrupts
 from convpolicy.verify.report import Report
 from convpolicy.verify.values import values
 
@@ -89,6 +90,8 @@ def _stuck(decision: Decision, machines: dict[str, Machine]) -> Failure | None:
         return decision.failure
     if decision.graph.crashes:
         return explore_crashes(machines, decision.graph.stopping, 1, limit=CONFIRM).failure
+    if decision.graph.blocks:
+        return explore_interrupts(machines, decision.graph.blocks.values(), 1, limit=CONFIRM).failure
     return first_failure(machines, CONFIRM)
 
 

@@ -181,6 +181,9 @@ def compatible(old: Policy, new: Policy) -> Compatibility:
     if old != new and (has_conditions(old) or has_conditions(new)):
         reason = "it has conditions on values, and whether those of two versions fit is not decided"
         return Compatibility(old, new, None, {}, reason=reason, whole=False)
+    if old != new and (old.interruptible or new.interruptible):
+        reason = "it has blocks that may be interrupted, and whether those of two versions fit is not decided"
+        return Compatibility(old, new, None, {}, reason=reason, whole=False)
     search = _Search(Versions(old, new))
     alone = {role: search.mixture(frozenset([role])) for role in ours}
     for wanted in ({Safety.SAFE}, {Safety.SAFE, Safety.EXPLORED}):
@@ -217,6 +220,9 @@ def unfit(old: Policy, new: Policy, role: str) -> Compatibility | Mixture | None
     if found.reason is not None:
         return found
     able = [other for other in found.first if other != role]
+    if old != new and (old.interruptible or new.interruptible):
+        reason = "it has blocks that may be interrupted, and whether those of two versions fit is not decided"
+        return Compatibility(old, new, None, {}, reason=reason, whole=False)
     search = _Search(Versions(old, new))
     for count in range(min(len(able), len(found.alone) - 2) + 1):
         for others in combinations(able, count):

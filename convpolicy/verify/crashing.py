@@ -56,12 +56,16 @@ def replay_crashes(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bo
     return True
 
 
-class _Stopping(Search):
+class _Stopping(Search[Configuration]):
     """A system in which the roles `stopping` may stop."""
 
     def __init__(self, machines: Mapping[str, Machine], stopping: Collection[str], bound: int) -> None:
         super().__init__(machines, bound)
+        self.start = self.beginning
         self._stopping = tuple(place for place, role in enumerate(self._roles) if role in stopping)
+
+    def seen(self, here: Configuration) -> Configuration:
+        return here
 
     def steps(self, here: Configuration) -> Iterator[tuple[Step, Configuration]]:
         """Yield every step, those in which a role stops too."""

@@ -15,12 +15,14 @@ from itertools import islice
 
 from convpolicy.machine import Machine, Symbol
 from convpolicy.verify.automaton import automaton_of
+from convpolicy.verify.blocks import Ambiguous, Unnoticed, ambiguous, unnoticed_blocks, variants
 from convpolicy.verify.conditions import Condition, Views, Violation, violations
 from convpolicy.verify.connecting import Unconnected, calls_in, unconnected
 from convpolicy.verify.crashing import explore_crashes
 from convpolicy.verify.eligible import Ineligible, Rule, ineligible
 from convpolicy.verify.explore import Failure, explore
 from convpolicy.verify.graph import Graph, without_crash_of
+from convpolicy.verify.interrupting import explore_interrupts
 from convpolicy.verify.progress import Waiting, waiting
 from convpolicy.verify.projection import project
 from convpolicy.verify.shape import loops_meet_pars, orders
@@ -52,6 +54,8 @@ class By(StrEnum):
     EXPLORATION = "exploration up to 2 messages a channel (no proof): more than one role may go first"
     CRASHES = "coherence conditions with crash branches, and exploration of every crash up to 2 messages a channel"
     EXPLORATION_OF_CRASHES = "exploration of crashes up to 2 messages a channel (no proof), as far as it went"
+    INTERRUPTS = "coherence conditions for each interrupt, and exploration of all of them up to 2 messages a channel"
+    EXPLORATION_OF_INTERRUPTS = "exploration of interrupts up to 2 messages a channel (no proof), as far as it went"
     EXPLORATION_OF_MANY = "exploration up to 2 messages a channel (no proof): too many interleavings in a loop"
 
 
@@ -59,7 +63,7 @@ class By(StrEnum):
 class Limits:
     """How large things may become: states of the interleaved automaton without and with loops; configurations.
 
-    Those in which roles may stop have a number of their own. When not `whole` the first fault is enough.
+    Those in which roles may stop or interrupt have a number of their own. When not `whole` the first fault is enough.
     """
 
     acyclic: int = 400
@@ -69,7 +73,7 @@ class Limits:
     whole: bool = True
 
 
-Fault = Ineligible | Twins | Unconnected | Unguarded | tuple[Views, Violation]
+Fault = Ambiguous | Ineligible | Twins | Unnoticed | Unconnected | Unguarded | tuple[Views, Violation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ def decide(graph: Graph, limits: Limits = Limits()) -> Decision:
         return Decision(graph, Verdict.REJECTED, By.ELIGIBILITY, apart, progress_known=False)
     if graph.crashes:
         return _with_crashes(graph, limits)
+    if graph.blocks:
+        return _with_interrupts(graph, limits)
     loops = loops_meet_pars(graph)
     try:
         every = _views(graph, limits, loops=loops)
@@ -163,6 +169,40 @@ def _explored_crashes(graph: Graph, limits: Limits) -> Decision:
         if found.exact:
             break
     return Decision(graph, Verdict.IMPLEMENTABLE, By.CRASHES, progress_known=False)
+
+
+def _with_interrupts(graph: Graph, limits: Limits) -> Decision:
+    """Decide a policy with blocks that may be interrupted.
+
+    The conditions are asked of policies without interrupts that stand for it, and everybody has to notice the end of
+    every block. What the conditions do not see is explored.
+    """
+    waits: dict[tuple[str, bool], tuple[Views, Waiting]] = {}
+    for variant in variants(graph):
+        found = decide(variant.graph, limits)
+        if found.verdict is Verdict.EXPLORED:
+            return replace(found, graph=graph, by=By.EXPLORATION_OF_INTERRUPTS)
+        if found.verdict is Verdict.REJECTED or found.faults:
+            return replace(found, graph=graph)
+        for views, wait in found.waits if variant.whole else ():
+            waits.setdefault((wait.role, wait.looping), (views, wait))
+    machines = machines_of(graph)
+    faults: tuple[Fault, ...] = (*unnoticed_blocks(graph, machines), *ambiguous(graph, machines))
+    if faults:
+        return Decision(graph, Verdict.REJECTED, By.INTERRUPTS, faults, progress_known=False)
+    return replace(_explored_interrupts(graph, machines, limits), waits=tuple(waits.values()), progress_known=True)
+
+
+def _explored_interrupts(graph: Graph, machines: dict[str, Machine], limits: Limits) -> Decision:
+    for bound in BOUNDS:
+        found = explore_interrupts(machines, graph.blocks.values(), bound, limit=limits.crashes)
+        if found.failure:
+            return Decision(graph, Verdict.REJECTED, By.INTERRUPTS, failure=found.failure)
+        if not found.complete:
+            return Decision(graph, Verdict.EXPLORED, By.EXPLORATION_OF_INTERRUPTS)
+        if found.exact:
+            break
+    return Decision(graph, Verdict.IMPLEMENTABLE, By.INTERRUPTS)
 
 
 def _views(graph: Graph, limits: Limits, *, loops: bool) -> list[Views]:

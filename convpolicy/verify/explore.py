@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from convpolicy.errors import one_of
 from convpolicy.machine import CRASH, Direction, Lane, Machine, Move, State, Symbol, symbol_of
@@ -30,6 +30,7 @@ __all__ = [
     "explore",
     "replaced",
     "replay",
+    "waits",
 ]
 
 T = TypeVar("T")
@@ -140,7 +141,10 @@ def replay(machines: Mapping[str, Machine], trace: Iterable[Step]) -> bool:
 
 # The states of the machines, in the order of the roles, then the queues, in the order of the channels.
 Configuration = tuple[tuple[State, ...], tuple[Queue, ...]]
-Steps = Iterable[tuple[Step, Configuration]]
+
+# What a search goes through: configurations, or more than that.
+C = TypeVar("C")
+Steps = Iterable[tuple[Step, C]]
 
 
 class Entry(NamedTuple):
@@ -156,8 +160,10 @@ class Entry(NamedTuple):
     target: State
 
 
-class Search(ABC):
-    """Visits configurations breadth-first, and remembers how it came to each."""
+class Search(ABC, Generic[C]):
+    """Visits configurations breadth-first from `start`, and remembers how it came to each."""
+
+    start: C
 
     def __init__(self, machines: Mapping[str, Machine], bound: int) -> None:
         if bound < 1:
@@ -168,14 +174,22 @@ class Search(ABC):
         self._place = {channel: place for place, channel in enumerate(self._channels)}
         self._receivers = [self._roles.index(receiver) for _, receiver, _ in self._channels]
         self._rows: list[dict[State, tuple[Entry, ...]]] = [{} for _ in machines]
-        self.start: Configuration = (tuple(m.start for m in machines.values()), ((),) * len(self._channels))
-        self._from: dict[Configuration, tuple[Configuration, Step] | None] = {self.start: None}
+        self._from: dict[C, tuple[C, Step] | None] = {}
+
+    @property
+    def beginning(self) -> Configuration:
+        """The configuration in which every machine is at its start, and every channel empty."""
+        return tuple(m.start for m in self._machines.values()), ((),) * len(self._channels)
 
     @abstractmethod
-    def moves(self, here: Configuration) -> tuple[Sequence[tuple[Step, Configuration]], bool]:
+    def seen(self, here: C) -> Configuration:
+        """Return the configuration."""
+
+    @abstractmethod
+    def moves(self, here: C) -> tuple[Sequence[tuple[Step, C]], bool]:
         """Return every move of a role, with where it leads, and whether only the bound prevents another."""
 
-    def stops(self, here: Configuration) -> Steps:
+    def stops(self, here: C) -> Steps[C]:
         """Return what happens to a role without its making a move; nothing, where no role may stop."""
         del here
         return ()
@@ -187,6 +201,7 @@ class Search(ABC):
     def run(self, limit: int) -> Exploration:
         """Search until a failure is found, everything is visited, or `limit` configurations are."""
         queue, transitions, blocked, failure = [self.start], 0, False, None
+        self._from[self.start] = None
         for here in queue:  # grows while it is walked
             moves, prevented = self.moves(here)
             blocked |= prevented
@@ -219,8 +234,8 @@ class Search(ABC):
 
     # -------------------------------------------------------------------------------------- what is wrong
 
-    def _wrong(self, here: Configuration, *, stuck: bool) -> Failure | None:
-        states, queues = here
+    def _wrong(self, here: C, *, stuck: bool) -> Failure | None:
+        states, queues = self.seen(here)
         if stuck:
             return self._stuck(here)
         for channel, queue in enumerate(queues):
@@ -230,8 +245,8 @@ class Search(ABC):
                 return self._failure(Kind.UNEXPECTED, here, reason, symbol)
         return None
 
-    def _stuck(self, here: Configuration) -> Failure | None:
-        states, queues = here
+    def _stuck(self, here: C) -> Failure | None:
+        states, queues = self.seen(here)
         waiting = list(self.waiting(states))
         left = [self._head(channel, queue) for channel, queue in enumerate(queues) if queue]
         if waiting:
@@ -250,7 +265,7 @@ class Search(ABC):
         sender, receiver, lane = self._channels[channel]
         return Symbol(sender, receiver, queue[0], lane)
 
-    def _failure(self, kind: Kind, here: Configuration, reason: str, symbol: Symbol | None = None) -> Failure:
+    def _failure(self, kind: Kind, here: C, reason: str, symbol: Symbol | None = None) -> Failure:
         trace: list[Step] = []
         came = self._from[here]
         while came is not None:
@@ -260,8 +275,23 @@ class Search(ABC):
         return Failure(kind, tuple(reversed(trace)), reason, symbol)
 
 
-class _Running(Search):
+def waits(machines: Mapping[str, Machine], states: tuple[State, ...]) -> Iterator[str]:
+    """Yield what each role waits for that is not at an end."""
+    for (role, machine), state in zip(machines.items(), states, strict=True):
+        if not machine.is_final(state):
+            wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
+            yield f"{role} waits for {wanted}"
+
+
+class _Running(Search[Configuration]):
     """A system in which every role goes on."""
+
+    def __init__(self, machines: Mapping[str, Machine], bound: int) -> None:
+        super().__init__(machines, bound)
+        self.start = self.beginning
+
+    def seen(self, here: Configuration) -> Configuration:
+        return here
 
     def moves(self, here: Configuration) -> tuple[list[tuple[Step, Configuration]], bool]:
         states, queues = here
@@ -281,11 +311,7 @@ class _Running(Search):
         return found, prevented
 
     def waiting(self, states: tuple[State, ...]) -> Iterator[str]:
-        for role, state in zip(self._roles, states, strict=True):
-            machine = self._machines[role]
-            if not machine.is_final(state):
-                wanted = one_of((f"{move.label} from {move.peer}" for move in machine.enabled(state)), empty="ever")
-                yield f"{role} waits for {wanted}"
+        return waits(self._machines, states)
 
 
 def _channels(machines: Mapping[str, Machine]) -> tuple[Channel, ...]:

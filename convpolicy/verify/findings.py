@@ -14,6 +14,7 @@ from typing import NamedTuple
 from convpolicy.errors import Position, one_of
 from convpolicy.machine import CRASH, Symbol
 from convpolicy.policy.model import Policy
+from convpolicy.verify.blocks import Ambiguous, Unnoticed
 from convpolicy.verify.conditions import Condition, Views, Violation
 from convpolicy.verify.connecting import Unconnected
 from convpolicy.verify.decide import Decision, Fault, Verdict
@@ -26,11 +27,12 @@ from convpolicy.verify.twins import Twins
 from convpolicy.verify.unguarded import Unguarded
 from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
 
-__all__ = ["CONNECTION", "CRASH_BRANCH", "FAIR", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
+__all__ = ["CONNECTION", "CRASH_BRANCH", "FAIR", "INTERRUPT", "UNFAIR", "Finding", "Fix", "Found", "Severity", "found"]
 
 
 CONNECTION = "connection"  # the property that those who speak are connected, in a policy that connects roles
 CRASH_BRANCH = "crash-branch"  # the property that every message which may not come any more has a branch for that
+INTERRUPT = "interrupt"  # the property that a role knows what it interrupts
 FAIR, UNFAIR = "fair-progress", "unfair-progress"  # the properties of progress, as findings name them
 
 
@@ -88,6 +90,10 @@ def found(decision: Decision, stuck: Failure | None) -> Iterator[Found]:
 
 def _fault(decision: Decision, fault: Fault) -> Found:
     match fault:
+        case Unnoticed():
+            return Found(_unnoticed(fault), None)
+        case Ambiguous():
+            return Found(_ambiguous(fault), None)
         case Ineligible():
             return _ineligible(decision, fault)
         case Unconnected():
@@ -207,6 +213,19 @@ def _unguarded(fault: Unguarded) -> Finding:
     message = f"{receiver} waits for ever for {name} when {sender} has stopped"
     detail = f"add a branch `or {{ crash from {sender} to {receiver}; … }}`, or declare `reliable role {sender}`"
     return Finding(CRASH_BRANCH, Severity.ERROR, receiver, at, message, detail, witness)
+
+
+def _unnoticed(fault: Unnoticed) -> Finding:
+    role, block, label = fault
+    message = f"{role} cannot tell when the interruptible block is over"
+    may = "interrupt with" if any(throw.role == role for throw in block.throws) else "be interrupted by"
+    detail = f"it may {may} {label} when the others have gone on: {role} must be told of the end"
+    return Finding(INTERRUPT, Severity.ERROR, role, block.at, message, detail, None)
+
+
+def _ambiguous(fault: Ambiguous) -> Finding:
+    witness = TwoRuns(Condition.LANES, fault.symbol.sender, (), (), fault.symbol, fault.other)
+    return replace(_same_message(witness, fault.at), witness=None)
 
 
 def _twins(fault: Twins) -> Finding:

@@ -14,7 +14,19 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from convpolicy.errors import PolicyError, one_of
-from convpolicy.policy.model import Again, AnyRole, Call, Choice, Label, Policy, Send, Seq, Statement, statements
+from convpolicy.policy.model import (
+    Again,
+    AnyRole,
+    Call,
+    Choice,
+    Interruptible,
+    Label,
+    Policy,
+    Send,
+    Seq,
+    Statement,
+    statements,
+)
 from convpolicy.verify import findings
 from convpolicy.verify.conditions import Condition
 from convpolicy.verify.eligible import Rule
@@ -61,6 +73,9 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
             yield from _no_silent_round(policy)
         case Rule.SENDER_DRIVEN if choice:
             yield from _ask_to_begin(policy, choice)
+            yield from _begin_with_word(policy, choice)
+        case findings.INTERRUPT:
+            yield from _say_that_the_block_is_over(policy, finding.role)
         case Condition.LANES:
             yield from _other_name(policy, one, policy.body)
         case _ if choice and parting:
@@ -163,6 +178,27 @@ def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
             texts.append(_add(branch, asked, "begin with"))
     if texts:
         yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
+
+
+# ---------------------------------------------------------------------------------- blocks that may be interrupted
+
+
+def _begin_with_word(policy: Policy, choice: Choice) -> Iterator[Change]:
+    """Let the chooser say that a block begins before anybody may interrupt it."""
+    for block in (inside for branch in choice.branches for inside in statements(branch)):
+        if isinstance(block, Interruptible):
+            others = tuple(role for role in policy.roles if role != choice.chooser)
+            word = Send(choice.chooser, others, Label(_unused(policy, "Begin")))
+            yield f"before the block{_line(block)}, add `{_written(word)}`", block, Seq((word, block))
+
+
+def _say_that_the_block_is_over(policy: Policy, role: str | None) -> Iterator[Change]:
+    blocks = (inside for inside in policy.everything() if isinstance(inside, Interruptible))
+    for block in blocks:
+        for listener in (listener for listener in policy.roles if listener.name == role):
+            for speaker in dict.fromkeys(send.sender for send in sends(block.body) if send.sender != listener):
+                word = Send(speaker, (listener,), Label(_unused(policy, "Over")))
+                yield f"after the block{_line(block)}, add `{_written(word)}`", block, Seq((block, word))
 
 
 # ---------------------------------------------------------------------------------- roles that are not connected

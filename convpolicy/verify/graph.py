@@ -26,6 +26,8 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interrupt,
+    Interruptible,
     Invite,
     Label,
     Loop,
@@ -40,13 +42,14 @@ from convpolicy.policy.model import (
 
 __all__ = [
     "END",
+    "Block",
     "Calling",
     "Exchange",
     "Fork",
     "Graph",
+    "Throw",
     "graph_of",
     "seen_from_outside",
-    "unfolded",
     "without_crash_of",
 ]
 
@@ -131,6 +134,34 @@ class Fork(NamedTuple):
     at: Position | None
 
 
+class Throw(NamedTuple):
+    """An interrupt: who sends it, the position of its first exchange, and all its exchanges, in their order."""
+
+    role: str
+    start: int
+    symbols: tuple[Symbol, ...]
+
+
+class Block(NamedTuple):
+    """A block that may be interrupted, and is a `par` of one branch otherwise, with this number.
+
+    `speaking` are the roles that take part in what is said in it; an interrupt goes to them and to the others that may
+    interrupt. `closes` is whether it can come to its own end.
+    """
+
+    number: int
+    target: int
+    throws: tuple[Throw, ...]
+    speaking: frozenset[str]
+    closes: bool
+    at: Position | None
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """All that are in the block: who speaks in it, and who may interrupt it."""
+        return self.speaking.union(throw.role for throw in self.throws)
+
+
 @dataclass(slots=True)
 class Graph:
     """The positions of a policy. `choices[position]` is where a choice was written, for findings.
@@ -139,6 +170,7 @@ class Graph:
     different payloads without naming their fields. `audiences` has, by the exchange with the first of them, all the
     receivers of the messages to several roles. `stopped` has who has stopped for certain at a position, `assigned`
     what loops' values become when one is left; `conditioned` is whether there is any such value, or any condition.
+    `blocks` are those that may be interrupted: each is a fork as well, and so is what nobody interrupts.
     At the positions of `connecting` an exchange connects two roles, at those of `parting` two are disconnected.
     `callings` are the calls of nested protocols. One that invites nobody but its caller is an exchange of that role
     with itself: a step that nobody else sees.
@@ -150,6 +182,7 @@ class Graph:
     silent: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
     exchanges: dict[int, list[Exchange]] = field(default_factory=dict[int, list[Exchange]])
     forks: dict[int, Fork] = field(default_factory=dict[int, Fork])
+    blocks: dict[int, Block] = field(default_factory=dict[int, Block])
     choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
     symbols: dict[Symbol, int] = field(default_factory=dict[Symbol, int])
     labels: dict[Symbol, tuple[Label, ...]] = field(default_factory=dict[Symbol, tuple[Label, ...]])
@@ -190,6 +223,18 @@ class Graph:
             found.update(dict.fromkeys(new))
         return todo
 
+    def ends(self, start: int) -> bool:
+        """Return whether a position leads to the end of its branch."""
+        found, todo = {start}, [start]
+        for here in todo:  # grows while it is walked
+            onward = [*self.silent.get(here, ()), *(exchange.target for exchange in self.exchanges.get(here, ()))]
+            fork = self.forks.get(here)
+            if fork is not None and (here in self.blocks or all(map(self.ends, fork.branches))):
+                onward.append(fork.target)
+            todo += (new := [position for position in dict.fromkeys(onward) if position not in found])
+            found.update(new)
+        return END in found
+
 
 def graph_of(policy: Policy) -> Graph:
     """Build the graph of a policy.
@@ -198,6 +243,8 @@ def graph_of(policy: Policy) -> Graph:
         Unsupported: a protocol calls itself where something is left to do after the call, or in a parallel
             branch of itself (context-free recursion); the call is named.
     """
+    from convpolicy.verify.living import unfolded  # noqa: PLC0415 - it reads these classes
+
     builder = _Builder(policy)
     names = {role: role for role in policy.roles}
     builder.graph.start = builder.call(policy.name, tuple(names), END, (), policy.at)
@@ -252,7 +299,7 @@ class _Builder:
         self._active.pop()
         return head
 
-    def build(self, statement: Statement, after: int, place: _Place) -> int:
+    def build(self, statement: Statement, after: int, place: _Place) -> int:  # noqa: C901 - one case a statement
         """Return the position at which `statement` starts when `after` is where it goes on."""
         match statement:
             case Send():
@@ -275,6 +322,8 @@ class _Builder:
                 return here
             case Par():
                 return self._par(statement, after, place)
+            case Interruptible():
+                return self._interruptible(statement, after, place)
             case Loop():
                 return self._loop(statement, after, place)
             case Again(name, values=values):
@@ -353,73 +402,52 @@ class _Builder:
         self.graph.forks[here] = Fork(number, starts, after, par.at)
         return here
 
+    def _interruptible(self, block: Interruptible, after: int, place: _Place) -> int:
+        """Build a par of one branch, and beside it each interrupt: a message to every other role, in a lane of its own.
+
+        An interrupt does not wait behind what its sender has said in the block before.
+        """
+        here, number = self.position(), len(self.graph.forks)
+        self.graph.forks[here] = Fork(number, (), after, block.at)
+        inside = place._replace(loops={}, lane=(*place.lane, (number, 0)))
+        start = self.build(block.body, END, inside)
+        self.graph.forks[here] = Fork(number, (start,), after, block.at)
+        speaking = self._speaking(start)
+        interrupting = [place.names[interrupt.role].name for interrupt in block.interrupts]
+        members = [role for role in self.graph.roles if role in speaking or role in interrupting]
+        throws = tuple(
+            self._throw(interrupt, role, [m for m in members if m != role], after, (*place.lane, (number, -place_of)))
+            for place_of, (interrupt, role) in enumerate(zip(block.interrupts, interrupting, strict=True), 1)
+        )
+        self.graph.blocks[here] = Block(number, after, throws, speaking, self.graph.ends(start), block.at)
+        return here
+
+    def _throw(self, interrupt: Interrupt, role: str, others: list[str], after: int, lane: Lane) -> Throw:
+        for other in reversed(others):
+            here = self.position()
+            symbol = Symbol(role, other, interrupt.label.name, lane)
+            self.graph.symbols.setdefault(symbol, len(self.graph.symbols))
+            self.graph.labels[symbol] = (interrupt.label,)
+            self.graph.exchanges[here] = [
+                Exchange(symbol, after, None, interrupt.at, interrupt.label, None, Scope(END, {}), ())
+            ]
+            after = here
+        symbols = tuple(Symbol(role, other, interrupt.label.name, lane) for other in others)
+        if len(others) > 1:
+            self.graph.audiences.setdefault(symbols[0], set()).add(tuple(others))
+        return Throw(role, after, symbols)
+
+    def _speaking(self, start: int) -> frozenset[str]:
+        reached = self.graph.reach(start)
+        symbols = [exchange.symbol for position in reached for exchange in self.graph.exchanges.get(position, ())]
+        inner = [self.graph.blocks[position] for position in reached if position in self.graph.blocks]
+        symbols += [symbol for block in inner for throw in block.throws for symbol in throw.symbols]
+        return frozenset(role for symbol in symbols for role in symbol[:2])
+
 
 def _name(place: _Place, role: AnyRole) -> str:
     """Return the policy's name of a role; a loop's values may name one that is not there, which the check reports."""
     return place.names.get(role, role).name
-
-
-# ------------------------------------------------------------------------------------------- who has stopped
-
-
-def unfolded(graph: Graph) -> Graph:
-    """Return the graph with positions that know who has stopped: a role that has says nothing any more.
-
-    What others say to it is still said, and lost. A branch of a `par` knows who had stopped before the par and in the
-    branch itself; what follows the par knows only the former, so it allows more than can happen.
-    """
-    living = _Living(graph)
-    living.graph.start = living.number(graph.start, frozenset())
-    for position, stopped in living.met:  # grows while it is walked
-        living.copy(position, stopped)
-    return living.graph
-
-
-class _Living:
-    def __init__(self, graph: Graph) -> None:
-        self._whole = graph
-        self.graph = Graph(graph.policy, symbols=graph.symbols, labels=graph.labels, audiences=graph.audiences)
-        self.graph.conditioned = graph.conditioned
-        self.graph.conditioned = graph.conditioned
-        self.met: list[tuple[int, frozenset[str]]] = []
-        self._numbers: dict[tuple[int, frozenset[str]], int] = {}
-
-    def number(self, position: int, stopped: frozenset[str]) -> int:
-        if position == END:
-            return END
-        if (position, stopped) not in self._numbers:
-            self._numbers[position, stopped] = self.graph.size
-            self.graph.stopped[self.graph.size] = stopped
-            self.graph.size += 1
-            self.met.append((position, stopped))
-        return self._numbers[position, stopped]
-
-    def copy(self, position: int, stopped: frozenset[str]) -> None:
-        """Copy what leaves a position when these roles have stopped."""
-        here, whole = self._numbers[position, stopped], self._whole
-        if position in whole.silent:
-            self.graph.silent[here] = [self.number(target, stopped) for target in whole.silent[position]]
-        if position in whole.assigned:
-            self.graph.assigned[here] = whole.assigned[position]
-        if position in whole.choices:
-            self.graph.choices[here] = whole.choices[position]
-        if position in whole.assigned:
-            self.graph.assigned[here] = whole.assigned[position]
-        if position in whole.forks:
-            fork = whole.forks[position]
-            branches = tuple(self.number(branch, stopped) for branch in fork.branches)
-            self.graph.forks[here] = fork._replace(branches=branches, target=self.number(fork.target, stopped))
-        if position in whole.exchanges:  # where nothing is left of it, the conversation is stuck there
-            self.graph.exchanges[here] = [self._exchange(each, stopped) for each in self._lives(position, stopped)]
-
-    def _lives(self, position: int, stopped: frozenset[str]) -> list[Exchange]:
-        exchanges = self._whole.exchanges.get(position, ())
-        return [each for each in exchanges if each.symbol.label == CRASH or each.symbol.sender not in stopped]
-
-    def _exchange(self, exchange: Exchange, stopped: frozenset[str]) -> Exchange:
-        symbol = exchange.symbol
-        after = stopped | {symbol.sender} if symbol.label == CRASH else stopped
-        return exchange._replace(target=self.number(exchange.target, after))
 
 
 def without_crash_of(graph: Graph, role: str) -> Graph:

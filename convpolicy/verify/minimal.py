@@ -1,6 +1,6 @@
 """The smallest machine with the same traces, by partition refinement.
 
-States start in one block when they look alike (the same moves, time limits and effects, both final or neither) and
+States start in one block when they look alike (the same moves, with what belongs to them, both final or neither) and
 a block is split as long as one move leads its states into different blocks.
 """
 
@@ -50,7 +50,8 @@ def _refined(rows: Mapping[Key, Row[Key]]) -> dict[Key, int]:
 def _alike(rows: Mapping[Key, Row[Key]]) -> list[set[Key]]:
     blocks: dict[Hashable, set[Key]] = {}
     for key, row in rows.items():
-        looks = (row.final, frozenset(row.moves), frozenset(row.limits.items()), frozenset(row.effects.items()))
+        belonging = (frozenset(about.items()) for about in (row.limits, row.effects, row.leaves))
+        looks = (row.final, frozenset(row.moves), row.interrupts, *belonging)
         blocks.setdefault(looks, set()).add(key)
     return list(blocks.values())
 

@@ -4,7 +4,8 @@ A local state is the set of places in which the conversation may be as far as th
 under what the others do among themselves. A `par` under way is *one* item of that set, with a local state for
 each branch. What others do in a branch is absorbed in that branch's own state, and a role's move belongs to one
 branch, because branches have lanes of their own. So the product of the branches is never built: a state of it
-comes into being when it is visited.
+comes into being when it is visited. A block that may be interrupted is a par of one branch, which a role leaves with
+its last move in it, or with an interrupt that it sends or receives.
 
 A machine of up to `SMALL` states is expanded and minimised at once; a larger one stays lazy.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from math import prod
+from typing import NamedTuple, TypeGuard
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.machine import Direction, Machine, Move, Row, move_of, symbol_of
@@ -23,11 +25,11 @@ from convpolicy.policy.effects import Change, Effect, Slot
 from convpolicy.policy.model import AnyRole, Policy
 from convpolicy.policy.nearest import did_you_mean
 from convpolicy.verify.ahead import Inside, Item, LocalState, Owing, first_receives
-from convpolicy.verify.graph import END, Graph, graph_of, without_crash_of
+from convpolicy.verify.graph import END, Block, Graph, graph_of, without_crash_of
 from convpolicy.verify.knowledge import Knowledge, merged
 from convpolicy.verify.minimal import minimal
 
-__all__ = ["SMALL", "Inside", "Item", "LocalState", "effects_of", "positions", "project"]
+__all__ = ["SMALL", "Inside", "Item", "LocalState", "effects_of", "positions", "project", "unnoticed"]
 
 SMALL = 1_000
 
@@ -67,6 +69,7 @@ def project(policy: Policy | Graph, role: AnyRole | str) -> Machine:
         symbols=tuple(graph.symbols),
         audiences={symbol: frozenset(found) for symbol, found in graph.audiences.items()},
         invitations=frozenset(said for calling in graph.callings for said in calling.symbols),
+        blocks=frozenset(block.number for block in graph.blocks.values()),
     )
 
 
@@ -80,6 +83,14 @@ def effects_of(graph: Graph, role: str) -> tuple[tuple[Slot, ...], dict[Move, tu
     if view.size(start) <= SMALL:
         view.table(start)
     return tuple(view.lost), view.unclear
+
+
+def unnoticed(graph: Graph, role: str) -> Iterator[Block]:
+    """Yield the blocks that may end, and begin again, while the role notices neither."""
+    view = _Viewpoint(graph, role)
+    for position, block in graph.blocks.items():
+        if role in block.roles and view.passes(position):
+            yield block
 
 
 def positions(state: LocalState) -> frozenset[int]:
@@ -103,6 +114,22 @@ def _known(graph: Graph, role: AnyRole | str) -> str:
 
 Owed = tuple[tuple[Change, ...], ...]
 
+_OVER: LocalState = frozenset({END})
+
+
+class _Taken(NamedTuple):
+    """A move of a role, where it leads, and what belongs to it.
+
+    `left` are the blocks that it leaves, `interrupting` is whether it is an interrupt of what the role is in.
+    """
+
+    move: Move
+    target: Item
+    limit: float | None = None
+    effect: Effect | None = None
+    left: frozenset[int] = frozenset()
+    interrupting: bool = False
+
 
 class _Viewpoint:
     """The graph as one role sees it.
@@ -113,6 +140,7 @@ class _Viewpoint:
 
     def __init__(self, graph: Graph, role: str) -> None:
         self._graph, self._role = graph, role
+        self._blocks = {block.number: block for block in graph.blocks.values() if role in block.roles}
         self._knowledge = Knowledge(graph) if graph.conditioned else None
         self._needed = self._knowledge.needed(role) if self._knowledge else frozenset[Slot]()
         self.lost: dict[Slot, None] = {}
@@ -147,9 +175,17 @@ class _Viewpoint:
             if move_of(self._role, exchange.symbol) is None:
                 yield self._owing(exchange.target, owed)
         fork = self._graph.forks.get(position)
-        if fork is not None:
+        if fork is not None and position in self._graph.blocks and fork.number not in self._blocks:
+            yield fork.target  # the role takes no part in it, and is not told how it ends
+        elif fork is not None:
             self._lost(owed)
             yield Inside(fork.number, fork.target, tuple(map(self._start, fork.branches)))
+
+    def passes(self, position: int) -> bool:
+        """Return whether a block may end without the role, and come again without it."""
+        fork = self._graph.forks[position]
+        again = (item for item in self.closure([fork.target]) if isinstance(item, Inside))
+        return END in self._start(fork.branches[0]) and any(item.number == fork.number for item in again)
 
     def _changes(self, position: int) -> tuple[Change, ...]:
         """Return what the role's recursion variables become when a position is left."""
@@ -179,9 +215,15 @@ class _Viewpoint:
         targets: dict[Move, list[Item]] = {}
         limits: dict[Move, float] = {}
         effects: dict[Move, list[Effect]] = {}
+        leaves: dict[Move, frozenset[int]] = {}
+        interrupts: set[Move] = set()
         for item in state:
-            for move, target, limit, effect in self._moves(item):
+            beside = frozenset[int]().union(*(self._open(other) for other in state if other is not item))
+            for move, target, limit, effect, left, interrupting in self._moves(item):
                 targets.setdefault(move, []).append(target)
+                interrupts |= {move} if interrupting else set()
+                if beside or left:
+                    leaves[move] = leaves.get(move, frozenset()) | beside | left
                 if effect is not None:
                     effects.setdefault(move, []).append(effect)
                 if limit is not None:
@@ -189,7 +231,8 @@ class _Viewpoint:
                     limits[move] = min(limit, limits.get(move, limit))
         ordered = sorted(targets, key=lambda move: self._graph.symbols[symbol_of(self._role, move)])
         after = {move: self.closure(targets[move]) for move in ordered}
-        return Row(after, END in state, limits, dict(self._together(effects)))
+        ends = tuple(move for move in ordered if move in interrupts)
+        return Row(after, END in state, limits, dict(self._together(effects)), leaves, ends)
 
     def _together(self, effects: dict[Move, list[Effect]]) -> Iterator[tuple[Move, Effect]]:
         """Yield the one effect of each move that has any; note the moves whose places in the policy differ."""
@@ -200,20 +243,55 @@ class _Viewpoint:
             elif one != Effect():
                 yield move, one
 
-    def _moves(self, item: Item) -> Iterator[tuple[Move, Item, float | None, Effect | None]]:
+    def _moves(self, item: Item) -> Iterator[_Taken]:
+        """Yield the role's moves from an item."""
         if isinstance(item, Inside):
             for place, branch in enumerate(item.branches):
                 row = self.row(branch)
                 for move, after in row.moves.items():
                     branches = (*item.branches[:place], after, *item.branches[place + 1 :])
-                    yield move, item._replace(branches=branches), row.limits.get(move), row.effects.get(move)
+                    left = row.leaves.get(move, frozenset()) | self._left(item.number, after)
+                    target = item._replace(branches=branches)
+                    ends = move in row.interrupts
+                    yield _Taken(move, target, row.limits.get(move), row.effects.get(move), left, ends)
+            if self._interruptible(item):
+                yield from self._interrupts(self._blocks[item.number])
             return
         position, owed = (item.position, item.changes) if isinstance(item, Owing) else (item, ())
         for exchange in self._graph.exchanges.get(position, ()):
             own = move_of(self._role, exchange.symbol)
             if own is not None:  # keeping the time is the sender's business: the receiver's clock starts elsewhere
                 limit = exchange.limit if own.direction is Direction.SEND else None
-                yield own, exchange.target, limit, self._effect(position, owed)
+                yield _Taken(own, exchange.target, limit, self._effect(position, owed))
+
+    def _open(self, item: Item) -> frozenset[int]:
+        """Return the blocks in an item that the role may still be in: it leaves them when it moves elsewhere."""
+        if not isinstance(item, Inside):
+            return frozenset()
+        own = {item.number} if self._interruptible(item) else set[int]()
+        return frozenset(own).union(*(self._open(inner) for branch in item.branches for inner in branch))
+
+    def _interruptible(self, item: Item) -> TypeGuard[Inside]:
+        """Return whether the role is in a block that may be interrupted, and has not had its last move there."""
+        if not isinstance(item, Inside) or item.number not in self._blocks:
+            return False
+        return item.branches != (_OVER,) or self._role not in self._blocks[item.number].speaking
+
+    def _left(self, number: int, after: LocalState) -> frozenset[int]:
+        """Return the block of that number, if there is one and the role has made its last move in it."""
+        return frozenset({number}) if after == _OVER and number in self._blocks else frozenset()
+
+    def _interrupts(self, block: Block) -> Iterator[_Taken]:
+        """Yield the interrupts of a block that the role may send, and those that it may receive."""
+        left = frozenset({block.number})
+        for throw in block.throws:
+            for symbol in throw.symbols:
+                own = move_of(self._role, symbol)
+                if own and own.direction is Direction.RECEIVE:
+                    yield _Taken(own, block.target, left=left, interrupting=True)
+                elif own and symbol == throw.symbols[0]:
+                    (first,) = self._graph.exchanges[throw.start]
+                    yield _Taken(own, first.target, left=left, interrupting=True)
 
     def _effect(self, position: int, owed: Owed) -> Effect | None:
         if self._knowledge is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from convpolicy.policy.model import Choice, Loop, Par, Policy, Send, Seq, Statement, statements
+from convpolicy.policy.model import Choice, Interruptible, Loop, Par, Policy, Send, Seq, Statement, statements
 
 __all__ = ["beginning", "inserted", "replaced", "sends", "swapped"]
 
@@ -29,7 +29,7 @@ def swapped(here: Statement, old: Statement, new: Statement) -> Statement:
             return replace(here, steps=tuple(swapped(step, old, new) for step in inside))
         case Choice(branches=inside) | Par(branches=inside):
             return replace(here, branches=tuple(swapped(branch, old, new) for branch in inside))
-        case Loop(body=body):
+        case Loop(body=body) | Interruptible(body=body):
             return replace(here, body=swapped(body, old, new))
         case _:
             return here
@@ -46,7 +46,7 @@ def beginning(branch: Statement) -> Send | None:
     match branch:
         case Send():
             return branch
-        case Seq(steps=(first, *_)) | Loop(body=first) | Choice(branches=(first, *_)):
+        case Seq(steps=(first, *_)) | Loop(body=first) | Interruptible(body=first) | Choice(branches=(first, *_)):
             return beginning(first)
         case _:
             return None

@@ -11,6 +11,7 @@ from convpolicy.policy.model import (
     Choice,
     Crash,
     Disconnect,
+    Interruptible,
     Invite,
     Loop,
     Par,
@@ -56,6 +57,8 @@ class _Walk:
                 return entered
             case Choice(branches=branches) | Par(branches=branches):
                 return frozenset[str]().union(*(self.through(branch, entered) for branch in branches))
+            case Interruptible(body=body):
+                return self.through(body, entered)  # an interrupt is a message, too
             case Loop(name, body):
                 return self.through(body, entered | {name})
             case Again(name):

@@ -160,7 +160,6 @@ def test_a_text_without_a_file_imports_nothing() -> None:
             "calls with types",
             "2:41",
         ),
-        (head("P(role A, role B) {\n interruptible { } with { X, Y by A; } }"), "interruptible", "2:2"),
         (head("P(role A, role B) {\n do X: P(A, B); }"), "do X: …", "2:2"),
         (head("P(role A, role B) {\n do P(A as C, B as D); }"), "A as C", "2:7"),
         (head("P(role A, role B) {\n X from A; }"), "receive without a receiver", "2:2"),

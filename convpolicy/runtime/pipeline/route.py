@@ -27,6 +27,11 @@ def ensure_carried(part: Part, via: Pipeline) -> None:
             f"{part.policy} has the roles {one_of(roles, word='and')}, the pipeline {one_of(via.roles, word='and')}.\n"
             f"  Give the Pipeline a pair for every message of the policy."
         )
+    if part.machine.blocks:
+        raise WiringError(
+            f"{part.policy} has blocks that may be interrupted, and a pipeline hands on what is late.\n"
+            f"  Carry it over a Bus."
+        )
     for symbol in part.machine.symbols:
         _ensure_forward(part, symbol, via)
     said = {(symbol.sender, symbol.receiver) for symbol in part.machine.symbols}

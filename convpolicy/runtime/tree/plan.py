@@ -82,6 +82,11 @@ def plan(policy: Policy, tree: Tree) -> Plan:
             f"{policy.name} is not carried by {tree}: it has branches for roles that stop, and a tree does not tell "
             f"who has.\n  Carry it over a Bus."
         )
+    if graph.blocks:
+        raise WiringError(
+            f"{policy.name} is not carried by {tree}: it has blocks that may be interrupted, and a tree hands on "
+            f"what is late.\n  Carry it over a Bus."
+        )
     for symbol in graph.symbols:
         if symbol.sender != root:
             raise WiringError(_against_the_stream(policy, symbol, tree))
