@@ -64,7 +64,7 @@ def test_what_is_encoded_is_decoded(sent: list[frame.Item]) -> None:
 def test_an_envelope_is_an_array_that_any_msgpack_reads() -> None:
     payload = msgspec.Raw(msgpack.packb(["chair", 2]))
     (encoded,) = frame.encode([Envelope(b"i" * 16, 0, 1, 1, 0, 3, payload, b"f" * 32)])
-    assert msgpack.unpackb(encoded) == [[0, b"i" * 16, 0, 1, 1, 0, 3, ["chair", 2], b"f" * 32, None]]
+    assert msgpack.unpackb(encoded) == [[0, b"i" * 16, 0, 1, 1, 0, 3, ["chair", 2], b"f" * 32, None, None]]
 
 
 def test_what_any_msgpack_writes_is_an_envelope() -> None:
