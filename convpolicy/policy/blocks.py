@@ -6,6 +6,7 @@ would depend on how far a block has come.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -46,9 +47,16 @@ def ensure_blocks(policy: Policy) -> None:
 
 
 def _something_to_interrupt(block: Interruptible, inside: Iterable[Statement]) -> None:
+    if not block.interrupts:
+        hint = "end it with `with { Cancel by A; }`, or take `interruptible` away."
+        raise IllFormed("nobody may interrupt the block", at=block.at, hint=hint)
     said = {label.name for statement in inside for label in labels_in(statement)}
     if not any(isinstance(statement, Send) for statement in inside):
         raise IllFormed("nothing is said in the block", at=block.at, hint="take the `interruptible` away.")
+    named = Counter(f"{interrupt.label.name} by {interrupt.role}" for interrupt in block.interrupts)
+    if named.total() > len(named):
+        twice = named.most_common(1)[0][0]
+        raise IllFormed(f"the interrupt {twice} is named twice", at=block.at, hint="give each interrupt once.")
     for interrupt in block.interrupts:
         name = interrupt.label.name
         if name in said:

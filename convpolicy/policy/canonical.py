@@ -59,7 +59,9 @@ def _call_order(policy: Policy) -> list[str]:
     return order
 
 
-def _term(statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]) -> str:
+def _term(  # noqa: C901 - one case a statement
+    statement: Statement, loops: tuple[str, ...], numbers: Mapping[str, int]
+) -> str:
     inside: list[str] = []  # in a plain loop: a policy may be nested far deeper than this module looks
     for each in children(statement):
         inside.append(_term(each, (statement.name, *loops) if isinstance(statement, Loop) else loops, numbers))  # noqa: PERF401

@@ -348,7 +348,8 @@ class Policy:
     fresh: tuple[AnyRole, ...] | None = None
 
     def __post_init__(self) -> None:
-        from convpolicy.policy.wellformed import ensure, ensure_shallow  # noqa: PLC0415 - it reads these classes
+        from convpolicy.policy.depth import ensure_shallow  # noqa: PLC0415 - it reads these classes
+        from convpolicy.policy.wellformed import ensure  # noqa: PLC0415 - it reads these classes
 
         for body in (self.body, *(protocol.body for protocol in self.protocols)):
             ensure_shallow(body)

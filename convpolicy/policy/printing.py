@@ -70,7 +70,7 @@ def _blocks(between: str, inside: Iterable[str]) -> str:
     return f" {between} ".join(f"{{ {text} }}" for text in inside)
 
 
-def _statement(statement: Statement) -> str:  # noqa: C901 - one case a statement
+def _statement(statement: Statement) -> str:  # noqa: C901, PLR0912 - one case a statement
     inside: list[str] = []  # in a plain loop, which costs no depth of its own
     for each in children(statement):
         inside.append(_statement(each))  # noqa: PERF401

@@ -41,14 +41,12 @@ from convpolicy.policy.nearest import did_you_mean, nearest
 from convpolicy.policy.payload import SORTS, sort_parts
 
 __all__ = [
-    "DEEPEST",
     "INTERRUPTIBLE",
     "PAR",
     "RESERVED",
     "Outside",
     "ensure",
     "ensure_field",
-    "ensure_shallow",
     "unknown_loop",
     "unknown_protocol",
     "unknown_role",
@@ -69,29 +67,6 @@ RESERVED = (
     *("choice", "par", "rec", "continue", "do", "connect", "disconnect", "wrap", "interruptible"),
     *("aux", "explicit", "global", "local", "nested", "or", "and", "with"),
 )
-
-
-DEEPEST = (
-    150  # choices, pars and loops in one another: far beyond what anybody can read, and what Python can recurse into
-)
-
-
-def ensure_shallow(body: Statement) -> None:
-    """Check, before anything else, that a body is not nested too deeply to be looked at.
-
-    Raises:
-        IllFormed: more than `DEEPEST` choices, pars and loops stand in one another.
-    """
-    waiting = [(body, 0)]
-    while waiting:
-        statement, depth = waiting.pop()
-        if depth > DEEPEST:
-            hint = "take inner parts out, as protocols that are called."
-            raise IllFormed(
-                f"more than {DEEPEST} choices, pars and loops stand in one another", at=statement.at, hint=hint
-            )
-        deeper = depth if isinstance(statement, Seq) else depth + 1
-        waiting += [(inside, deeper) for inside in children(statement)]
 
 
 def ensure(policy: Policy) -> None:
@@ -206,14 +181,8 @@ class _Check:
                     raise unknown_loop(name, inside, outside, at)
             case Call():
                 self._call(statement)
-            case Invite(caller, protocol, roles, parts, at):
-                self._bound((caller, *roles), at)
-                _one_of_each([role.name for role in roles], "role", at, where=f" in the call of {protocol}")
-                if len(roles) != len(parts):
-                    hint = f"give a role for each of {protocol}({', '.join(parts)})."
-                    raise IllFormed(
-                        f"{protocol} has {len(parts)} roles, and is called with {len(roles)}", at=at, hint=hint
-                    )
+            case Invite():
+                self._invite(statement)
 
     def _some(self, branches: tuple[Statement, ...], what: str, at: Position | None) -> None:
         if not branches:
@@ -252,11 +221,6 @@ class _Check:
         for interrupt in block.interrupts:
             self._bound([interrupt.role], interrupt.at)
             _written(interrupt.label, interrupt.at)
-        if not block.interrupts:
-            hint = "end it with `with { Cancel by A; }`, or take `interruptible` away."
-            raise IllFormed("nobody may interrupt the block", at=block.at, hint=hint)
-        named = [f"{interrupt.label.name} by {interrupt.role}" for interrupt in block.interrupts]
-        _one_of_each(named, "interrupt", block.at)
 
     def _crash(self, crash: Crash) -> None:
         self._bound((crash.role, *crash.receivers), crash.at)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from convpolicy.errors import IllFormed, Position
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
+from convpolicy.policy.depth import DEEPEST
 from convpolicy.policy.model import (
     Again,
     Call,
@@ -29,7 +30,6 @@ from convpolicy.policy.model import (
     statements,
 )
 from convpolicy.policy.scribble import loads, render
-from convpolicy.policy.wellformed import DEEPEST
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
 from convpolicy.verify.projection import project
