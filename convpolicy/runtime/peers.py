@@ -71,6 +71,11 @@ class Peer:
         self.gone = self.away = False
 
     @property
+    def present(self) -> bool:
+        """Whether it is there, as far as is known."""
+        return not self.gone and not self.away
+
+    @property
     def durable(self) -> bool:
         """Whether the process has a journal, and so comes back as the one that it was."""
         return self.hello is not None and self.hello.journal != b""

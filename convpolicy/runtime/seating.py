@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from convpolicy.runtime.enforcement import Monitor
 from convpolicy.runtime.peers import Peer
@@ -25,6 +26,26 @@ class Cast:
     def plays(self, policy: str, role: str) -> bool:
         """Return whether somebody plays a role in a version of this policy."""
         return self.policy == policy and role in self.roles and bool(self.players[self.roles.index(role)])
+
+    def has(self, peer: Peer, role: int) -> bool:
+        """Return whether a process plays a role."""
+        return 0 <= role < len(self.players) and peer in self.players[role]
+
+    def why(self, role: int, here: bool, silent: bool, casts: Iterable[Cast]) -> str:
+        """Return why nobody plays a role: the text that its user reads. `casts` are those of every policy.
+
+        Whether somebody who could is `here`, and whether all of these are `silent`.
+        """
+        name = self.roles[role]
+        if here and silent:
+            return f"every {name} of {self.policy} at the service bus is silent"
+        if here:
+            return f"every {name} of {self.policy} at the service bus has as many conversations as it takes at once"
+        if any(other is not self and other.plays(self.policy, name) for other in casts):
+            return f"every {name} at the service bus plays another version of {self.policy}"
+        if self.players[role]:
+            return f"every {name} of {self.policy} at the service bus is shutting down"
+        return f"no {name} of {self.policy} is registered at the service bus"
 
 
 class Bound:

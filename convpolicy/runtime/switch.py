@@ -147,7 +147,7 @@ class Switch:
             self._late(peer, envelope.conversation, envelope)
         elif self.now < self._settled_at and peer.hello is not None and peer.hello.holds:
             self.dropped += 1  # whoever holds it will say so; the message comes again
-        elif cast is None or not self._plays(cast, peer, envelope.sender) or len(self.bound) >= self._most:
+        elif cast is None or not cast.has(peer, envelope.sender) or len(self.bound) >= self._most:
             self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))
         else:
             monitor = self._enforcement.monitor(envelope.policy or b"")
@@ -156,9 +156,6 @@ class Switch:
             self._assign(bound, envelope.conversation, envelope.sender, peer)
             return bound
         return None
-
-    def _plays(self, cast: Cast, peer: Peer, role: int) -> bool:
-        return 0 <= role < len(cast.players) and peer in cast.players[role]
 
     def _assign(self, bound: Bound, id: bytes, role: int, peer: Peer) -> None:  # noqa: A002
         bound.players[role] = peer
@@ -171,7 +168,7 @@ class Switch:
             return None
         awaited = bound.restored or sender in bound.invited
         vacant = awaited and bound.players[sender] is None and sender not in {*bound.stopped, *bound.finished}
-        if vacant and self._plays(self._casts[bound.policy], peer, sender):
+        if vacant and self._casts[bound.policy].has(peer, sender):
             self._assign(bound, id, sender, peer)  # its Holds is late, or was lost
         return bound.players[receiver] if bound.players[sender] is peer else None
 
@@ -215,8 +212,7 @@ class Switch:
 
     def _takes_another(self, player: Peer, most: int) -> bool:
         full = 0 < most <= len(self._held[player])
-        there = not player.gone and not player.away
-        return there and player not in self._draining and not full and not self._doubts(player)
+        return player.present and player not in self._draining and not full and not self._doubts(player)
 
     def _doubts(self, player: Peer) -> bool:
         doubted = player in self._doubted and player.heard <= self._doubted[player]
@@ -225,19 +221,9 @@ class Switch:
         return doubted
 
     def _why(self, policy: bytes, role: int) -> str:
-        """Return why nobody plays a role: the text that its user reads."""
-        cast = self._casts[policy]
-        name = cast.roles[role]
-        able = [player for player in cast.players[role] if player not in self._draining and not player.gone]
-        if able and all(map(self._doubts, able)):
-            return f"every {name} of {cast.policy} at the service bus is silent"
-        if able:
-            return f"every {name} of {cast.policy} at the service bus has as many conversations as it takes at once"
-        if any(other is not cast and other.plays(cast.policy, name) for other in self._casts.values()):
-            return f"every {name} at the service bus plays another version of {cast.policy}"
-        if cast.players[role]:
-            return f"every {name} of {cast.policy} at the service bus is shutting down"
-        return f"no {name} of {cast.policy} is registered at the service bus"
+        here = [p for p in self._casts[policy].players[role] if p not in self._draining and not p.gone]
+        silent = all(player.away or self._doubts(player) for player in here)
+        return self._casts[policy].why(role, bool(here), silent, self._casts.values())
 
     def _let_in(self, bound: Bound, peer: Peer, envelope: Envelope) -> bool:
         """Return whether it is a role that came to the conversation over another link, and speaks here for the first
@@ -245,7 +231,7 @@ class Switch:
         """
         sender = envelope.sender
         opens = envelope.policy == bound.policy and 0 <= sender < len(bound.players) and sender not in bound.stopped
-        if not (opens and bound.players[sender] is None and self._plays(self._casts[bound.policy], peer, sender)):
+        if not (opens and bound.players[sender] is None and self._casts[bound.policy].has(peer, sender)):
             return False
         self._assign(bound, envelope.conversation, sender, peer)
         return True
@@ -351,7 +337,7 @@ class Switch:
     def _holds(self, peer: Peer, item: Holds) -> None:
         """A player says what it is in the middle of: to a bus that was restarted, this is news."""
         cast = self._casts.get(item.policy)
-        if cast is None or not self._plays(cast, peer, item.sender):
+        if cast is None or not cast.has(peer, item.sender):
             return
         for id in item.conversations:  # noqa: A001
             bound = self.bound.get(id)
@@ -434,9 +420,8 @@ class Switch:
         """A player has reconnected, or was started again with its journal: it goes on where it was."""
         self._draining.discard(peer)
         for id, role in tuple(self._held.get(peer, {}).items()):  # noqa: A001
-            bound = self.bound.get(id)
-            if bound is not None:
-                self._call_back(id, bound, role)
+            if id in self.bound:
+                self._call_back(id, self.bound[id], role)
 
     def restarted(self, peer: Peer, before: Hello) -> None:
         """Another process is at the player's address; the first one is lost."""
