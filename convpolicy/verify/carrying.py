@@ -41,8 +41,6 @@ COUNTED = 1_000  # states of one machine; a larger one is not searched, and refu
 
 Carriers = Mapping[tuple[str, str], Carrier]
 
-_BOUND = Carrier("", ordered=True, answers=True)  # for a pair that is not wired, which is a finding of its own
-
 
 def carried(report: Report, carriers: Carriers) -> Report:
     """Return the report with what is in the way of these links; it is false when something is.
@@ -193,7 +191,8 @@ class _Wired:
         rounds = list(looping(machine))
         again = any(self._gives_to_any(_received(role, move), role) for move in rounds)
         for sender in dict.fromkeys(symbol.sender for symbol in self._places if symbol.receiver == role):
-            if self._carriers.get((sender, role), _BOUND).players is Players.ANY:
+            carrier = self._carriers.get((sender, role))
+            if carrier is None or carrier.players is Players.ANY:  # without a link it is refused already
                 continue
             in_rounds = _heard(machine, rounds, sender)
             unasked = _heard(machine, before_speaking(machine, sender), sender)

@@ -148,6 +148,14 @@ def test_nobody_can_tell_a_player_what_it_did_not_ask_for() -> None:
     assert finding.detail.endswith("the bus knows one, and B has said nothing to C before")
 
 
+def test_who_is_not_wired_to_a_role_of_which_any_player_takes_a_task_is_one_finding() -> None:
+    text = (
+        "role A, role B, role C) { Task() from A to B; Start() from A to C; Told() from C to B; Result() from B to C; }"
+    )
+    finding = the_one(over(text, {("A", "B"): SHARED, ("B", "C"): LAST, ("A", "C"): BUS}))
+    assert finding.message == "Told from C to B would go against a one-way link"
+
+
 def test_rounds_that_begin_alike_need_no_memory() -> None:
     report = over(POISON, {("A", "B"): SHARED, ("B", "C"): BUS})
     assert [finding.role for finding in report.errors] == ["C"]  # not B; what several of it say is another matter
