@@ -21,6 +21,7 @@ from benchmarks import (
     survey,
     throughput,
     tree,
+    workers,
 )
 from benchmarks.machine import describe
 from benchmarks.rounds import Row, Size, table
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Size], list[Row]]]] = {
     "bus": (bus.TITLE, bus.run),
     "hops": (hops.TITLE, hops.run),
     "pipeline": (pipeline.TITLE, pipeline.run),
+    "workers": (workers.TITLE, workers.run),
     "tree": (tree.TITLE, tree.run),
     "latency": (latency.TITLE, latency.run),
     "step": (steps.TITLE, steps.run),

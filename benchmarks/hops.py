@@ -20,7 +20,7 @@ __all__ = ["TITLE", "run"]
 TITLE = "microseconds of processor that a message takes; x: times the same process over bare pyzmq + msgpack"
 
 READERS, WORKERS = (1, 8, 64), (1, 2, 4)
-DELIVERIES, TASKS, FRAMES = 40_000, 10_000, 100  # in one round
+DELIVERIES, TASKS, FRAMES = 40_000, 100_000, 100  # in one round
 
 
 class Way(Protocol):

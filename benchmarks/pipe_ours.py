@@ -1,4 +1,4 @@
-"""A role of the pipeline with convpolicy: `source`, `worker` or `sink`, two addresses, and perhaps `volatile`."""
+"""A role of the pipeline with convpolicy: `source`, `worker` or `sink`, two addresses, and `volatile` or `waits`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import json
 import sys
 import time
-from typing import NamedTuple, Never
+from typing import Never
+
+import msgspec
 
 from benchmarks.programs import end_with_parent, tell
 from convpolicy import Batch, Pipeline, Policy, Role, send, seq
@@ -14,14 +16,14 @@ from convpolicy import Batch, Pipeline, Policy, Role, send, seq
 __all__: list[str] = []
 
 
-class Task(NamedTuple):
+class Task(msgspec.Struct, array_like=True):
     """What is to be done."""
 
     number: int
     text: str
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, array_like=True):
     """What came of it."""
 
     number: int
@@ -33,13 +35,20 @@ Worker = Role[Result, Task]("Worker")
 Sink = Role[Never, Result]("Sink")
 work = Policy("Work", seq(send(Source, Worker, Task), send(Worker, Sink, Result)))
 
-worker, sink = work.service(Worker), work.service(Sink)
+worker, waiter, sink = work.service(Worker), work.service(Worker), work.service(Sink)
 heard = {"results": 0, "sum": 0}
 
 
 @worker.on(Task)
 def measure(task: Task) -> Result:
     """Do something short."""
+    return Result(task.number, len(task.text))
+
+
+@waiter.on(Task)
+async def wait(task: Task) -> Result:
+    """Do something that takes long, and no processor."""
+    await asyncio.sleep(0.02)
     return Result(task.number, len(task.text))
 
 
@@ -79,14 +88,18 @@ async def source(via: Pipeline) -> None:
 def main() -> None:
     """Play the role."""
     role, tasks, results, *kind = sys.argv[1:]
-    via = Pipeline({(Source, Worker): tasks, (Worker, Sink): results}, volatile=bool(kind))
+    via = Pipeline({(Source, Worker): tasks, (Worker, Sink): results}, volatile=kind == ["volatile"])
     if role == "source":
         asyncio.run(source(via))
         return
     end_with_parent()
-    (worker if role == "worker" else sink).run(via=via, started=lambda _url: tell(role))
     if role == "sink":
+        sink.run(via=via, started=lambda _url: tell(role))
         tell(heard)
+    elif kind == ["waits"]:
+        waiter.run(via=via.taking(16), started=lambda _url: tell(role))
+    else:
+        worker.run(via=via, started=lambda _url: tell(role))
 
 
 if __name__ == "__main__":

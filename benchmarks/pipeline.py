@@ -1,7 +1,8 @@
 """Tasks a second through a pipeline over tcp: a source, one or two workers and a sink, each in a process of its own.
 
-The bare one is as fast as the sockets, and loses what waits at a worker that dies. What the sinks have counted, and
-the sum of it, is compared with what was put in.
+The bare ones lose what waits at a worker that dies: one packs a dictionary a frame, as most programs do; the other
+puts 64 typed messages into a frame, which is about what Python can do. What the sinks have counted, and the sum of it,
+is compared with what was put in.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import Self
 from benchmarks.programs import Program
 from benchmarks.rounds import Row, Size
 
-__all__ = ["TITLE", "run"]
+__all__ = ["BARE", "OURS", "SPEC", "TITLE", "VOLATILE", "WAITS", "Plant", "run"]
 
 TITLE = "tasks through a pipeline over tcp, a process for each role; x: times bare PUSH/PULL + msgpack"
 
-BARE, OURS, VOLATILE = "bare PUSH/PULL + msgpack", "pipeline", "pipeline, volatile"
-TASKS = 20_000  # in one round
+BARE, SPEC = "bare PUSH/PULL + msgpack", "bare PUSH/PULL + msgspec, 64 a frame"
+OURS, VOLATILE = "pipeline", "pipeline, volatile"
+WAITS = "pipeline of tasks that wait"
+COMPARED = BARE, SPEC, OURS, VOLATILE
+TASKS = 100_000  # in one round
 
 
 class Plant:
@@ -29,12 +33,13 @@ class Plant:
         self._put_in: list[int] = []
 
     def __enter__(self) -> Self:
-        module = "pipe_bare" if self.way == BARE else "pipe_ours"
-        urls = [*_free(3 if self.way == BARE else 2), *(["volatile"] if self.way == VOLATILE else [])]
+        module = {BARE: "pipe_bare", SPEC: "pipe_spec"}.get(self.way, "pipe_ours")
+        bare, kinds = module != "pipe_ours", {VOLATILE: ["volatile"], WAITS: ["waits"]}
+        urls = [*_free(3 if bare else 2), *kinds.get(self.way, [])]
         with ExitStack() as stack:
             roles = ["sink", *["worker"] * self.workers, "source"]
             programs = [stack.enter_context(Program(module, role, *urls)) for role in roles]
-            for program in programs if self.way == BARE else programs[:-1]:
+            for program in programs if bare else programs[:-1]:
                 program.hear()
             self._sink, self._source = programs[0], programs[-1]
             self._programs = stack.pop_all()
@@ -73,7 +78,7 @@ def run(size: Size) -> list[Row]:
     """Measure both ways in turn, round by round; the first round warms up and is not counted."""
     rows: list[Row] = []
     for workers in (1, 2):
-        rates: dict[str, list[float]] = {BARE: [], OURS: [], VOLATILE: []}
+        rates: dict[str, list[float]] = {way: [] for way in COMPARED}
         with ExitStack() as stack:
             plants = [stack.enter_context(Plant(way, workers)) for way in rates]
             for number in range(size.rounds + 1):
@@ -83,4 +88,5 @@ def run(size: Size) -> list[Row]:
                         rates[plant.way].append(rate)
         case = f"{workers} worker{'s' if workers > 1 else ''}"
         rows += [Row(case, way, "tasks/s", rates[way], () if way == BARE else rates[BARE]) for way in rates]
+        rows.append(Row(case, "pipeline; x: times msgspec, 64 a frame", "tasks/s", rates[OURS], rates[SPEC]))
     return rows

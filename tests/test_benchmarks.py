@@ -47,12 +47,17 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     ]
 
     pipes = found["benchmarks"]["pipeline"]
-    assert [(row["case"], row["what"]) for row in pipes if "ratio" in row] == [
-        ("1 worker", "pipeline"),
-        ("1 worker", "pipeline, volatile"),
-        ("2 workers", "pipeline"),
-        ("2 workers", "pipeline, volatile"),
+    ways = [
+        "bare PUSH/PULL + msgspec, 64 a frame",
+        "pipeline",
+        "pipeline, volatile",
+        "pipeline; x: times msgspec, 64 a frame",
     ]
+    compared = [(row["case"], row["what"]) for row in pipes if "ratio" in row]
+    assert compared == [(case, way) for case in ("1 worker", "2 workers") for way in ways]
+
+    growing = [row["case"] for row in found["benchmarks"]["workers"]]
+    assert growing == ["1 worker", "2 workers", "3 workers", "4 workers"]
 
     trees = [(row["case"], row["what"]) for row in found["benchmarks"]["tree"] if "ratio" in row]
     assert trees == [(case, "tree") for case in ("1 reader", "8 readers", "64 readers", "1 relay", "2 relays")]

@@ -232,6 +232,25 @@ async def test_a_player_says_how_many_tasks_it_takes_at_a_time() -> None:
     assert most == 3
 
 
+async def test_a_player_never_works_on_more_tasks_than_it_said() -> None:
+    at_once, most = 0, 0
+
+    async def counted(frame: Frame) -> Image:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001 * (frame.number % 3))  # some are overtaken
+        at_once -= 1
+        return Image(frame.number)
+
+    async with Studio(pipeline(), workers=0) as studio, render.batch(Source, via=studio.via) as batch:
+        studio.via = studio.via.taking(5)
+        await studio.start(studio.hire(counted))
+        await batch.put_all(Frame(number) for number in range(300))
+        assert await batch.done()
+    assert most == 5
+
+
 async def test_progress_ends_with_the_last_task() -> None:
     async with Studio(pipeline()) as studio, render.batch(Source, via=studio.via) as batch:
         for number in range(20):

@@ -220,6 +220,16 @@ def test_goods_are_cut_by_a_mask(mask: int, chosen: int, labels: tuple[int, ...]
     assert len(set(goods.digests())) == (len(parcels) if labels else 1)
 
 
+def test_what_is_gathered_fits_into_frames_and_has_the_same_labels() -> None:
+    large = [(1 << place, [Said(0, msgspec.Raw(b"\xc5\x75\x30" + bytes(30_000)))]) for place in range(3)]
+    small = [(1 << 5, [Said(1, msgspec.Raw(b"\x90"))])]
+    assert [(goods.labels, goods.mask) for goods in gathered([*large, *small])] == [
+        ((0,), 0b001),
+        ((0,), 0b110),
+        ((1,), 0b100000),
+    ]
+
+
 def test_digests_tell_labels_apart() -> None:
     assert Goods((0,), 1, msgspec.Raw(b"\x91\x90")).digests() != Goods((1,), 1, msgspec.Raw(b"\x91\x90")).digests()
 

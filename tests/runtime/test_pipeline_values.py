@@ -416,6 +416,20 @@ def test_a_task_that_is_over_before_it_is_finished_is_dropped_and_one_that_waits
     assert (len(bench), bench.room, bench.refused) == (0, 9, 2)
 
 
+def test_no_more_tasks_are_begun_than_the_credit_says_though_more_were_lent():
+    bench = bench_of(3)
+    first, second = bench.take(task(0b11)), bench.take(task(0b111100))
+    assert bench.begin(first) is first
+    part = bench.begin(second)
+    assert (part.mask, second.mask, bench.free) == (0b100, 0b111000, 0)
+    bench.finish(first, some(0b01))
+    bench.fail(part, 0b100, "no")
+    assert bench.free == 2
+    assert bench.begin(second).mask == 0b11000
+    bench.settled(Settled(BATCH, [(0, 0b111110, 1)], accepted=False))
+    assert (bench.free, len(bench)) == (3, 1)
+
+
 def test_a_bench_without_a_credit_of_its_own_finds_one():
     bench = bench_of(None)
     assert bench.room == 2

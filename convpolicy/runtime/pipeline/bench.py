@@ -17,7 +17,7 @@ from copy import copy
 import msgspec
 
 from convpolicy.runtime.pipeline.items import Counted, Deliver, Done, Failed, Settled, Task, Token, Verdict
-from convpolicy.runtime.pipeline.lots import Goods
+from convpolicy.runtime.pipeline.lots import Goods, lowest
 
 __all__ = ["Bench", "Piece"]
 
@@ -41,6 +41,7 @@ class Piece(msgspec.Struct, eq=False):
     mask: int
     goods: Goods
     result: Goods | str | None = None
+    begun: bool = False
     done: bool = False
     said_at: float | None = None
 
@@ -71,7 +72,7 @@ class Bench:
         self._drop = drop
         self._pace = float("inf")  # seconds a task
         self._pieces: dict[int, list[Piece]] = {}
-        self._held = self._working = 0  # tasks
+        self._held = self._working = self._begun = 0  # tasks; `_working` are those that are not finished
         self._fresh: list[Piece] = []  # what there is to say of them was not said yet
         self._look_at = 0.0
         self._pulse = SLOWEST
@@ -85,6 +86,11 @@ class Bench:
         if self.draining:
             return 0
         return self._credit + min(self._held - self._working, AHEAD)
+
+    @property
+    def free(self) -> int:
+        """How many more tasks may be begun now. What was lent may be more: the first role hears of answers later."""
+        return self._credit - self._begun
 
     @property
     def pulse(self) -> float:
@@ -126,6 +132,13 @@ class Bench:
         self._working += mask.bit_count()
         self._pulse = min(self._pulse, task.lease / 4)
         return piece
+
+    def begin(self, piece: Piece) -> Piece:
+        """Begin what is `free` of a piece; return that part, which is the piece when it is all of it."""
+        part = self._cut(piece, lowest(piece.mask, self.free))
+        part.begun = True
+        self._begun += part.mask.bit_count()
+        return part
 
     def finish(self, piece: Piece, goods: Goods) -> None:
         """Some tasks of a piece are done: deliver what came of them."""
@@ -207,10 +220,15 @@ class Bench:
     def _say(self, piece: Piece, mask: int, result: Goods | str) -> None:
         mask &= piece.mask
         if mask and piece.result is None:
-            self._working -= mask.bit_count()
+            self._stop(piece, mask)
             part = self._cut(piece, mask)
             part.result, part.said_at = result, None
             self._fresh.append(part)
+
+    def _stop(self, piece: Piece, mask: int) -> None:
+        """Count tasks as no longer being worked on."""
+        self._working -= mask.bit_count()
+        self._begun -= mask.bit_count() if piece.begun else 0
 
     def _cut(self, piece: Piece, mask: int) -> Piece:
         """Return a piece that has these tasks of another one, which keeps the rest."""
@@ -230,7 +248,7 @@ class Bench:
             del self._pieces[piece.lot]
         self._held -= mask.bit_count()
         if piece.result is None:
-            self._working -= mask.bit_count()
+            self._stop(piece, mask)
             self._drop(piece, mask)
         if not self._held:
             self._pulse = SLOWEST

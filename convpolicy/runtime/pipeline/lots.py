@@ -146,16 +146,19 @@ class Goods(msgspec.Struct, array_like=True, gc=False):
 
 def gathered(parcels: Iterable[tuple[int, Parcel]]) -> list[Goods]:
     """Return what was said in some tasks of a lot, those together in which the labels are the same and which fit."""
-    found: dict[tuple[int, ...], Goods] = {}
-    full: list[Goods] = []
+    found: dict[tuple[int, ...], list[tuple[int, Parcel]]] = {}
     for bit, parcel in parcels:
-        goods = Goods.of_parcel(bit, parcel)
-        before = found.get(goods.labels)
-        both = joined(before, goods) if before is not None else goods
-        if before is not None and both is None:
-            full.append(before)
-        found[goods.labels] = both or goods
-    return [*full, *found.values()]
+        found.setdefault(tuple([said.label for said in parcel]), []).append((bit, parcel))
+    return [goods for labels, alike in found.items() for goods in _in_frames(labels, alike)]
+
+
+def _in_frames(labels: tuple[int, ...], parcels: Sequence[tuple[int, Parcel]]) -> list[Goods]:
+    """Return what was said in tasks with these labels in as few goods as fit into a frame each."""
+    payloads = _packed(said.payload for _, parcel in parcels for said in parcel)
+    if len(parcels) > 1 and size_of(payloads) > MAX_PAYLOAD:
+        half = len(parcels) // 2
+        return [*_in_frames(labels, parcels[:half]), *_in_frames(labels, parcels[half:])]
+    return [Goods(labels, sum(bit for bit, _ in parcels), payloads)]
 
 
 def joined(first: Goods, second: Goods) -> Goods | None:

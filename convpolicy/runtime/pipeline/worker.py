@@ -7,6 +7,7 @@ role again for an inner stage and the last role for the last stage. Neither need
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from convpolicy.link.ends import Ends
@@ -52,7 +53,7 @@ class WorkerEngine:
         self.bench = Bench(via.credit, drop)
         self._clock, self._work = clock, work
         self._batch = b""
-        self._taken: list[Piece] = []  # in this turn
+        self._taken: deque[Piece] = deque()  # and not begun
         self._asked = 0
         self._beat_at = 0.0
         self._connect_at = dict.fromkeys((self._up, self._down), 0.0)
@@ -64,9 +65,8 @@ class WorkerEngine:
         now = self._clock()
         for peer, item in self.post.collect(now):
             self._hear(peer, item)
-        if self._taken:
-            now_, self._taken = self._taken[:AT_ONCE], self._taken[AT_ONCE:]
-            self._work(now_)
+        if self._taken and (pieces := self._begun()):
+            self._work(pieces)
         for edge in (self._up, self._down):
             self._seek(edge, now)
         above, below = self._peer(self._up), self._peer(self._down)
@@ -81,7 +81,7 @@ class WorkerEngine:
     @property
     def due(self) -> float:
         """When the next turn must be, if nothing arrives before."""
-        if self._taken:
+        if self._taken and self.bench.free > 0:
             return self._clock()
         connecting = min(self._connect_at.values())
         return connecting if self._peer(self._up) is None else min(self._beat_at, connecting)
@@ -137,6 +137,18 @@ class WorkerEngine:
         self.bench.clear()
         self._asked = 0
         self._beat_at = 0.0
+
+    def _begun(self) -> list[Piece]:
+        """Begin as many tasks as the credit allows, of a few lots; return them."""
+        pieces: list[Piece] = []
+        while self._taken and self.bench.free > 0 and len(pieces) < AT_ONCE:
+            first = self._taken[0]
+            piece = self.bench.begin(first) if first.mask else first
+            if piece is first:
+                self._taken.popleft()
+            if piece.mask:
+                pieces.append(piece)
+        return pieces
 
     # ------------------------------------------------------------------------------------------- speaking
 

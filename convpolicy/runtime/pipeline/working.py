@@ -14,6 +14,7 @@ import functools
 import os
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,7 +23,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.bench import Piece
 from convpolicy.runtime.pipeline.craft import Craft, Finish, Outcome
 from convpolicy.runtime.pipeline.desk import Desk
-from convpolicy.runtime.pipeline.lots import Goods, Parcel, task_of, tasks_of
+from convpolicy.runtime.pipeline.lots import Goods, Parcel, gathered, task_of, tasks_of
 from convpolicy.runtime.pipeline.stage import Handlers, Stage
 from convpolicy.runtime.pipeline.volatile import VolatileWorker
 from convpolicy.runtime.pipeline.work import Work
@@ -48,6 +49,7 @@ class Working(Stage[Any]):
         self._waits = False  # whether the event loop waits for the desk; read there
         self._handed: SimpleQueue[tuple[int, float]] = SimpleQueue()  # how many tasks were done in how many seconds
         self._works: dict[Piece, tuple[Work, Finish]] = {}  # at the desk
+        self._ready: dict[Piece, list[tuple[int, Parcel]]] = {}  # of async handlers
         self._looks: asyncio.TimerHandle | None = None
         self._craft = Craft(part, handlers)
         self._pulse = Pulse(self._worker, self._ends)
@@ -161,8 +163,18 @@ class Working(Stage[Any]):
         self._worker.worked(1, self._loop.time() - begun)
         if isinstance(result, Exception):
             self._fail(piece, bit, result)
-        else:
-            self._worker.finished(piece, Goods.of_parcel(bit, result))
+            return
+        if not self._ready:
+            self._loop.call_soon(self._gather)
+        self._ready.setdefault(piece, []).append((bit, result))
+
+    def _gather(self) -> None:
+        """Pass on together what was ready at the same time; this is before the turn that it has asked for."""
+        ready, self._ready = self._ready, {}
+        for piece, parcels in ready.items():
+            for goods in gathered(sorted(parcels, key=itemgetter(0))):
+                self._worker.finished(piece, goods)
+        self._pulse.wake()
 
     def _drop(self, piece: Piece, mask: int) -> None:
         if not piece.mask and piece in self._works:
