@@ -1,5 +1,5 @@
 """What convpolicy gives to the tests of its users: `simulate`, and by name `convpolicy.testing.pair` and others."""
 
-from convpolicy.testing.simulation import Faults, Report, simulate
+from convpolicy.testing.simulation import Faults, Report, exhaust, simulate
 
-__all__ = ["Faults", "Report", "simulate"]
+__all__ = ["Faults", "Report", "exhaust", "simulate"]

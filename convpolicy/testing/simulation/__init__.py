@@ -5,8 +5,9 @@ players, engines and conversations are those that run over ZeroMQ. What is simul
 network, crashes.
 """
 
+from convpolicy.testing.simulation.exhaust import exhaust
 from convpolicy.testing.simulation.faults import Fault, Faults
 from convpolicy.testing.simulation.report import Failure, Report
 from convpolicy.testing.simulation.simulate import simulate
 
-__all__ = ["Failure", "Fault", "Faults", "Report", "simulate"]
+__all__ = ["Failure", "Fault", "Faults", "Report", "exhaust", "simulate"]

@@ -117,8 +117,9 @@ class Record:
     def died(self, process: Process) -> None:
         """A process is gone, and its parts in conversations with it."""
         self.tell(process.name, "is gone")
-        for conversation in [each for each, part in self._open.items() if part.process is process]:
-            self._open.pop(conversation).lost = self.now()
+        for part in [part for parts in self.parts.values() for part in parts if part.process is process]:
+            part.lost = self.now()
+            self._open.pop(part.conversation, None)
 
     @property
     def open(self) -> list[Part]:

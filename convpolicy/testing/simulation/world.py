@@ -79,6 +79,7 @@ class World:
         self.problems: dict[Problem, None] = {}
         self.wire = Wire(lambda words, id: self._wrong("is true on the wire", words, id))  # noqa: A006
         self.network = Network(self.loop, self.plan, self.wire, self._happened)
+        self.steps_at_rest: dict[str, int] = {}  # of each process, when the first act was over
         self.troubles: list[tuple[float, Fault, bytes]] = []
         self.processes: dict[str, Process] = {}
         self.castings = {
@@ -120,7 +121,9 @@ class World:
         """Run until an act is over, and not before the trouble that is to come."""
         self.loop.run(self._quiet_from, lambda: False)
         self.record.tell("all", f"from here on nothing goes wrong: {what}")
-        if not self.loop.run(self.loop.time() + TO_THE_END, over):
+        ends = self.loop.run(self.loop.time() + TO_THE_END, over)
+        self.steps_at_rest = self.steps_at_rest or {name: each.steps for name, each in self.processes.items()}
+        if not ends:
             for part in self.record.open:
                 where = f"{part.process.name} is in {part.machine.name(part.state)}"
                 self._wrong("comes to an end", f"{what} do not come to an end: {where}", part.conversation.id)

@@ -1,0 +1,54 @@
+"""A crash at every step of a conversation, alone and in pairs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from helpers import purchase
+
+from convpolicy import Policy
+from convpolicy.policy import gallery
+from convpolicy.runtime.engine import Engine
+from convpolicy.testing import Report, exhaust
+from convpolicy.testing.simulation.simulate import setting_of
+from convpolicy.testing.simulation.world import World
+
+EVERY = int(os.environ.get("CONVPOLICY_EVERY_STEP", "5"))  # 1 for all of them
+SMALL = [name for name in gallery.names() if len(Policy.load(gallery.path(name)).labels) <= 8]
+
+
+def test_a_purchase_survives_a_crash_at_every_step():
+    seen: list[int] = []
+    report = exhaust(purchase, seeds=[0], progress=lambda report: seen.append(report.seeds))
+    assert report, str(report)
+    assert report.faults["crash"] == report.faults["outage"] == report.seeds / 2
+    assert seen == list(range(1, report.seeds + 1))
+
+
+def test_crashes_come_in_pairs_too():
+    report = exhaust(purchase, seeds=[1], pairs=True, every=7)
+    assert report, str(report)
+    assert report.faults["crash"] > report.seeds / 2
+
+
+def test_each_step_of_each_process_is_tried():
+    undisturbed = World(setting_of(purchase, conversations=1), 3, only=(), most=1).run()
+    steps = sum(process.steps for process in undisturbed.processes.values())
+    assert exhaust(purchase, seeds=[3]).seeds == 2 * steps
+
+
+def test_a_defect_at_one_moment_is_found(monkeypatch):
+    monkeypatch.setattr(Engine, "_lose_conversations", lambda *_: None)
+    report = exhaust(purchase, seeds=[0])
+    assert report.failure is not None
+    assert [fault.kind for fault in report.failure.faults] == ["crash"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("settings", [{}, {"pairs": True, "every": EVERY}], ids=["alone", "pairs"])
+def test_small_policies_of_the_gallery_survive_crashes_at_every_step(name: str, settings: dict[str, Any]):
+    report: Report = exhaust(Policy.load(gallery.path(name)), seeds=[0], **settings)
+    assert report, str(report)
