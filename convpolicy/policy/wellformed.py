@@ -83,6 +83,7 @@ def ensure(policy: Policy) -> None:
     _reliable(policy)
     _connected_in_order(policy)
     ensure_blocks(policy)
+    _all_are_there(policy)
     _one_payload_each(policy)
 
 
@@ -358,6 +359,14 @@ def _connected_in_order(policy: Policy) -> None:
         if found:
             hint = "connect before the `par`, and disconnect after it."
             raise IllFormed("roles are connected or disconnected inside of a par", at=found.at or par.at, hint=hint)
+
+
+def _all_are_there(policy: Policy) -> None:
+    """Refuse crash branches where roles are connected by the policy: who is not there yet cannot be missed."""
+    stops = next((said.at for said, _ in _said(policy) if isinstance(said, Crash)), None)
+    if policy.explicit and any(isinstance(said, Crash) for said, _ in _said(policy)):
+        hint = "take the crash branches away, or have all roles connected from the start."
+        raise IllFormed(f"{policy.name} connects roles, and has crash branches", at=stops, hint=hint)
 
 
 def _changes_connections(statement: Statement) -> bool:

@@ -3,13 +3,15 @@
 What helps depends on what is wrong: a role that cannot tell two branches apart is told which one was taken; a
 message that may come too early waits for a word from its receiver, or gets a name of its own; a branch that ends
 in silence says that it is over; a role that is to go first on another's decision is asked to; a loop that says
-nothing is taken away, or says something; and where the same message may mean two things, one gets another name. Only
-a policy that passes as a whole is a fix. How many changes are tried is bounded, so some policies get none.
+nothing is taken away, or says something; where a role may stop, it is over then, or the role is reliable; and where
+the same message may mean two things, one gets another name. Only a policy that passes as a whole is a fix. How many
+changes are tried is bounded, so some policies get none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -19,6 +21,7 @@ from convpolicy.policy.model import (
     AnyRole,
     Call,
     Choice,
+    Crash,
     Interruptible,
     Label,
     Policy,
@@ -49,12 +52,12 @@ def fix(policy: Policy, one: Found, suffering: Sequence[str], passes: Callable[[
     """
     changes = chain(_changes(policy, one, suffering), _names_of_their_own(policy, one))
     for text, old, new in islice(changes, TRIES):
-        try:
+        with suppress(PolicyError):  # the change makes no sense here
             changed = replaced(policy, old, new)
             if passes(changed):
                 return Fix(text, changed)
-        except PolicyError:  # the change makes no sense here
-            continue
+    if one.finding.property == findings.CRASH_BRANCH:
+        return _taken_as_reliable(policy, one, passes)
     return None
 
 
@@ -69,6 +72,8 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
             yield from _end_with_word(policy, one)
         case findings.CONNECTION:
             yield from _connect_first(policy)
+        case findings.CRASH_BRANCH:
+            yield from _without_it(policy, one)
         case Rule.GLOBAL_DEADLOCK:
             yield from _no_silent_round(policy)
         case Rule.SENDER_DRIVEN if choice:
@@ -210,6 +215,66 @@ def _connect_first(policy: Policy) -> Iterator[Change]:
             word = Send(send.sender, send.receivers[:1], Label(_unused(policy, "Connect")), connects=True)
             text = f"before `{_written(send)}`{_line(send)}, add `connect {send.sender} to {send.receivers[0]};`"
             yield text, send, Seq((word, send))
+
+
+# ---------------------------------------------------------------------------------------- roles that may stop
+
+
+def _without_it(policy: Policy, one: Found) -> Iterator[Change]:
+    """End the conversation where a message cannot come any more, because who has to send it has stopped."""
+    witness = one.finding.witness
+    if not isinstance(witness, OneRun):
+        return
+    sender, receiver, *_ = witness.moves[0]
+    stops = f"`or {{ crash from {sender} to {receiver}; }}`"
+    for body in (policy.body, *(protocol.body for protocol in policy.protocols)):
+        said = [send for send in sends(body) if _goes(send, sender, receiver)]
+        changed = body
+        for send in said:
+            stopped = Crash(send.sender, tuple(role for role in send.receivers if role.name == receiver))
+            changed = swapped(changed, *_beside(changed, send, stopped))
+        if changed is not body:
+            yield (
+                f"beside {one_of((f'`{_written(send)}`{_line(send)}' for send in said), word='and')}, add {stops}",
+                body,
+                changed,
+            )
+
+
+def _goes(send: Send, sender: str, receiver: str) -> bool:
+    return send.sender.name == sender and any(role.name == receiver for role in send.receivers)
+
+
+def _beside(body: Statement, send: Send, stopped: Crash) -> tuple[Statement, Statement]:
+    """Return the statement around a message, and the same with another branch beside the message and what follows."""
+    for around in statements(body):
+        match around:
+            case Choice(_, branches) if stopped in map(_first, branches) and any(_first(b) is send for b in branches):
+                return around, around
+            case Choice(chooser, branches) if chooser == send.sender and any(_first(b) is send for b in branches):
+                return around, replace(around, branches=(*branches, stopped))
+            case Seq(steps) if any(step is send for step in steps):
+                at = next(place for place, step in enumerate(steps) if step is send)
+                return around, Seq((*steps[:at], Choice(send.sender, (Seq(steps[at:]), stopped))))
+            case _:
+                continue
+    return send, Choice(send.sender, (send, stopped))
+
+
+def _first(branch: Statement) -> Statement:
+    return branch.steps[0] if isinstance(branch, Seq) and branch.steps else branch
+
+
+def _taken_as_reliable(policy: Policy, one: Found, passes: Callable[[Policy], bool]) -> Fix | None:
+    """Take the role that may stop as one that does not."""
+    witness = one.finding.witness
+    sender = witness.moves[0].sender if isinstance(witness, OneRun) else ""
+    role = next((role for role in policy.roles if role.name == sender), None)
+    with suppress(PolicyError):
+        changed = replace(policy, reliable=(*policy.reliable, *([role] if role else [])))
+        if role and passes(changed):
+            return Fix(f"declare `reliable role {role}`", changed)
+    return None
 
 
 # ------------------------------------------------------------------------------- loops in which nothing is said

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from convpolicy.errors import IllFormed
 from convpolicy.machine import CRASH, Direction, Machine, Move, move_of, symbol_of
 from convpolicy.policy.builder import choice, crash, labels, roles, send, seq
 from convpolicy.policy.model import AnyRole, Policy, Statement
@@ -391,3 +392,59 @@ def test_a_verdict_is_right_whoever_stops(policy: Policy) -> None:
 @given(crashing())
 def test_a_verdict_is_right_whoever_stops_at_length(policy: Policy) -> None:
     judge(policy)
+
+
+# --------------------------------------------------------------------------------------------- what would mend it
+
+RELAY = """
+global protocol Relay(role Source, role Relay, reliable role Sink) {
+  choice at Source { Data() from Source to Relay; Data() from Relay to Sink; }
+  or { crash from Source to Relay; Nothing() from Relay to Sink; }
+}"""
+ASKED = """
+global protocol Asked(role Asker, role Giver, reliable role Other) {
+  Ask() from Asker to Giver;
+  choice at Giver { Give() from Giver to Asker; Unneeded() from Asker to Other; }
+  or { crash from Giver to Asker; Ask() from Asker to Other; Give() from Other to Asker; }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        (
+            RELAY,
+            (
+                "beside `Data from Relay to Sink;` (line 3) and `Nothing from Relay to Sink;` (line 4), "
+                "add `or { crash from Relay to Sink; }`"
+            ),
+        ),
+        (ASKED, "declare `reliable role Asker`"),
+    ],
+)
+def test_a_branch_that_is_missing_is_proposed_where_it_helps_and_else_a_reliable_role(text: str, fix: str) -> None:
+    first, *_ = check(loads(text)).errors
+    assert first.property == "crash-branch"
+    assert first.fix is not None
+    assert first.fix.text == fix
+    assert check(first.fix.policy)
+
+
+def test_crash_branches_do_not_go_together_with_connections_and_nested_protocols_yet() -> None:
+    connecting = """
+    explicit global protocol P(role A, reliable role B) {
+      connect A to B;
+      choice at A { X() from A to B; } or { crash from A to B; }
+    }"""
+    with pytest.raises(IllFormed, match="P connects roles, and has crash branches"):
+        loads(connecting)
+    crashing = "choice at A { X() from A to B; } or { crash from A to B; }"
+    outside = f"""
+    nested protocol N(role C, role D) {{ Y() from C to D; }}
+    global protocol P(role A, reliable role B) {{ A calls N(A, B); {crashing} }}"""
+    inside = f"""
+    nested protocol N(role A, reliable role B) {{ {crashing} }}
+    global protocol P(role A, role B) {{ A calls N(A, B); }}"""
+    for text, name in ((outside, "P"), (inside, "N")):
+        with pytest.raises(IllFormed, match=f"{name} has crash branches, and has to do with nested protocols"):
+            loads(text)
