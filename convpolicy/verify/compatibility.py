@@ -184,6 +184,9 @@ def compatible(old: Policy, new: Policy) -> Compatibility:
     if old != new and (old.interruptible or new.interruptible):
         reason = "it has blocks that may be interrupted, and whether those of two versions fit is not decided"
         return Compatibility(old, new, None, {}, reason=reason, whole=False)
+    if old.nested != new.nested:
+        reason = "it starts conversations that are not the same in both, and whether those fit is not decided"
+        return Compatibility(old, new, None, {}, reason=reason, whole=False)
     search = _Search(Versions(old, new))
     alone = {role: search.mixture(frozenset([role])) for role in ours}
     for wanted in ({Safety.SAFE}, {Safety.SAFE, Safety.EXPLORED}):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from convpolicy.errors import NotImplementable
 from convpolicy.policy.builder import again, choice, crash, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Label, Policy, Role, Send, Seq, Statement
+from convpolicy.policy.scribble import loads
 from convpolicy.testing.strategies import policies
 from convpolicy.verify import compatibility
 from convpolicy.verify.check import check
@@ -165,6 +166,16 @@ def test_a_crash_is_looked_at_where_both_versions_have_branches_for_it() -> None
     thanks = compatible(mortal(), mortal(shipment))
     assert thanks.order is None
     assert "Buyer waits for Shipment from Seller" in line_of(thanks, thanks.alone["Buyer"])
+
+
+def test_nested_protocols_that_differ_are_not_compared() -> None:
+    inner = "nested protocol N(role A, role B) {{ {} from A to B; }}"
+    outer = "global protocol P(role A, role B) { A calls N(A, B); }"
+    one, other = (loads(f"{inner.format(message)} {outer}") for message in ("X", "Y"))
+    assert compatible(one, one)
+    found = compatible(one, other)
+    assert found.safety is Safety.EXPLORED
+    assert "it starts conversations that are not the same in both" in str(found)
 
 
 def test_conditions_on_values_are_not_compared() -> None:
