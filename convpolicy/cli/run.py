@@ -19,7 +19,10 @@ def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:SERVICE", help="For example `shop.seller:seller`.")],
     via: Annotated[
         list[str],
-        typer.Option(metavar="URL", help="Where to listen, such as tcp://127.0.0.1:5555; with --bus, where buses do."),
+        typer.Option(
+            metavar="URL",
+            help="Where to listen, such as tcp://127.0.0.1:5555; with --bus, where buses do. Repeatable.",
+        ),
     ],
     *,
     bus: Annotated[bool, typer.Option("--bus", help="Connect to service buses instead of listening.")] = False,
@@ -31,7 +34,7 @@ def run(
     service = defined(target, "service", "shop.seller:seller", _is_service)
     where = "is connected to" if bus else "listens at"
     service.run(
-        via=Bus(*via, broker=bus),
+        via=Bus(*via, broker=True) if bus else [Bus(url) for url in via],
         at_most=at_most,
         started=lambda url: typer.echo(f"{service.role} {where} {url}"),
     )

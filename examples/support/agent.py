@@ -1,6 +1,7 @@
-"""The agent: `python agent.py [ADDRESS] [--patience SECONDS] [--retire]`, until Ctrl-C.
+"""The agent: `python agent.py [ADDRESS] [--mail ADDRESS] [--patience SECONDS] [--retire]`, until Ctrl-C.
 
-It knows some answers, and is late with the others. After three questions, or with `--retire`, it offers mail instead.
+It knows some answers, and is late with the others. After three questions, or with `--retire`, it offers mail instead:
+the other service bus, at `--mail`, at which it plays as well.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from argparse import ArgumentParser
 
 from messages import (
     ADDRESS,
+    MAIL,
     Agent,
     Answer,
     Call,
@@ -21,17 +23,18 @@ from messages import (
     Stay,
     Thanks,
     Wait,
+    channels,
     support,
 )
 
-from convpolicy import Bus, ConvPolicyError, Dialogue
+from convpolicy import ConvPolicyError, Dialogue
 
 ANSWERS = {"Where is my parcel?": "Lovelace Road 3.", "When are you open?": "Always."}
-MAIL = "desk@shop.example"
 
 agent = support.service(Agent)
 patience = 600.0  # seconds, after which the agent is late
 retiring = False  # whether this channel is being given up
+mail = MAIL
 
 
 async def find_out(text: str) -> str:
@@ -47,9 +50,9 @@ async def work_on(
     print(f"Agent received {question}")
     conversation.data["question"] = question.text
     if retiring:
-        return OtherChannel(MAIL, "we give this channel up")
-    if conversation.history.count("Question") > 3:
-        return OtherChannel(MAIL, "it takes longer")
+        return OtherChannel(mail, "we give this channel up")
+    if conversation.history.count("Question") > 3 and conversation.link != mail:
+        return OtherChannel(mail, "it takes longer")
     try:
         async with asyncio.timeout(patience):
             return Answer(await find_out(question.text))
@@ -73,7 +76,7 @@ def answer_there(move: Move, conversation: Dialogue[Answer]) -> Answer:
 def answer_here(stay: Stay) -> Answer | Retired:
     """Go on here while the channel lasts; when it ends, tell the Customer and the Desk."""
     print(f"Agent received {stay}")
-    return Retired(MAIL) if retiring else Answer("Ask again in an hour.")
+    return Retired(mail) if retiring else Answer("Ask again in an hour.")
 
 
 @agent.on(Call)
@@ -90,13 +93,14 @@ def close(thanks: Thanks) -> Closed:
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("address", nargs="?", default=ADDRESS)
+    parser.add_argument("--mail", default=MAIL)
     parser.add_argument("--patience", type=float, default=patience)
     parser.add_argument("--retire", action="store_true")
     given = parser.parse_args()
-    patience, retiring = given.patience, given.retire
+    patience, retiring, mail = given.patience, given.retire, given.mail
     try:
         agent.run(
-            via=Bus(given.address, broker=True),
+            via=channels(given.address, mail),
             at_most=3,  # conversations; the bus lets others wait, or gives them to other agents
             started=lambda url: print(f"Agent is connected to {url}"),
         )

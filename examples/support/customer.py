@@ -45,6 +45,9 @@ async def ask(via: Bus, questions: list[str], *, stubborn: bool) -> None:
                         await conversation.send(Stay())
                     case OtherChannel(address):
                         await conversation.send(Move(address))
+                        if "://" in address:
+                            await conversation.move(Bus(address, broker=True))
+                            print(f"Customer goes on over {conversation.link}")
                     case Retired():
                         return
         await conversation.send(Thanks())

@@ -1,11 +1,11 @@
-"""The desk: `python desk.py [ADDRESS]` offers a call when an agent is late, until Ctrl-C."""
+"""The desk: `python desk.py [ADDRESS] [MAIL]` offers a call when an agent is late, until Ctrl-C."""
 
 import sys
 from datetime import UTC, datetime, timedelta
 
-from messages import ADDRESS, Call, CallOffer, Closed, Desk, Late, Retired, support
+from messages import ADDRESS, MAIL, Call, CallOffer, Closed, Desk, Late, Retired, channels, support
 
-from convpolicy import Bus, ConvPolicyError
+from convpolicy import ConvPolicyError
 
 desk = support.service(Desk)
 
@@ -32,8 +32,8 @@ def close(closed: Closed) -> None:
 
 
 if __name__ == "__main__":
-    address = sys.argv[1] if len(sys.argv) > 1 else ADDRESS
+    address, mail, *_ = [*sys.argv[1:], *[ADDRESS, MAIL][len(sys.argv) - 1 :]]
     try:
-        desk.run(via=Bus(address, broker=True), started=lambda url: print(f"Desk is connected to {url}"))
+        desk.run(via=channels(address, mail), started=lambda url: print(f"Desk is connected to {url}"))
     except ConvPolicyError as problem:
         sys.exit(str(problem))

@@ -3,10 +3,16 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from convpolicy import Policy, Role
+from convpolicy import Bus, Policy, Role
 from convpolicy.policy import gallery
 
 ADDRESS = "tcp://127.0.0.1:5555"  # where `convpolicy bus` listens
+MAIL = "desk@shop.example"  # another channel; where it is another bus, conversations go on over that
+
+
+def channels(address: str, mail: str) -> list[Bus]:
+    """Return the service buses of the desk: the fast one, and the slow one where there is one."""
+    return [Bus(each, broker=True) for each in (address, mail) if "://" in each]
 
 
 class Question(NamedTuple):

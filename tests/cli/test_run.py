@@ -19,6 +19,14 @@ def test_a_service_runs_until_it_is_told_to_end():
         assert (code, err) == (0, "")
 
 
+def test_a_service_listens_at_several_addresses():
+    addresses = [word for _ in range(2) for word in ("--via", "tcp://127.0.0.1:0")]
+    with listening("-m", "convpolicy.cli", "run", "seller:seller", *addresses, folder=PURCHASE) as (service, last):
+        assert run("buyer.py", last, folder=PURCHASE)[0] == 0
+        service.send_signal(signal.SIGINT)
+        assert ended(service)[0] == 0
+
+
 @pytest.fixture
 def wrongs(tmp_path, monkeypatch):
     (tmp_path / "wrongs.py").write_text(
