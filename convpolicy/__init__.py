@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convpolicy.errors import (
     Aborted,
+    ChannelRetired,
     ConversationError,
     ConvPolicyError,
     Expired,
@@ -96,6 +97,7 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Bus",
+    "ChannelRetired",
     "Compatibility",
     "ConvPolicyError",
     "ConversationError",

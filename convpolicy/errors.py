@@ -257,6 +257,16 @@ class Expired(ConversationError):
         )
 
 
+class ChannelRetired(ConversationError):
+    """The link at `url` takes no new conversations, because it is being given up; `alternative` is where to go."""
+
+    def __init__(self, url: str, alternative: str) -> None:
+        self.url, self.alternative = url, alternative
+        super().__init__(
+            f"{url} is being given up, and takes no new conversations.\n  Begin the conversation over {alternative}."
+        )
+
+
 class PolicyMismatch(ConversationError):
     """The two sides do not run the same policy: `ours` and `theirs` are fingerprints, `differs` says where."""
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import Aborted, ConversationError, Expired, InDoubt, PeerLost, Quarantined, RoundOver, Unplayable
+from convpolicy.errors import (
+    Aborted,
+    ChannelRetired,
+    ConversationError,
+    Expired,
+    InDoubt,
+    PeerLost,
+    Quarantined,
+    RoundOver,
+    Unplayable,
+)
 from convpolicy.wire.frame import Ended
 
 __all__ = ["ended", "error_of"]
@@ -29,6 +39,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "lost", (error.peer, error.why)
         case InDoubt(cause=ConversationError() as cause):
             return _facts(cause)
+        case ChannelRetired():
+            return "retired", (error.url, error.alternative)
         case RoundOver():
             return "over", (error.by,)
         case _:
@@ -46,6 +58,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
             return PeerLost(role, why)
         case "over", [str(role)]:
             return RoundOver(role)
+        case "retired", [str(url), str(alternative)]:
+            return ChannelRetired(url, alternative)
         case "quarantined", [str(peer), int(count), str(last)]:
             return Quarantined(peer, count, last)
         case _, [str(reason), *_]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from convpolicy.conversation import Conversation, Received
-from convpolicy.errors import ConversationError, NotReachable, WiringError
+from convpolicy.errors import ConversationError, NotReachable, ServiceError, WiringError
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.policy.model import Invited
@@ -275,6 +275,13 @@ class Endpoint:
         if problem is not None:
             raise problem
         return peer
+
+    def retire(self, url: str, alternative: str) -> None:
+        """Take no new conversations over a link. See `Playing.retire`."""
+        self.check()
+        if url not in self.url.split():
+            raise ServiceError(f"{self.part.role} does not play over {url}.\n  It plays over {self.url}.")
+        self.engine.retired[url] = alternative
 
     def url_of(self, conversation: Conversation) -> str:
         """Return the address over which a conversation goes."""

@@ -19,6 +19,7 @@ import msgspec
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import (
     Aborted,
+    ChannelRetired,
     ConversationError,
     LinkError,
     PayloadError,
@@ -92,6 +93,7 @@ class Engine(Presence):
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
+        self.retired: dict[str, str] = {}  # the links that take no new conversations, and where to go instead
         self.counts = {"duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met = welcome, met
@@ -298,6 +300,7 @@ class Engine(Presence):
         if answer is None and part is not None:
             conversation = self._new(id, part)
             try:
+                self._ensure_taken(peer)
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
                 answer = ended(conversation, refusal)
@@ -307,6 +310,12 @@ class Engine(Presence):
         if answer is not None:
             self.peers.say(peer, answer)
         return None
+
+    def _ensure_taken(self, peer: Peer) -> None:
+        """Raise ChannelRetired when what a peer opens comes over a link that is being given up."""
+        url = self.peers.url_of(peer) if self.retired else ""
+        if url in self.retired:
+            raise ChannelRetired(url, self.retired[url])
 
     def refuse(
         self,

@@ -346,6 +346,16 @@ class Playing(Generic[Sends]):
         """Return counts since the start, and how many conversations are open."""
         return self._endpoint.statistics()
 
+    def retire(self, url: str, *, alternative: str) -> None:
+        """Take no new conversations over a link: whoever begins one gets ChannelRetired, with the alternative.
+
+        Those that are open go on, and may be moved. `url` is the address as `url` and `Dialogue.link` have it.
+
+        Raises:
+            ServiceError: it does not play there, or over a tree or a pipeline, which begin none.
+        """
+        self._endpoint.retire(url, alternative)
+
     async def idle(self, timeout: float | None = None) -> bool:
         """Wait until no conversation is open, at most `timeout` seconds; return whether that came about.
 
@@ -382,6 +392,11 @@ class Unending(Playing[Sends]):
     async def until_broken(self) -> None:
         """Wait for ever: there is no journal."""
         await asyncio.Event().wait()
+
+    def retire(self, url: str, *, alternative: str) -> None:
+        """Refuse; see `Playing.retire`."""
+        del alternative
+        raise ServiceError(f"{url} belongs to a tree or a pipeline, which begin no new conversations.\n  Stop instead.")
 
     async def idle(self, timeout: float | None = None) -> bool:
         """Refuse; see `Playing.idle`."""

@@ -10,6 +10,7 @@ import pytest
 
 from convpolicy import (
     Bus,
+    ChannelRetired,
     Dialogue,
     Link,
     LinkError,
@@ -19,6 +20,7 @@ from convpolicy import (
     Observed,
     Policy,
     ServiceBus,
+    ServiceError,
     Wiring,
     WiringError,
     again,
@@ -293,6 +295,48 @@ async def test_a_role_that_is_not_at_the_other_bus_is_named(buses: list[ServiceB
             f"C cannot go on at {mail.url}: it is not connected there.\n"
             "  The conversation goes on where it was. Play C over both links: `run(via=[…, …])`."
         )
+        await conversation.send(Bye())
+    for each in playing:
+        await each.stop(drain=0)
+
+
+# ------------------------------------------------------------------------------------------ giving a link up
+
+
+async def test_a_retired_link_takes_no_new_conversations_and_open_ones_go_on_and_move() -> None:
+    playing = await an_echo([]).start([Bus(ANY), Bus(ANY)])
+    fast, mail = playing.url.split()
+    async with TWO.player(A, via=Bus(fast)) as player, player.join() as before:
+        await says(before, 1)
+        playing.retire(fast, alternative=mail)
+        with pytest.raises(ChannelRetired) as caught:
+            async with player.join() as late:
+                await says(late, 1)
+        assert (caught.value.url, caught.value.alternative) == (fast, mail)
+        assert str(caught.value) == (
+            f"{fast} is being given up, and takes no new conversations.\n  Begin the conversation over {mail}."
+        )
+        await says(before, 2)
+        await before.move(Bus(caught.value.alternative))
+        await says(before, 3)
+        await before.send(Bye())
+    async with TWO.join(A, via=Bus(mail)) as other:
+        await says(other, 1)
+        await other.send(Bye())
+    with pytest.raises(ServiceError, match=r"B does not play over tcp://nowhere:1\."):
+        playing.retire("tcp://nowhere:1", alternative=mail)
+    await playing.stop()
+
+
+async def test_a_bus_is_retired_by_those_who_play_there(buses: list[ServiceBus]) -> None:
+    fast, mail = (Bus(bus.url, broker=True) for bus in buses)
+    playing = await players([fast, mail], [fast, mail])
+    playing[0].retire(fast.url, alternative=mail.url)
+    with pytest.raises(ChannelRetired, match="Begin the conversation over") as caught:
+        async with THREE.join(A, via=fast) as conversation:
+            await says(conversation, 1)
+    async with THREE.join(A, via=Bus(caught.value.alternative, broker=True)) as conversation:
+        await says(conversation, 1)
         await conversation.send(Bye())
     for each in playing:
         await each.stop(drain=0)
