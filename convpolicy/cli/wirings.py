@@ -11,7 +11,7 @@ from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.verify.carrying import carried
 from convpolicy.verify.report import Report
 
-__all__ = ["over_links"]
+__all__ = ["over_links", "wiring_of"]
 
 
 def over_links(name: str) -> Callable[[Report], Report]:
@@ -20,11 +20,12 @@ def over_links(name: str) -> Callable[[Report], Report]:
     Raises:
         UsageError: the file cannot be read, or is not a wiring; the text shows the line.
     """
-    wiring = _read(name)
+    wiring = wiring_of(name)
     return lambda report: carried(report, carriers(wiring, report.policy.roles))
 
 
-def _read(name: str) -> Wiring:
+def wiring_of(name: str) -> Wiring:
+    """Read a wiring's file. Raises as `over_links` does."""
     try:
         return Wiring.load(name)
     except WiringError as problem:

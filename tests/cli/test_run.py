@@ -55,6 +55,15 @@ def test_what_cannot_be_run_is_said(convpolicy, wrongs, target, code, said):
     assert said in outcome.err
 
 
+@pytest.mark.parametrize(
+    "options", [(), ("--via", "tcp://127.0.0.1:0", "--over", "w.toml"), ("--over", "w.toml", "--bus")]
+)
+def test_a_service_is_played_at_addresses_or_over_a_wiring(convpolicy, wrongs, options):
+    outcome = convpolicy("run", "wrongs:idle", *options)
+    assert outcome.code == 2
+    assert "Give --via URL, or --over FILE without --bus." in outcome.err
+
+
 def test_an_address_that_is_none_is_said(convpolicy, wrongs):
     code, _, err = convpolicy("run", "wrongs:idle", "--via", "nonsense")
     assert code == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from play import rest, wired
-from processes import PATIENCE, Process
+from processes import EXAMPLES, PATIENCE, Process, ended, program
 
 from convpolicy import Wiring
 from convpolicy.policy import gallery
@@ -75,3 +75,14 @@ def test_each_is_counted_once_though_a_counter_is_killed_with_answers_in_hand(su
     assert first.stdout is not None
     assert not [line for line in first.stdout if "received" in line]
     assert len(second.stop()) == 2 * people
+
+
+def test_a_counter_needs_no_program_of_its_own(survey):
+    surveyor, counting = survey.start("surveyor.py", "20"), ("run", "counter:counter", "--over", survey.file)
+    with program("-m", "convpolicy.cli", *counting, folder=EXAMPLES / "survey") as counter:
+        survey.start("respondents.py", "20")
+        assert rest(surveyor)[0] == expected(20, [])[0]
+        counter.send_signal(signal.SIGTERM)
+        code, out, _ = ended(counter)
+    assert code == 0
+    assert out.startswith("Counter plays over ")
