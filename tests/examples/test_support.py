@@ -50,13 +50,13 @@ def test_a_channel_is_retired_for_a_customer_who_would_not_take_the_other_one():
 
 def test_a_long_conversation_goes_on_over_the_other_channel_from_where_it_was():
     with play("support") as example, a_bus("tcp://127.0.0.1:0") as (_, mail):
-        example.start("agent.py", "--mail", mail)
-        desk = example.start("desk.py", mail)
+        agent, desk = example.start("agent.py", "--mail", mail), example.start("desk.py", mail)
         *_, other, moved, answer, last = example.run("customer.py", *asks(OPEN, OPEN, OPEN, PARCEL, OPEN))
         assert other == f"Customer received OtherChannel(address={mail!r}, reason='it takes longer')"
         assert moved == f"Customer goes on over {mail}"
         assert answer == f"""Customer received Answer(text="The answer to 'Where is my parcel?' goes to {mail}.")"""
         assert last == "Customer received Answer(text='Always.')"
+        assert stopped(agent)[-1] == "Agent received Thanks()"  # and it has told the Desk
         assert stopped(desk) == ["Desk received Closed()"]
 
 
