@@ -30,7 +30,18 @@ from convpolicy.runtime.wired.receipts import Receipts
 from convpolicy.runtime.wired.seat import Seat
 from convpolicy.runtime.wired.trunk import Thread, Trunk
 from convpolicy.table import Step, Table
-from convpolicy.wire.frame import MAX_PAYLOAD, Ended, Hello, Holds, Item, Malformed, Refused, Unknown, Unplayed
+from convpolicy.wire.frame import (
+    MAX_PAYLOAD,
+    Acknowledged,
+    Ended,
+    Hello,
+    Holds,
+    Item,
+    Malformed,
+    Refused,
+    Unknown,
+    Unplayed,
+)
 from convpolicy.wire.thread import HELD, published, read_thread, trunk_of
 from convpolicy.wire.thread import Thread as Header
 from convpolicy.wire.tree import LARGEST_SAID
@@ -212,6 +223,10 @@ class WiredEngine(Engine):
         return True
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
+        if self.seat.is_stage and isinstance(self.end_of(envelope.conversation), Acknowledged):
+            self.peers.forget(
+                peer, envelope.conversation, self._role, now=True
+            )  # that it is done was lost, and is waited for
         header = None
         if envelope.thread:
             try:

@@ -182,6 +182,14 @@ async def played(policy: Policy, wiring: Wiring, buses: list[Switched], seed: in
     return said, heard
 
 
+def ordered(said: Said, wiring: Wiring) -> Said:
+    """What was said, without the order where a pipeline carries it, which keeps none."""
+    return {
+        pair: sorted(labels) if isinstance(wiring.links.get(pair[:2]), Pipeline) else labels
+        for pair, labels in said.items()
+    }
+
+
 @given(st.data())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_what_the_roles_see_over_any_links_is_a_run_of_the_policy(data: st.DataObject) -> None:
@@ -193,7 +201,7 @@ def test_what_the_roles_see_over_any_links_is_a_run_of_the_policy(data: st.DataO
     assume(policy.check(over=wiring))
     event(f"pipeline: {any(isinstance(link, Pipeline) for link in wiring.links.values())}")
     said, heard = virtual.run(played(policy, wiring, buses, data.draw(st.integers(0, 1_000))))
-    assert dict(heard) == dict(said)
+    assert ordered(heard, wiring) == ordered(said, wiring)
 
 
 def _fields(policy: Any) -> tuple[Any, ...]:
