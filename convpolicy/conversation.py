@@ -17,7 +17,7 @@ Every change of state passes through `_advance`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 from convpolicy.errors import Expired, RemoteViolation
 from convpolicy.machine import Direction, Lane, Machine, Move, State
@@ -55,12 +55,12 @@ class Conversation(Position):
         now: float = 0.0,
         at: State | None = None,
     ) -> None:
-        self._table = machine if isinstance(machine, Table) else Table(machine)
+        self.table = table = machine if isinstance(machine, Table) else Table(machine)
         self.id = id
-        self._node = self._table.start if at is None else self._table.node(at)
+        self._node = table.start if at is None else table.node(at)
         self._history = b""
         self._held = None
-        self._left = self._table.nesting.start
+        self._left = self.table.nesting.start
         self._interrupted = None
         self._values = None  # what later conditions speak of
         self._deadlines = None
@@ -69,11 +69,13 @@ class Conversation(Position):
         self.stopped = None  # the roles that have, for which the policy has branches, and why
         self.heard = -1  # the number of the role whose message was taken last
         self.violations = 0
-        self.owner = None  # whom the runtime tells of what happens; not looked at here
-        self.watched = False  # whether the runtime has this conversation on its list of retransmissions
+        self.owner = self.memory = None  # these, and the next three, are not looked at here
+        self.prompt = self.blocked = self.watched = False
         self.emitted = self.confirmed = 0  # messages sent, and how many of them are acknowledged
-        own = self._table.role
-        self.peers = tuple([_ONESELF if role == own else Peering() for role in self._table.numbers])
+        if len(table.numbers) == 2:
+            self.peers = (_ONESELF, Peering()) if table.role == 0 else (Peering(), _ONESELF)
+        else:
+            self.peers = tuple([_ONESELF if role == table.role else Peering() for role in table.numbers])
         if self._node.limits:
             self._arm(self._node, None, now)
 
@@ -89,22 +91,21 @@ class Conversation(Position):
         step = self.allows(name_of(message), to)
         if step.effect is not None:
             self.vouch(step, message)
-        return self.emit(step, message, now=now)
+        return self.emit(step, message, now)
 
-    def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
+    def emit(self, step: Step, payload: Any, now: float = 0.0) -> Envelope:
         """Take a step that `allows` has just returned, with an encoded payload; see `vouch`."""
-        peer = self.peers[step.peer]
-        seq = peer.sent + 1
-        policy = None if peer.received or peer.acked else self._table.fingerprint
-        envelope = Envelope(
-            self.id, self._table.role, step.peer, seq, peer.received, step.index, cast("Any", payload), policy
-        )
-        if any(self._left):
+        to, table = step.peer, self.table
+        peer = self.peers[to]
+        seq, received = peer.sent + 1, peer.received
+        policy = None if received or peer.acked else table.fingerprint
+        envelope = Envelope(self.id, table.role, to, seq, received, step.index, payload, policy)
+        if self._left and any(self._left):
             envelope.rounds = self.stamp(step)
         peer.sends(envelope, now)
         self.emitted += 1
-        if self.stopped is not None and step.peer in self.stopped:
-            self.acknowledge(step.peer, seq, now=now)  # it is lost, as the policy says
+        if self.stopped is not None and to in self.stopped:
+            self.acknowledge(to, seq, now=now)  # it is lost, as the policy says
         self._advance(step, now)
         return envelope
 
@@ -132,7 +133,7 @@ class Conversation(Position):
 
     def together(self, step: Step) -> tuple[Step, ...]:
         """Return the steps that say a message to all its receivers; `step`, the first, is what `allows` returned."""
-        return self._table.together(step)
+        return step.together or self.table.together(step)
 
     # ------------------------------------------------------------------------------------------ receiving
 
@@ -144,21 +145,34 @@ class Conversation(Position):
         Raises:
             RemoteViolation: the policy does not allow the message; it is dropped, and the state is unchanged.
         """
-        peer = self.peers[envelope.sender]
-        if envelope.seq == peer.received + 1 and self._held is None and peer.ahead is None and self.error is None:
-            step = self._node.plain.get(envelope.label)
-            if step is not None and step.peer == envelope.sender:
-                if envelope.ack > peer.acked:
-                    self.acknowledge(envelope.sender, envelope.ack, now=now)
-                peer.received += 1
-                peer.owes_ack = True
-                self._advance(step, now)
-                self.heard = step.peer
-                return Received(step.move.label, envelope.payload, step.move.peer)
+        step = self.hear(envelope, now)
+        if step is not None:
+            return Received(step.label, envelope.payload, step.move.peer)
         arrival = self.accept(envelope, now=now)
         if arrival is Arrival.KEPT:
             return self.take(now=now) or arrival
         return arrival
+
+    def hear(self, envelope: Envelope, now: float) -> Step | None:
+        """Take an envelope that has arrived if nothing about it is out of the ordinary, and return its step.
+
+        Else nothing has changed, and nothing is said about the envelope: that is for `accept` and `take`. This is their
+        law for the next message of its sender, which the state allows, while nothing else waits to be taken.
+        """
+        step = self._node.plain.get(envelope.label)
+        if step is None or step.peer != envelope.sender or self._held is not None or self.error is not None:
+            return None
+        peer = self.peers[step.peer]
+        if envelope.seq != peer.received + 1 or peer.ahead is not None or envelope.rounds is not None:
+            return None
+        upto = envelope.ack
+        if upto > peer.acked:
+            self.confirmed += peer.acknowledge(upto, now)
+        peer.received += 1
+        peer.owes_ack = True
+        self._advance(step, now)
+        self.heard = step.peer
+        return step
 
     def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
         """Take an envelope that has arrived and keep its message until it is asked for with `take`."""
@@ -171,9 +185,9 @@ class Conversation(Position):
         if envelope.seq > peer.received + WINDOW - self.waiting(envelope.sender):
             peer.full = True
             return Arrival.FULL
-        if not self._table.sends(envelope.sender, envelope.label, envelope.rounds):
+        if not self.table.sends(envelope.sender, envelope.label, envelope.rounds):
             self.skip(envelope)
-            raise self.refusal(self._table.roles[envelope.sender], self._table.label(envelope.label))
+            raise self.refusal(self.table.roles[envelope.sender], self.table.label(envelope.label))
         ahead = peer.ahead or {}
         ahead[envelope.seq] = envelope
         while peer.received + 1 in ahead:
@@ -226,7 +240,7 @@ class Conversation(Position):
     def _notice(self, wanted: Collection[str] | None, by: str | None, now: float) -> Received | None:
         """Go on by the branch for a role that has stopped, once what had come from it is taken."""
         stopped = self.stopped or {}
-        left = {(envelope.sender, self._table.lanes[envelope.label]) for envelope in self._held or ()}
+        left = {(envelope.sender, self.table.lanes[envelope.label]) for envelope in self._held or ()}
         for step in self._node.crashes:
             _, peer, label, lane = step.move
             drained = step.peer in stopped and (step.peer, lane) not in left
@@ -255,7 +269,7 @@ class Conversation(Position):
         if self.expects(envelope):
             return
         self._drop(envelope)
-        raise self.refusal(self._table.roles[envelope.sender], self._table.labels[envelope.label], envelope.seq)
+        raise self.refusal(self.table.roles[envelope.sender], self.table.labels[envelope.label], envelope.seq)
 
     def refusal(self, sender: str, label: str, seq: int = 0) -> RemoteViolation:
         """Return, and count, the violation that `label` from `sender` is in this state."""
@@ -279,12 +293,18 @@ class Conversation(Position):
 
     def go(self, away: frozenset[Lane], *, now: float = 0.0) -> None:
         """Go to other conversations in these lanes, in place of those before: what depends on them waits meanwhile."""
-        node = self._table.node(self._node.state, away)
+        node = self.table.node(self._node.state, away)
         if node.limits or self._deadlines is not None:
             self._arm(node, None, now)
         self._node = node
 
     # ---------------------------------------------------------------------------- acknowledgement and time
+
+    def lighten(self) -> None:
+        """Drop every message that is kept: the conversation has failed, and none will be taken or sent again."""
+        self._held = None
+        for peer in self.peers:
+            peer.unacked = peer.ahead = None
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
         """Note that the peer has received everything up to `upto`. A number that was never sent is ignored."""
@@ -317,19 +337,17 @@ class Conversation(Position):
     def _advance(self, step: Step, now: float) -> None:
         """Move the machine. Every send and every receive passes here."""
         node = step.node
-        if not node.ready:
-            self._table.fill(node)
-        if node.limits or self._deadlines is not None:
-            self._arm(node, step.move, now)
+        if not node.easy or self._deadlines is not None:
+            self._arm(self.table.fill(node), step.move, now)
         self._node = node
         if step.leaves:
             self._leave(step)
         history = self._history + step.code
-        self._history = history if len(history) <= _REMEMBERED or self._table.machine.lazy else history[2:]
+        self._history = history if len(history) <= _REMEMBERED or self.table.machine.lazy else history[2:]
 
     def _leave(self, step: Step) -> None:
         """Leave blocks that may be interrupted, and drop what is left of them."""
-        self._left = self._table.nesting.after(self._left, step.leaves)
+        self._left = self.table.nesting.after(self._left, step.leaves)
         if step.move.interrupts:
             lanes = self._interrupted or {}
             self._interrupted = {**lanes, step.move.lane: lanes.get(step.move.lane, 0) + 1}
@@ -352,7 +370,7 @@ class Conversation(Position):
         """
         return {
             "id": self.id,
-            "fingerprint": self._table.machine.fingerprint,
+            "fingerprint": self.table.machine.fingerprint,
             "state": self._node.state,
             "away": [list(lane) for lane in self._node.away],
             "history": self._history,
@@ -373,7 +391,7 @@ class Conversation(Position):
             ValueError: the snapshot is of another policy.
         """
         conversation = cls(machine, snapshot["id"], now=now)
-        table = conversation._table
+        table = conversation.table
         if snapshot["fingerprint"] != table.machine.fingerprint:
             raise ValueError(
                 f"the snapshot is of policy {snapshot['fingerprint'][:12]}, the machine of "

@@ -106,14 +106,16 @@ class Peering:
 
     def acknowledge(self, upto: int, now: float) -> int:
         """Drop what the peer has received; return how many messages. A number never sent is ignored."""
-        if not self.acked < upto <= self.sent:
+        acked, sent = self.acked, self.sent
+        if not acked < upto <= sent:
             return 0
-        count = upto - self.acked
         self.acked = upto
-        left = [] if upto == self.sent else [e for e in self.unacked or () if e.seq > upto]
-        self.unacked = left or None
-        self.resend_at, self.attempts = now + FIRST_RESEND, 0
-        return count
+        if upto == sent:
+            self.unacked = None
+        else:
+            self.unacked = [e for e in self.unacked or () if e.seq > upto] or None
+            self.resend_at, self.attempts = now + FIRST_RESEND, 0
+        return upto - acked
 
     def in_order(self, envelope: Envelope) -> Iterator[Envelope]:
         """Take in an envelope, and yield those that have come without a gap now."""

@@ -27,7 +27,11 @@ class Position:
     exchanged with. `error` is why it has failed; `doom` becomes that once what has come is taken. `stopped` are the
     roles that have, for which the policy has branches, and why. `heard` is the number of the role whose message was
     taken last, -1 before. `emitted` is how many messages were sent, and `confirmed` how many of them are acknowledged.
-    `owner` and `watched` are the runtime's: whom it tells, and whether it will look at retransmissions.
+    `table` is the compiled machine.
+
+    The others are the runtime's. It tells `owner` what happens; one that is `prompt` acts on a message as soon as it
+    has come, and when it is `blocked` somebody waits for room to send. `memory` is what an application keeps of the
+    conversation, and `watched` says whether retransmissions will be looked at.
     """
 
     __slots__ = (
@@ -37,17 +41,20 @@ class Position:
         "_interrupted",
         "_left",
         "_node",
-        "_table",
         "_values",
+        "blocked",
         "confirmed",
         "doom",
         "emitted",
         "error",
         "heard",
         "id",
+        "memory",
         "owner",
         "peers",
+        "prompt",
         "stopped",
+        "table",
         "violations",
         "watched",
     )
@@ -62,8 +69,11 @@ class Position:
     emitted: int
     confirmed: int
     owner: Any
+    prompt: bool
+    blocked: bool
+    memory: Any
     watched: bool
-    _table: Table
+    table: Table
     _node: Node
     _history: bytes
     _held: list[Envelope] | None
@@ -77,40 +87,35 @@ class Position:
     @property
     def role(self) -> str:
         """The role whose side this is."""
-        return self._table.machine.role
-
-    @property
-    def table(self) -> Table:
-        """The compiled machine."""
-        return self._table
+        return self.table.machine.role
 
     @property
     def state(self) -> str:
         """The name of the machine's state."""
-        return self._table.machine.name(self._node.state)
+        return self.table.machine.name(self._node.state)
 
     def describe(self) -> str:
         """The state in words: `owes Payment, awaits Shipment`."""
-        return self._table.describe(self._node)
+        return self.table.describe(self._node)
 
     def moves(self) -> tuple[Move, ...]:
         """The moves that the policy allows now; none when the conversation has failed."""
-        return () if self.error else self._table.moves(self._node)
+        return () if self.error else self.table.moves(self._node)
 
     @property
     def owes(self) -> tuple[str, ...]:
         """The labels one of which this role must still send now."""
-        return () if self.error else self._table.labels_at(self._node, Direction.SEND)
+        return () if self.error else self.table.labels_at(self._node, Direction.SEND)
 
     @property
     def awaits(self) -> tuple[str, ...]:
         """The labels that may be received now."""
-        return () if self.error else self._table.labels_at(self._node, Direction.RECEIVE)
+        return () if self.error else self.table.labels_at(self._node, Direction.RECEIVE)
 
     @property
     def must_act(self) -> bool:
         """Whether nothing can be received before this role sends, but for an interrupt."""
-        row = self._table.machine.row(self._node.state)
+        row = self.table.machine.row(self._node.state)
         interrupts = {move.label for move in row.interrupts}
         return interrupts.issuperset(self.awaits) and (not self.awaits or bool(self.owes))
 
@@ -137,7 +142,7 @@ class Position:
     @property
     def history(self) -> tuple[str, ...]:
         """The labels of the last moves, oldest first."""
-        return self._table.said(self._history)
+        return self.table.said(self._history)
 
     # ------------------------------------------------------------------------- what has come, what is under way
 
@@ -149,7 +154,7 @@ class Position:
     def possible(self) -> tuple[str, ...]:
         """Return the labels of kept messages that the state allows now, in the order of their arrival."""
         receives = self._node.receives
-        return tuple(self._table.labels[e.label] for e in self._heads() if e.label in receives)
+        return tuple(self.table.labels[e.label] for e in self._heads() if e.label in receives)
 
     def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
         """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
@@ -157,28 +162,33 @@ class Position:
         It cannot when no continuation allows it, when another message of the same sender and lane has to be taken
         first, or when its sender has stopped.
         """
-        first = {(e.sender, self._table.lanes[e.label]): self._table.labels[e.label] for e in self._heads()}
-        return self._table.hopeless(self._node, first, self.stopped or (), wanted, by)
+        first = {(e.sender, self.table.lanes[e.label]): self.table.labels[e.label] for e in self._heads()}
+        return self.table.hopeless(self._node, first, self.stopped or (), wanted, by)
 
     def _heads(self) -> list[Envelope]:
-        return [e for e in heads(self._held or (), self._table.lanes) if not e.rounds or self.lateness(e) == 0]
+        return [e for e in heads(self._held or (), self.table.lanes) if not e.rounds or self.lateness(e) == 0]
 
     def lateness(self, envelope: Envelope) -> int:
         """Return 1 for a message of a block that was left, which is dropped; -1 for one of a later round; else 0."""
-        ours = self._table.rounds(self._left, envelope.label)
+        ours = self.table.rounds(self._left, envelope.label)
         theirs = envelope.rounds or (0,) * len(ours)
         return (ours > theirs) - (ours < theirs)
 
     def expects(self, envelope: Envelope) -> bool:
         """Return whether a message may be the first that is taken on its channel, now or later."""
-        table = self._table
+        table = self.table
         sender, label = table.roles[envelope.sender], table.labels[envelope.label]
         return label in table.machine.may_receive_next(self._node.state, sender, table.lanes[envelope.label])
 
     def stamp(self, step: Step) -> tuple[int, ...] | None:
         """Return in which rounds of the blocks around it a message of this step is; None in the first ones."""
-        rounds = self._table.stamp(self._left, step)
+        rounds = self.table.stamp(self._left, step)
         return rounds if any(rounds) else None
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether the policy has blocks that may be interrupted."""
+        return bool(self._left)
 
     def interrupted(self, lane: Lane) -> int:
         """Return how often a block was interrupted, leaving out those in other branches of a par than `lane`."""
@@ -187,7 +197,7 @@ class Position:
     @property
     def lane(self) -> Lane:
         """The lane of the last move; `()` before the first."""
-        return self._table.lanes[int.from_bytes(self._history[-2:], "big")] if self._history else ()
+        return self.table.lanes[int.from_bytes(self._history[-2:], "big")] if self._history else ()
 
     def waiting(self, sender: int) -> int:
         """Return how many messages of a role have come and were not taken yet."""
@@ -197,7 +207,18 @@ class Position:
 
     def fits(self, step: Step) -> bool:
         """Return whether the credit of all receivers of a message allows it to be said now."""
-        return all(self.room(each.peer) for each in self._table.together(step))
+        return all(self.room(each.peer) for each in step.together or self.table.together(step))
+
+    def ready(self, label: str) -> Step | None:
+        """Return the step that sending `label` takes to its one receiver, when it may be said now and there is credit.
+
+        None says nothing: ask `Conversation.allows` and `fits`.
+        """
+        step = self._node.sends.get(label)
+        if step is None or not step.alone or self.error is not None:
+            return None
+        unacked = self.peers[step.peer].unacked
+        return step if unacked is None or len(unacked) < WINDOW else None
 
     def room(self, peer: int) -> bool:
         """Return whether the peer's credit allows another message to be sent now."""
@@ -221,13 +242,13 @@ class Position:
 
     def possible_chain(self, symbols: Iterable[Symbol]) -> tuple[Step, ...]:
         """Return the steps that say these messages one after the other, or none when they are not all possible."""
-        return self._table.chain(self._node, symbols)
+        return self.table.chain(self._node, symbols)
 
     def _situation(self) -> Situation:
         return Situation(self.role, self.describe(), self.moves(), self.history)
 
     def __repr__(self) -> str:
         sent, received = (sum(values) for values in zip(*((p.sent, p.received) for p in self.peers), strict=True))
-        policy = self._table.machine.policy
+        policy = self.table.machine.policy
         what = f"failed: {type(self.error).__name__}" if self.error else self.describe()
         return f"<Conversation {policy} {self.id.hex()[:4]}… as {self.role}: {what} | sent {sent}, received {received}>"

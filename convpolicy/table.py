@@ -7,8 +7,8 @@ node. Nodes are made when a conversation first reaches them, so a lazy machine s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from convpolicy.errors import one_of
 from convpolicy.machine import (
@@ -26,26 +26,44 @@ from convpolicy.machine import (
 )
 from convpolicy.rounds import Counts, Nesting, at
 
-__all__ = ["Node", "Step", "Table"]
+__all__ = ["Codec", "Node", "Step", "Table"]
+
+
+class Codec(Protocol):
+    """How the messages of a label become bytes and come back; a table only carries it. See `wire.payload`."""
+
+    def pack(self, message: object, /) -> bytes:
+        """Return the bytes of a message. Raises PayloadError."""
+        ...
+
+    def read(self, payload: Any, /) -> Any:
+        """Return the message in bytes; raises whatever comes when it is none."""
+        ...
+
+    def unpack(self, payload: Any, /) -> Any:
+        """Return the message in bytes. Raises PayloadError."""
+        ...
 
 
 class Step:
     """One move, compiled: the node it leads to, the label's `index` on the wire, the `peer`'s number.
 
-    `together` are the steps that say the same message to all its receivers, this one first, once they are known.
+    `together` are the steps that say the same message to all its receivers, this one first, once they are known;
+    `alone` is whether this is known to be the only one, and has no effect.
     `effect` is what the move has to do with values, None for nothing. `leaves` are the blocks that it leaves of those
     that may be interrupted, `behind` is 1 where it says an interrupt once more, and the block was left with the first.
     """
 
-    __slots__ = ("behind", "code", "effect", "index", "leaves", "move", "node", "peer", "together")
+    __slots__ = ("alone", "behind", "code", "effect", "index", "label", "leaves", "move", "node", "peer", "together")
 
     def __init__(self, move: Move, index: int, peer: int, node: Node, row: Row[State]) -> None:
-        self.move, self.index, self.peer, self.node = move, index, peer, node
+        self.move, self.label, self.index, self.peer, self.node = move, move.label, index, peer, node
         self.effect = row.effects.get(move)
         self.leaves = row.leaves.get(move, frozenset[int]())
         self.behind = int(row.continues(move))
         self.code = index.to_bytes(2, "big")
         self.together: tuple[Step, ...] | None = None
+        self.alone = False
 
 
 Limits: TypeAlias = Mapping[Move, float]
@@ -57,15 +75,16 @@ class Node:
     A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
     `receives` for which nobody has to look at values or blocks: mostly that very dictionary. `crashes` are the steps
     for peers that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node
-    is empty until it is `ready`. Where the role is `away`, in other conversations, what depends on the lanes that they
-    were started in waits until they are over: a node has none of these steps.
+    is empty until it is `ready`; it is `easy` when it is, and no message has a limit here. Where the role is `away`, in
+    other conversations, what depends on the lanes that they were started in waits until they are over: a node has none
+    of these steps.
     """
 
-    __slots__ = ("away", "crashes", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
+    __slots__ = ("away", "crashes", "easy", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
 
     def __init__(self, state: State, away: frozenset[Lane] = frozenset()) -> None:
         self.state, self.away = state, away
-        self.ready = False
+        self.ready = self.easy = False
         self.final = self.sink = False
         self.sends: dict[str | tuple[str, str], Step | None] = {}
         self.receives: dict[int, Step] = {}
@@ -85,10 +104,12 @@ class Table:
     `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
     `channels` lists the (sender, lane) pairs on which something may come to this role. `paths` has, for each label
     index, which of the blocks that may be interrupted are around it: where it stands in the `nesting` of these.
+    `codecs` has one for each label index, or none where no bytes are made; then `incoming` has the sender and the
+    reader of every label that may come and of which nothing but its payload has to be looked at.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
+    def __init__(self, machine: Machine, codecs: Sequence[Codec] = ()) -> None:
+        self.machine, self.codecs = machine, codecs
         self.roles = machine.roles
         self.numbers = range(len(machine.roles))
         self.role = machine.roles.index(machine.role)
@@ -101,6 +122,12 @@ class Table:
         mine = [index for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role]
         self.channels = tuple(dict.fromkeys((senders[index], self.lanes[index]) for index in mine))
         self._incoming = {index: senders[index] for index in mine if self.labels[index] != CRASH}
+        called = {index for index, symbol in enumerate(machine.symbols) if symbol in machine.invitations}
+        self.incoming: Mapping[int, tuple[int, Callable[[Any], Any]]] = (
+            {index: (sender, codecs[index].read) for index, sender in self._incoming.items() if index not in called}
+            if codecs
+            else {}
+        )
         self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
         self._nodes: dict[tuple[State, frozenset[Lane]], Node] = {}
         self.start = self.node(machine.start)
@@ -135,7 +162,7 @@ class Table:
         if node.away:
             node.limits = {move: limit for move, limit in row.limits.items() if _may_go_on(move, node.away)}
         node.sink = not row.moves and not node.away
-        node.ready = True
+        node.ready, node.easy = True, not node.limits
         return node
 
     def _is_plain(self, step: Step) -> bool:
@@ -150,6 +177,7 @@ class Table:
             audiences = self.machine.audiences.get(symbol_of(self.machine.role, step.move), ())
             chains = (self._chain(step, audience) for audience in sorted(audiences, key=len, reverse=True))
             step.together = next((chain for chain in chains if chain), (step,))
+            step.alone = step.together == (step,) and step.effect is None
         return step.together
 
     def chain(self, node: Node, symbols: Iterable[Symbol]) -> tuple[Step, ...]:

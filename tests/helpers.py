@@ -66,14 +66,21 @@ def sells(message: object) -> list[object]:
 
 
 class Actor:
-    """An owner that answers every message as `reply` says, and remembers what happened."""
+    """An owner that answers every message as `reply` says, and remembers what happened; a `prompt` one at once."""
 
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
+    def __init__(self, reply: Reply, *, prompt: bool = False) -> None:
+        self.reply, self.prompt = reply, prompt
         self.engine: Engine
         self.heard: list[object] = []
         self.errors: list[ConversationError | None] = []
         self.finishes = 0
+
+    def welcome(self, conversation: Conversation) -> Actor:
+        conversation.prompt = self.prompt
+        return self
+
+    def handle(self, conversation: Conversation, label: str, sender: str, payload: object) -> None:
+        self._take(conversation, Received(label, payload, sender))
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         self._take(conversation, conversation.receive(envelope, now=now))
@@ -107,16 +114,17 @@ def an_engine(
     *,
     clock: ManualClock,
     new_id: Callable[[int], bytes],
+    prompt: bool = False,
     **settings: Any,
 ) -> tuple[Engine, Actor]:
     """An engine that plays a role, and the owner of its conversations."""
-    actor = Actor(reply)
+    actor = Actor(reply, prompt=prompt)
     actor.engine = Engine(
         Part(policy, project(policy, role)),
         port,
         clock=clock,
         new_id=new_id,
-        welcome=lambda _conversation: actor,
+        welcome=actor.welcome,
         met=lambda _peer: None,
         **settings,
     )
@@ -155,7 +163,7 @@ class Rig:
     def order(self) -> Conversation:
         """Open a purchase."""
         conversation = self.buyer.open()
-        conversation.owner = self.buying
+        conversation.owner = self.buying.welcome(conversation)
         self.buying.say(conversation, CHAIR)
         return conversation
 

@@ -7,7 +7,7 @@ machine has moved, in that order. Nothing is durable before the turn's commit, a
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import cast
+from typing import Any
 
 import msgspec
 
@@ -53,13 +53,13 @@ class RecordedConversation(Conversation):
 
     # ------------------------------------------------------------------------------------------- the moves
 
-    def emit(self, step: Step, payload: object, *, now: float = 0.0) -> Envelope:
+    def emit(self, step: Step, payload: Any, now: float = 0.0) -> Envelope:
         """Take a step. See `Conversation.emit`."""
-        envelope = super().emit(step, payload, now=now)
+        envelope = super().emit(step, payload, now)
         if self.recorder is not None:
             kind = Kind.ALSO if self.also else Kind.SENT
             self.also = True
-            body = bytes(cast("msgspec.Raw", payload))
+            body = bytes(payload)
             self.recorder.ledger.write(self.number, Record(kind, step.peer, envelope.seq, step.index, self.cause, body))
             if envelope.seq % WINDOW == 0:  # so that a long conversation does not send all of itself again
                 self.confirmed_upto(step.peer)

@@ -124,6 +124,10 @@ def ensure_libzmq(version: tuple[int, ...]) -> None:
 ensure_libzmq(zmq.zmq_version_info())
 
 
+# This process, and no child that it forks. Asking the system who one is costs as much as a message does.
+_process = object()
+
+
 class Owner:
     """The thread and process that something belongs to; with `any_thread`, only the process."""
 
@@ -132,16 +136,16 @@ class Owner:
     def __init__(self, what: str, *, any_thread: bool = False) -> None:
         self._what, self._any_thread = what, any_thread
         self._thread = threading.get_ident()
-        self._process = os.getpid()
+        self._process = _process
 
     @property
     def forked(self) -> bool:
         """Whether the caller is a forked child of that process."""
-        return os.getpid() != self._process
+        return _process is not self._process
 
     def check(self) -> None:
         """Raise `ForeignThread` when the caller is another thread, or a forked child."""
-        if (threading.get_ident() != self._thread and not self._any_thread) or os.getpid() != self._process:
+        if (threading.get_ident() != self._thread and not self._any_thread) or _process is not self._process:
             raise ForeignThread(self._what)
 
 
@@ -152,12 +156,12 @@ _open: WeakSet[Socket] = WeakSet()
 _lock = threading.Lock()
 
 
-def _unlock() -> None:
-    global _lock  # noqa: PLW0603 - the only way: a lock that another thread held at the fork stays locked
-    _lock = threading.Lock()
+def _forked() -> None:
+    global _lock, _process  # the only way: a lock that another thread held at the fork stays locked
+    _lock, _process = threading.Lock(), object()
 
 
-os.register_at_fork(after_in_child=_unlock)
+os.register_at_fork(after_in_child=_forked)
 
 
 def _context() -> zmq.Context[Socket]:

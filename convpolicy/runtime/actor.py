@@ -17,11 +17,11 @@ from typing import Any, cast
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError
-from convpolicy.policy.model import Invited, Returned, Role
+from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
-from convpolicy.runtime.turns import Turn
+from convpolicy.runtime.turns import UNINTERRUPTED, Turn
 
 __all__ = ["Actor", "Cast"]
 
@@ -35,12 +35,13 @@ RETRY_AFTER = 0.1  # seconds before the second attempt of a handler, doubling
 class Actor:
     """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
 
+    prompt = True  # whether its conversations are
+
     def __init__(self, handlers: dict[str, Handler], at_most: int | None, inner: dict[Cast, Actor]) -> None:
         self.endpoint: Endpoint
         self._inner = inner  # who plays the role in nested protocols, by the protocol and the role there
         self._outer: dict[bytes, tuple[Actor, Conversation, Invited]] = {}  # from where conversations were started
         self._handlers, self._at_most = handlers, at_most
-        self._memories: dict[bytes, dict[str, object]] = {}  # what handlers keep in a conversation's `data`
         self._paused: dict[bytes, list[tuple[Iterator[object], Turn]]] = {}  # the handlers that wait for credit
         self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
@@ -57,6 +58,7 @@ class Actor:
 
     def welcome(self, conversation: Conversation) -> Actor:
         """Own a conversation that a peer opens."""
+        conversation.prompt = self.prompt
         if self._draining:
             raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
         if self._at_most is not None and len(self.endpoint.engine.conversations) >= self._at_most:
@@ -66,8 +68,8 @@ class Actor:
 
     def begin(self, conversation: Conversation) -> Dialogue[Any]:
         """Own a conversation that begins here."""
-        conversation.owner = self
-        return self._dialogue(conversation, None)
+        conversation.owner, conversation.prompt = self, self.prompt
+        return Dialogue(self.endpoint, conversation)
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible."""
@@ -89,17 +91,17 @@ class Actor:
 
     def relieved(self, conversation: Conversation) -> None:
         """Go on with a handler that had to wait for credit, and take what has become possible."""
-        if conversation.id in self._rooms:
-            self._rooms.pop(conversation.id).set()
-        if conversation.id in self._paused:
-            for waiting, turn in self._paused.pop(conversation.id):
+        if conversation.blocked:
+            conversation.blocked = False
+            if conversation.id in self._rooms:
+                self._rooms.pop(conversation.id).set()
+            for waiting, turn in self._paused.pop(conversation.id, ()):
                 self._guard(conversation, waiting, turn)
         if conversation.keeps:
             self._more(conversation)
 
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over, and go on in the one that it was started from."""
-        self._memories.pop(conversation.id, None)
         self._ended.set()
         if conversation.id in self._outer:
             outer, parent, invited = self._outer.pop(conversation.id)
@@ -110,7 +112,6 @@ class Actor:
         _log.info("conversation %s ended early: %s", conversation.id.hex(), conversation.error)
         self._paused.pop(conversation.id, None)
         self._rooms.pop(conversation.id, None)
-        self._memories.pop(conversation.id, None)
         self._outer.pop(conversation.id, None)
         self._ended.set()
         for task in self._tasks.get(conversation, ()):
@@ -126,7 +127,7 @@ class Actor:
     def begin_in(self, child: Conversation, outer: Actor, parent: Conversation, invited: Invited) -> None:
         """Begin a conversation that another one has started; what their handlers remember is common to both."""
         self._outer[child.id] = outer, parent, invited
-        self._memories[child.id] = outer.memory(parent)
+        child.memory, child.prompt = outer.memory(parent), self.prompt
         if INVITED in self._handlers:
             self._handle(child, Received(INVITED, invited, ""))
         self._more(child)
@@ -139,7 +140,10 @@ class Actor:
 
     def memory(self, conversation: Conversation) -> dict[str, object]:
         """Return what the handlers of a conversation remember."""
-        return self._memories.setdefault(conversation.id, {})
+        if conversation.memory is None:
+            conversation.memory = {}
+        memory: dict[str, object] = conversation.memory
+        return memory
 
     # -------------------------------------------------------------------------------------- calling handlers
 
@@ -147,44 +151,52 @@ class Actor:
         if type(received.payload) is Invited and received.label != INVITED:
             invited = received.payload
             self.play(conversation, self.endpoint.engine.nest.enter(conversation, invited), invited)
-            return
-        handler = self._handlers[received.label]
-        sent, turn = conversation.emitted, Turn(conversation)
+        else:
+            self.handle(conversation, received.label, received.sender, received.payload, attempt)
+
+    def handle(self, conversation: Conversation, label: str, sender: str, payload: Any, attempt: int = 1) -> None:
+        """Have the handler of a message called, which the conversation has just taken, and send what it says."""
+        handler = self._handlers[label]
+        sent = conversation.emitted
+        turn = Turn(conversation) if conversation.interruptible else UNINTERRUPTED
         try:
-            result = self._call(handler, conversation, received)
+            if handler.takes_conversation:
+                result = handler.function(payload, self._dialogue(conversation, sender))
+            else:
+                result = handler.function(payload)
             if result is None:
                 return
             messages = replies(result)
             if messages is None:
-                self._run(conversation, received, attempt, result, turn)
+                self._run(conversation, Received(label, payload, sender), attempt, result, turn)
             else:
                 self._drive(conversation, iter(messages), turn)
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
             if not turn.excuses(problem):
+                received = Received(label, payload, sender)
                 self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
 
-    def _call(self, handler: Handler, conversation: Conversation, received: Received) -> object:
-        if not handler.takes_conversation:
-            return handler.function(received.payload)
-        sender = Role[Any, Any](received.sender) if received.sender else None
-        return handler.function(received.payload, self._dialogue(conversation, sender))
-
-    def _dialogue(self, conversation: Conversation, sender: Role[Any, Any] | None) -> Dialogue[Any]:
+    def _dialogue(self, conversation: Conversation, sender: str) -> Dialogue[Any]:
         """Return the conversation as one call of a handler holds it; what is in `data` is common to all of them."""
-        return Dialogue(self.endpoint, conversation, data=self.memory(conversation), sender=sender)
+        return Dialogue(self.endpoint, conversation, sender=Role[Any, Any](sender) if sender else None)
 
     def _drive(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
         """Send what a handler yields, until it ends, is interrupted, or the peer's credit is spent."""
-        engine = self.endpoint.engine
+        send, interruptible = self.endpoint.engine.send, turn is not UNINTERRUPTED
         for message in messages:
-            if turn.over:
+            if interruptible and turn.over:
                 break
-            step = conversation.allows(name_of(message))
-            if not conversation.fits(step):
-                self._paused.setdefault(conversation.id, []).append((chain((message,), messages), turn))
-                break
-            engine.send(conversation, step, message)
-            turn.said()
+            label = message.label if type(message) is Message else type(message).__name__
+            step = conversation.ready(label)
+            if step is None:
+                step = conversation.allows(label)
+                if not conversation.fits(step):
+                    conversation.blocked = True
+                    self._paused.setdefault(conversation.id, []).append((chain((message,), messages), turn))
+                    break
+            send(conversation, step, message)
+            if interruptible:
+                turn.said()
         self.endpoint.wake()
 
     def _guard(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
@@ -219,6 +231,7 @@ class Actor:
     def _start(self, conversation: Conversation, work: Coroutine[Any, Any, None], result: object) -> None:
         """Run the work of an async handler, whose call has given `result`, as a task."""
         self._starting.add(conversation.id)
+        conversation.prompt = False
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.setdefault(conversation, set()).add(task)
         task.add_done_callback(lambda task: self._returned(conversation, task, result))
@@ -226,6 +239,7 @@ class Actor:
     def _has_begun(self, conversation: Conversation) -> None:
         """Take what has come meanwhile when an async handler, which has just begun, awaits something or has ended."""
         self._starting.discard(conversation.id)
+        conversation.prompt = self.prompt
         asyncio.get_running_loop().call_soon(self._more, conversation)
 
     def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
@@ -234,6 +248,7 @@ class Actor:
         if not tasks:
             del self._tasks[conversation]
         self._starting.discard(conversation.id)
+        conversation.prompt = self.prompt
         if inspect.iscoroutine(result):
             result.close()  # it has not begun when the task was cancelled before that
 
@@ -261,6 +276,7 @@ class Actor:
 
     async def _room(self, conversation: Conversation) -> None:
         """Wait until there may be credit again."""
+        conversation.blocked = True
         await self._rooms.setdefault(conversation.id, asyncio.Event()).wait()
 
     def _failed(

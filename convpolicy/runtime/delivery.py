@@ -28,6 +28,7 @@ class Delivery:
         self._peers, self._find = peers, find
         self._touched: dict[Conversation, None] = {}
         self._owing: deque[tuple[float, Conversation]] = deque()  # from when on, oldest first; one may be in it twice
+        self._fresh: list[bytes] = []  # the conversations in which something was sent since the last turn
         self._resends, self._deadlines = Timetable(), Timetable()
         self.resent = 0
 
@@ -41,6 +42,11 @@ class Delivery:
 
     # --------------------------------------------------------------------------------- what has happened
 
+    def watch(self, conversation: Conversation) -> None:
+        """A message was sent in a conversation for the first time, or the first time again: look at it in a while."""
+        conversation.watched = True
+        self._fresh.append(conversation.id)
+
     def sent(self, conversation: Conversation, peer: int, now: float) -> None:
         """A message is about to be queued for `peer`: it will be repeated until it is acknowledged."""
         peering = conversation.peers[peer]
@@ -50,8 +56,9 @@ class Delivery:
             self._resends.enter(conversation.id, now + RESEND_LOOK)
 
     def received(self, conversation: Conversation) -> None:
-        """Something came that has to be acknowledged."""
-        self._touched[conversation] = None
+        """Something came that has to be acknowledged: with what goes out anyway, now or at the end of the turn."""
+        if not self._with_a_message(conversation):
+            self._touched[conversation] = None
 
     def moved(self, conversation: Conversation) -> None:
         """The conversation is in another state, with other deadlines."""
@@ -79,7 +86,7 @@ class Delivery:
         """At the end of a turn: acknowledge what was received in it, and what has waited long enough."""
         touched, self._touched = self._touched, {}
         for conversation in touched:
-            if not self._with_a_message(conversation):
+            if not self._with_a_message(conversation, last=True):
                 self._owing.append((now + ACK_AFTER, conversation))
         while self._owing and self._owing[0][0] <= now:
             _, conversation = self._owing.popleft()
@@ -87,8 +94,12 @@ class Delivery:
                 if peering.owes_ack:
                     self._say(conversation, role)
 
-    def _with_a_message(self, conversation: Conversation) -> bool:
-        """Acknowledge with what goes out anyway; return whether nothing is left to acknowledge."""
+    def _with_a_message(self, conversation: Conversation, *, last: bool = False) -> bool:
+        """Acknowledge with what goes out anyway; return whether nothing is left to acknowledge.
+
+        While there may be a message of the conversation later in the turn, only one that waits already will do. At
+        the turn's end anything that goes to the same peer does.
+        """
         settled = True
         for role, peering in enumerate(conversation.peers):
             if not peering.owes_ack:
@@ -96,7 +107,7 @@ class Delivery:
             if peering.unacked is not None and peering.said == peering.route.number:
                 peering.unacked[-1].ack = peering.received  # it is still in the batch
                 peering.owes_ack = False
-            elif peering.route.batch:
+            elif last and peering.route.batch:
                 self._say(conversation, role)
             else:
                 settled = False
@@ -108,7 +119,10 @@ class Delivery:
         self._peers.say(peering.route, Acknowledged(conversation.id, conversation.table.role, role, peering.received))
 
     def repeat(self, now: float) -> None:
-        """Send again what is due."""
+        """Send again what is due, and have what was sent for the first time looked at in a while."""
+        if self._fresh:
+            self._resends.enter_all(self._fresh, now + RESEND_LOOK)
+            self._fresh = []
         for key in self._resends.due(now):
             conversation = self._find(key)
             if conversation is None:

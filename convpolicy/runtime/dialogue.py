@@ -66,18 +66,16 @@ class Standing:
 class Dialogue(Standing, Generic[Sends]):
     """One conversation, as a handler's second parameter gives it."""
 
-    __slots__ = ("_data", "_endpoint")
+    __slots__ = ("_endpoint",)
 
     def __init__(
         self,
         endpoint: Endpoint,
         conversation: Conversation,
         *,
-        data: dict[str, object] | None = None,
         sender: Role[Any, Any] | None = None,
     ) -> None:
-        super().__init__(conversation, sender)
-        self._endpoint, self._data = endpoint, data
+        self._endpoint, self._conversation, self._by = endpoint, conversation, sender
 
     def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
         """Send a message to all its receivers, without waiting for credit; what a handler yields waits.
@@ -171,9 +169,10 @@ class Dialogue(Standing, Generic[Sends]):
     @property
     def data(self) -> dict[str, object]:
         """Whatever the handlers of this conversation want to remember between messages."""
-        if self._data is None:
-            self._data = {}
-        return self._data
+        if self._conversation.memory is None:
+            self._conversation.memory = {}
+        memory: dict[str, object] = self._conversation.memory
+        return memory
 
     @property
     def error(self) -> ConversationError | None:

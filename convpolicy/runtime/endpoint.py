@@ -178,12 +178,23 @@ class Endpoint:
 
     async def begin(self) -> Conversation:
         """Begin a conversation; the caller sets its `owner`. Raises as `start` does."""
-        self.check()
-        if not self._met.done() or all(peer.hello is None for peer in self.engine.peers):
+        conversation = self.begun()
+        if conversation is None:
             await self.ready()
+            self._met.result()
+            self.engine.tick()
+            conversation = self.engine.open()
+        return conversation
+
+    def begun(self) -> Conversation | None:
+        """Begin a conversation if somebody is there to begin it with; None when `begin` has to wait for that."""
+        self._ownership.check()
+        engine = self.engine
+        if not self._met.done() or not engine.peers.greeted:
+            return None
         self._met.result()
-        self.engine.tick()
-        return self.engine.open()
+        engine.now = self._loop.time()
+        return engine.open()
 
     async def settled(self) -> None:
         """Wait until what was said is durable, where there is a journal."""

@@ -14,14 +14,13 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-import msgspec
+from msgspec import Raw
 
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import (
     Aborted,
     ChannelRetired,
     ConversationError,
-    LinkError,
     PayloadError,
     PeerLost,
     Quarantined,
@@ -33,11 +32,12 @@ from convpolicy.policy.model import Message
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.intake import Intake, Long
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import PING_AFTER, Peer, Peers, rendezvous
+from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import Presence
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
@@ -64,6 +64,7 @@ __all__ = ["Engine"]
 _log = logging.getLogger(__name__)
 
 VIOLATIONS = 3  # after which a conversation is quarantined
+SMALL = 8 * 1024  # bytes of a payload that need not be measured: no link takes fewer
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
@@ -109,10 +110,12 @@ class Engine(Presence):
         self._tombs = Tombs()
         self._vacancies = Vacancies(self.conversations.get, vacant_after)
         self.nest = Nest(self, new_id)
-        self._nested = bool(part.inner or part.invited)
+        self._nested = bool(part.inner or part.invited or part.calls)
         self.now = clock()
         self._vigil = Vigil(self.conversations, self.now)
         self._next_look = self.now + PING_AFTER
+        long = Long(self._admit, self._envelope, self._control)
+        self._intake = Intake(self.conversations, long, self.settle, self._delivery.moved if self._timed else None)
 
     # -------------------------------------------------------------------------------------------- the turn
 
@@ -124,11 +127,7 @@ class Engine(Presence):
         """Do everything that can be done now."""
         now = self.now = self._clock()
         for peer, items in self.peers.arrivals(now):
-            for item in items:
-                if type(item) is Envelope:
-                    self._envelope(peer, item, now)
-                else:
-                    self._control(peer, item, now)
+            self._intake.take(peer, items, now)
         if now >= self._next_look:
             self._look(now)
         self._delivery.repeat(now)
@@ -191,10 +190,7 @@ class Engine(Presence):
             LinkError: nobody is connected.
         """
         id = self._new_id(16)  # noqa: A001
-        known = [peer for peer in self.peers.servers or self.peers if peer.hello is not None]
-        if not known:
-            raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
-        peer = rendezvous(id, known)
+        peer = self._partner(id)
         return self.begin(id, self.part.version_for(peer.hello), peer)
 
     def begin(self, id: bytes, part: Part, peer: Peer) -> Conversation:  # noqa: A002
@@ -207,9 +203,12 @@ class Engine(Presence):
         return Conversation(part.table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
-        for role, peering in enumerate(conversation.peers):
-            if role != conversation.table.role:
-                peering.route = peer
+        peers, own = conversation.peers, conversation.table.role
+        if len(peers) == 2:
+            peers[1 - own].route = peer
+        else:
+            for role in conversation.table.numbers:
+                peers[role].route = None if role == own else peer
         peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
         if self._timed:
@@ -221,45 +220,49 @@ class Engine(Presence):
         Raises:
             PayloadError, LocalViolation: it does not fit its declaration, or its condition; nothing has changed.
         """
-        part = self.nest.part_of(conversation)
-        if step.index in part.calls:
+        if self._nested and step.index in self.nest.part_of(conversation).calls:
             raise self.nest.uncalled(conversation, step)
-        packed = [(each, self._pack(part, each, message)) for each in conversation.together(step)]
+        codec = conversation.table.codecs[step.index]
+        packed = codec.pack(message)
+        if step.alone and len(packed) < SMALL:
+            return self._emit(conversation, step, Raw(packed))
+        steps = conversation.together(step)
+        for each in steps:
+            self._measure(each, len(packed))
         if step.effect is not None:  # with the values that its receivers will read
-            conversation.vouch(step, part.codecs[step.index].unpack(bytes(packed[0][1])))
-        for each, payload in packed:
-            self._emit(conversation, each, payload)
+            conversation.vouch(step, codec.unpack(packed))
+        for each in steps:
+            self._emit(conversation, each, Raw(packed))
+        return None
 
     def invite(self, conversation: Conversation, step: Step, to: bytes) -> None:
         """Send an invitation to the conversation with the id `to`."""
-        packed = self._pack(self.nest.part_of(conversation), step, Message(step.move.label, {"conversation": to}))
-        self._emit(conversation, step, packed)
+        message = Message(step.label, {"conversation": to})
+        self._emit(conversation, step, Raw(conversation.table.codecs[step.index].pack(message)))
 
-    def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
-        packed = part.codecs[step.index].pack(message)
-        if len(packed) > MAX_PAYLOAD:
-            raise PayloadError(step.move.label, f"{len(packed)} bytes are more than the {MAX_PAYLOAD} of a message")
-        return msgspec.Raw(packed)
+    def _measure(self, step: Step, size: int) -> None:
+        """Raise PayloadError when the bytes of a message are too many."""
+        if size > MAX_PAYLOAD:
+            raise PayloadError(step.label, f"{size} bytes are more than the {MAX_PAYLOAD} of a message")
 
-    def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
-        now = self.now
-        envelope = conversation.emit(step, payload, now=now)
+    def _emit(self, conversation: Conversation, step: Step, payload: Raw) -> None:
+        envelope = conversation.emit(step, payload, self.now)
         if self._nested and step.peer in self.nest.part_of(conversation).invited:
             envelope.thread = HELD
         if conversation.stopped is not None and step.peer in conversation.stopped:
             return self.settle(conversation)
-        self._delivery.sent(conversation, step.peer, now)
-        self.peers.say(conversation.peers[step.peer].route, envelope)
+        peering = conversation.peers[step.peer]
+        peer = peering.route
+        peering.said = peer.number
+        if not conversation.watched:
+            self._delivery.watch(conversation)
+        self.peers.say(peer, envelope)
         if self._timed:
             self._delivery.moved(conversation)
         return None
 
-    def _envelope(self, peer: Peer, envelope: Envelope, now: float) -> None:
-        conversation = self.conversations.get(envelope.conversation)
-        if conversation is None:
-            conversation = self._admit(peer, envelope)
-            if conversation is None:
-                return None
+    def _envelope(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        """Deal with a message of a conversation, whatever there is about it."""
         sender, role = envelope.sender, conversation.table.role
         if envelope.receiver != role or not self._heard_from(conversation, sender, peer):
             # Somebody else's conversation is answered as if there were none.
@@ -269,9 +272,9 @@ class Engine(Presence):
         try:
             if envelope.seq <= peering.received:
                 self.counts["duplicates"] += 1
-            elif (part := self.nest.part_of(conversation)).table.sends(sender, envelope.label):
-                envelope.payload = part.codecs[envelope.label].unpack(cast("bytes", envelope.payload))
-                if envelope.label in part.invitations:
+            elif conversation.table.sends(sender, envelope.label):
+                envelope.payload = conversation.table.codecs[envelope.label].unpack(envelope.payload)
+                if self._nested and envelope.label in self.nest.part_of(conversation).invitations:
                     envelope.payload = cast("Any", self.nest.invited(conversation, envelope))
             conversation.owner.arrived(conversation, envelope, now)
         except (RemoteViolation, PayloadError) as problem:
@@ -285,7 +288,7 @@ class Engine(Presence):
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        if self.nest.expects(envelope):
+        if self._nested and self.nest.expects(envelope):
             return None  # it comes again when the invitation is there
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 

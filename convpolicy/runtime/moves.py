@@ -87,9 +87,10 @@ class Moves:
 
     def end(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""
-        self._asked.pop(conversation, None)
-        self._counts.pop(conversation, None)
-        self._before.pop(conversation, None)
+        if self._counts or self._asked:  # most engines never move any
+            self._asked.pop(conversation, None)
+            self._counts.pop(conversation, None)
+            self._before.pop(conversation, None)
 
     # ---------------------------------------------------------------------------- whoever moves a conversation
 

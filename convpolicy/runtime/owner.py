@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from convpolicy.conversation import Conversation, Envelope
 
@@ -10,7 +10,10 @@ __all__ = ["Owner"]
 
 
 class Owner(Protocol):
-    """Whom the messages of a conversation are for."""
+    """Whom the messages of a conversation are for.
+
+    One whose conversations are `prompt` is also told of messages that have moved the machine already: see `Prompt`.
+    """
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
@@ -23,3 +26,10 @@ class Owner(Protocol):
 
     def failed(self, conversation: Conversation) -> None:
         """The conversation's `error` is set; nothing more will come."""
+
+
+class Prompt(Owner, Protocol):
+    """An owner that acts on messages as soon as they have come."""
+
+    def handle(self, conversation: Conversation, label: str, sender: str, payload: Any) -> None:
+        """Act on a message that a conversation has just taken."""

@@ -52,9 +52,9 @@ class Part:
         self.sends: Mapping[str, Label] = {s.label: each for s, each in messages.items() if s.sender == self.role}
         self.receives: Mapping[str, Label] = {s.label: each for s, each in messages.items() if s.receiver == self.role}
         self.machine = machine if words is None else machine.in_words_of(_table(policy, words), words.fingerprint)
-        self.table = Table(self.machine)
-        self.fingerprint = self.table.fingerprint
         self.codecs = tuple(PayloadCodec.of(_one_payload(symbol, carried[symbol])) for symbol in self.machine.symbols)
+        self.table = Table(self.machine, self.codecs)
+        self.fingerprint = self.table.fingerprint
         graph = graph_of(self._words)
         self.stopping = frozenset(machine.roles.index(role) for role in graph.stopping)
         self.notices = any(s.label == CRASH and s.receiver == self.role for s in machine.symbols)
@@ -136,6 +136,8 @@ class Part:
 
     def version_for(self, hello: Hello | None) -> Part:
         """Return the version in which to begin a conversation with whoever said `hello`: ours where that is known."""
+        if len(self.versions) == 1:
+            return self
         known = {plays.fingerprint for plays in hello.plays} if hello is not None else set[bytes]()
         return next((part for fingerprint, part in self.versions.items() if fingerprint in known), self)
 

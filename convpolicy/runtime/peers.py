@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
 BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
+FORGOTTEN = 1_000  # conversations told to be finished in one item
 STUCK = 256  # frames kept for a peer whose connection takes no more; what is dropped beyond is sent again later
 PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
 RENEW_AFTER = 4.0  # seconds in which none came, until another connection is tried
@@ -122,6 +123,14 @@ class Peers:
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
         self.frames = self.malformed = 0
+
+    @property
+    def greeted(self) -> bool:
+        """Whether anybody is there who has said Hello."""
+        servers = self.servers
+        if len(servers) == 1 and servers[0].hello is not None:
+            return True
+        return any(peer.hello is not None for peer in self._by_address.values())
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._by_address.values()))
@@ -320,17 +329,23 @@ class Peers:
             self._send(peer)
 
     def forget(self, peer: Peer, id: bytes, role: int, *, now: bool) -> None:  # noqa: A002
-        """Tell the peer that a conversation is finished for a role here: now, or when something goes out anyway."""
-        if peer.finisher != role and peer.finished:
-            self._say_finished(peer)
-        peer.finisher = role
+        """Tell the peer that a conversation is finished for a role: in this turn, or when something goes out anyway."""
+        if peer.finisher != role:
+            if peer.finished:
+                self._say_finished(peer)
+            peer.finisher = role
         peer.finished.append(id)
-        if now or len(peer.finished) >= BATCH:
+        if now:
+            self._dirty[peer] = None
+        if len(peer.finished) >= FORGOTTEN:
             self._say_finished(peer)
 
     def _say_finished(self, peer: Peer) -> None:
+        self.say(peer, self._finished(peer))
+
+    def _finished(self, peer: Peer) -> Forget:
         finished, peer.finished = peer.finished, []
-        self.say(peer, Forget(peer.finisher, finished))
+        return Forget(peer.finisher, finished)
 
     def flush(self) -> None:
         """Send what is queued, one frame a peer where it fits. What the transport refuses waits for the next flush."""
@@ -338,13 +353,13 @@ class Peers:
             del self._stuck[peer]
             self._push(peer)
         for peer in tuple(self._dirty):
-            if peer.finished:
-                self._say_finished(peer)
-            if peer.batch:
+            if peer.batch or peer.finished:
                 self._send(peer)
         self._dirty.clear()
 
     def _send(self, peer: Peer) -> None:
+        if peer.finished:
+            peer.batch.append(self._finished(peer))
         batch, peer.batch = peer.batch, []
         peer.number += 1
         if peer.gone or len(peer.frames) >= STUCK:

@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import ConversationError, PeerLost
+from convpolicy.errors import ConversationError, LinkError, PeerLost
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.runtime.peers import Peer, Peers, rendezvous
 from convpolicy.runtime.tombs import Tombs, part_of
 from convpolicy.wire.frame import Acknowledged, Draining, Hello, Holds
 
@@ -36,6 +36,16 @@ class Presence(ABC):
     @abstractmethod
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
         """End a conversation early, and `tell` the other roles."""
+
+    def _partner(self, id: bytes) -> Peer:  # noqa: A002
+        """Return with whom a conversation begins. Raises LinkError when nobody is connected."""
+        servers = self.peers.servers
+        if len(servers) == 1 and servers[0].hello is not None:
+            return servers[0]
+        known = [peer for peer in servers or self.peers if peer.hello is not None]
+        if not known:
+            raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
+        return rendezvous(id, known)
 
     def met(self, peer: Peer) -> None:
         """A process said Hello for the first time."""

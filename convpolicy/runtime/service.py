@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
+from convpolicy.conversation import name_of
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.journal.port import Journal
 from convpolicy.link.port import Link
@@ -314,8 +315,9 @@ class Playing(Generic[Sends]):
 
         With a journal it returns when the message is durable; JournalFailed says that it cannot be.
         """
-        dialogue = self._actor.begin(await self._endpoint.begin())
-        dialogue.tell(message)
+        conversation = self._endpoint.begun() or await self._endpoint.begin()
+        dialogue = self._actor.begin(conversation)
+        self._endpoint.say(conversation, conversation.allows(name_of(message)), message)
         await self._endpoint.settled()
         return dialogue
 

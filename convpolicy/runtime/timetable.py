@@ -6,6 +6,7 @@ almost nothing, and removing one costs nothing at all: whoever asks for what is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 __all__ = ["Timetable"]
@@ -22,13 +23,16 @@ class Timetable:
 
     def enter(self, key: bytes, at: float) -> None:
         """Have `key` in what is due from `at` on."""
+        self.enter_all((key,), at)
+
+    def enter_all(self, keys: Iterable[bytes], at: float) -> None:
+        """Have every one of `keys` in what is due from `at` on."""
         number = int(at / GRAIN) + 1
         slot = self._slots.get(number)
         if slot is None:
-            self._slots[number] = [key]
+            slot = self._slots[number] = []
             heappush(self._order, number)
-        else:
-            slot.append(key)
+        slot.extend(keys)
 
     def due(self, now: float) -> list[bytes]:
         """Take out and return everything that is due at `now`, oldest first."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import takewhile
-from typing import NamedTuple
 
 from convpolicy.conversation import Conversation
 from convpolicy.wire.frame import Acknowledged, Ended, Item
@@ -18,62 +17,66 @@ __all__ = ["KEEP", "Tombs", "part_of"]
 KEEP = 600.0  # seconds: twenty of the longest intervals between retransmissions
 
 
-class _Tomb(NamedTuple):
-    received: tuple[int, ...]  # the highest number from each role
-    ended: Ended | None  # what to say when it failed
-    at: float
-    others: int  # the roles that may still send something again, a bit each
-    routes: tuple[object, ...]  # the processes that it went through
-    part: tuple[bytes, int]  # the policy's fingerprint, and the number of the role that was played here
-
-
 class Tombs:
-    """The conversations that are over, oldest first."""
+    """The conversations that are over, oldest first, and since when; of those that failed, what to say of it."""
 
     def __init__(self) -> None:
-        self._tombs: dict[bytes, _Tomb] = {}
+        self._well: dict[bytes, tuple[float, Conversation]] = {}
+        self._failed: dict[bytes, tuple[float, Conversation, Ended]] = {}
 
     def __len__(self) -> int:
-        return len(self._tombs)
+        return len(self._well) + len(self._failed)
 
     def bury(self, conversation: Conversation, ended: Ended | None, now: float) -> None:
         """Remember a conversation; `ended` is what to say of it when it failed."""
-        others = sum([1 << role for role, peer in enumerate(conversation.peers) if not peer.left])
-        others &= ~(1 << conversation.table.role)
-        if others or ended is not None:
-            received = tuple([peer.received for peer in conversation.peers])
-            routes = tuple([peer.route for peer in conversation.peers])
-            self._tombs[conversation.id] = _Tomb(received, ended, now, others, routes, part_of(conversation))
+        if ended is not None:
+            conversation.lighten()
+            self._failed[conversation.id] = (now, conversation, ended)
+        elif not _all_left(conversation):
+            self._well[conversation.id] = (now, conversation)
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame of `sender`, or None when the conversation is not known here."""
-        tomb = self._tombs.get(id)
-        if tomb is None:
-            return None
-        if tomb.ended is not None or not 0 <= sender < len(tomb.received):
-            return tomb.ended
-        return Acknowledged(id, role, sender, tomb.received[sender])
+        well = self._well.get(id)
+        if well is None:
+            failed = self._failed.get(id)
+            return None if failed is None else failed[2]
+        peers = well[1].peers
+        return Acknowledged(id, role, sender, peers[sender].received) if 0 <= sender < len(peers) else None
 
     def forget(self, id: bytes, sender: int) -> None:  # noqa: A002
-        """Note that the role `sender` has nothing more to say in a conversation that ended well."""
-        tomb = self._tombs.get(id)
-        if tomb is None or tomb.ended is not None or sender < 0:
+        """Note that another role has nothing more to say in a conversation that ended well."""
+        well = self._well.get(id)
+        if well is None:
             return
-        others = tomb.others & ~(1 << sender)
-        if not others:
-            del self._tombs[id]
-        elif others != tomb.others:
-            self._tombs[id] = tomb._replace(others=others)
+        conversation = well[1]
+        if sender in conversation.table.numbers and sender != conversation.table.role:
+            conversation.peers[sender].left = True
+            if _all_left(conversation):
+                del self._well[id]
 
     def through(self, route: object) -> Iterator[tuple[tuple[bytes, int], bytes]]:
         """Yield the conversations that went through a process, and of which something may still come, by their part."""
-        yield from ((tomb.part, id) for id, tomb in self._tombs.items() if route in tomb.routes)  # noqa: A001
+        over = [tomb[1] for tombs in (self._well, self._failed) for tomb in tombs.values()]
+        for conversation in over:
+            if any(peering.route is route for peering in conversation.peers):
+                yield part_of(conversation), conversation.id
 
     def clear(self, now: float) -> None:
         """Drop what is older than ten minutes."""
         # In one pass: asked for its first item, a dictionary walks past all that was deleted at its beginning.
-        for id in [id for id, _ in takewhile(lambda item: now - item[1].at >= KEEP, self._tombs.items())]:  # noqa: A001
-            del self._tombs[id]
+        for id in [id for id, _ in takewhile(lambda item: now - item[1][0] >= KEEP, self._well.items())]:  # noqa: A001
+            del self._well[id]
+        for id in [id for id, _ in takewhile(lambda item: now - item[1][0] >= KEEP, self._failed.items())]:  # noqa: A001
+            del self._failed[id]
+
+
+def _all_left(conversation: Conversation) -> bool:
+    """Return whether every other role has said that nothing more comes from it."""
+    peers, role = conversation.peers, conversation.table.role
+    if len(peers) == 2:
+        return peers[1 - role].left
+    return all(peering.left for number, peering in enumerate(peers) if number != role)
 
 
 def part_of(conversation: Conversation) -> tuple[bytes, int]:

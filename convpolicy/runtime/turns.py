@@ -10,7 +10,7 @@ from __future__ import annotations
 from convpolicy.conversation import Conversation
 from convpolicy.errors import LocalViolation
 
-__all__ = ["Turn"]
+__all__ = ["UNINTERRUPTED", "Turn"]
 
 
 class Turn:
@@ -35,3 +35,21 @@ class Turn:
     def excuses(self, problem: Exception) -> bool:
         """Return whether an error is only that the handler has gone on after an interrupt."""
         return isinstance(problem, LocalViolation) and self.over
+
+
+class _Uninterrupted(Turn):
+    """A call of a handler in a conversation that has no blocks which may be interrupted."""
+
+    def __init__(self) -> None:
+        pass
+
+    @property
+    def over(self) -> bool:
+        """Whether the block was interrupted. See `Turn.over`."""
+        return False
+
+    def said(self) -> None:
+        """Note nothing."""
+
+
+UNINTERRUPTED = _Uninterrupted()

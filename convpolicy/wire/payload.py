@@ -14,7 +14,7 @@ import decimal
 import math
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any, cast, get_type_hints, is_typeddict
@@ -44,13 +44,15 @@ _INEXACT = {"float", "decimal"}
 class PayloadCodec:
     """How one label's messages become bytes and come back.
 
-    `pack(message)` and `unpack(bytes)` raise `PayloadError` with the path of the field that does not fit.
-    `plainly` is the class when msgspec's own writing and reading of it is all that the two do.
+    `pack(message)` and `unpack(bytes)` raise `PayloadError` with the path of the field that does not fit. `read` is
+    `unpack` for those who call `unpack` when it fails: it raises any Exception, and is mostly msgspec's own decoder.
+    `plainly` is the class when msgspec's own writing and reading of it is all that these do.
     """
 
     label: Label
     pack: Callable[[object], bytes]
     unpack: Callable[[bytes], Any]
+    read: Callable[[bytes], Any]
     plainly: Any = None
 
     @classmethod
@@ -60,7 +62,7 @@ class PayloadCodec:
             codec: _Array | _Plain = _Plain(label)
         else:
             codec = _Array(label) if _is_array(label.type) else _Object(label)
-        return cls(label, codec.pack, codec.unpack, label.type if codec.plain else None)
+        return cls(label, codec.pack, codec.unpack, codec.quick, label.type if codec.plain else None)
 
 
 class _NotPlain(ValueError):
@@ -74,33 +76,26 @@ _UNFIT = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionE
 class _Codec:
     """What all kinds share: the shape to decode into, and errors that name the field.
 
-    `attributes` are the names that the shape has for the label's fields.
+    `attributes` are the names that the shape has for the label's fields. `read` gives the shape, `quick` the message;
+    both raise whatever comes.
     """
+
+    quick: Callable[[bytes], Any]
 
     def __init__(self, label: Label, shape: Any, attributes: tuple[str, ...]) -> None:
         self.label = label
         sorts = [field.sort for field in label.fields]
-        self._strict = not _CLOSED.issuperset(sorts)
-        self._inexact = [attribute for attribute, sort in zip(attributes, sorts, strict=True) if sort in _INEXACT]
-        self._attributes = attributes
-        self._decode = msgspec.msgpack.Decoder(shape).decode
-        # Most labels need nothing but the typed decoder, and it is on the path of every message.
-        careful = self._strict or bool(self._inexact)
-        self.read: Callable[[bytes], Any] = self._read if careful else self._decode
-        self.plain = shape is label.type and not careful
-
-    def _read(self, payload: bytes) -> Any:
-        """Decode into the shape, and check what the shape cannot. Raises one of `_UNFIT`."""
-        if self._strict:
-            strictly(payload)
-        values = self._decode(payload)
-        for attribute in self._inexact:
-            value = getattr(values, attribute)
-            if not (value.is_finite() if type(value) is decimal.Decimal else math.isfinite(value)):
-                raise _NotPlain(f"{value} is not a number - at `$[{self._attributes.index(attribute)}]`")
-        return values
+        inexact = [
+            (attribute, place, decimal.Decimal.is_finite if sort == "decimal" else math.isfinite)
+            for place, (attribute, sort) in enumerate(zip(attributes, sorts, strict=True))
+            if sort in _INEXACT
+        ]
+        strict = not _CLOSED.issuperset(sorts)
+        self.read = _reader(msgspec.msgpack.Decoder(shape).decode, inexact, strict=strict)
+        self.plain = shape is label.type and not strict and not inexact
 
     def error(self, problem: Exception) -> PayloadError:
+        """Return what to say of a problem: the field that does not fit, and why."""
         text, _, path = str(problem).partition(" - at `")
         path = re.sub(r"^\$\[(\d+)\]", self._named, path.rstrip("`") or "$")
         return PayloadError(self.label.name, text, path)
@@ -114,24 +109,24 @@ class _Array(_Codec):
 
     def __init__(self, label: Label, shape: Any = None) -> None:
         self._cls: Any = label.type
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
         super().__init__(label, shape or self._cls, label.names)
+        self.quick = self.read
 
     def pack(self, message: object) -> bytes:
-        if type(message) is Message:
-            message = self.from_plain(message)
-        elif not isinstance(message, self._cls):
-            raise PayloadError(self.label.name, f"expected {self._cls.__name__}, got {type(message).__name__}")
+        if not isinstance(message, self._cls):
+            message = self._of_the_class(message)
         try:
-            payload = self._encode(self.array(message))
+            payload = self._encode(message)
             self.read(payload)  # what the receiver would refuse must not leave
         except _UNFIT as problem:
             raise self.error(problem) from problem
         return payload
 
-    def array(self, message: Any) -> Any:
-        """Return what to encode for a message."""
-        return message
+    def _of_the_class(self, message: object) -> Any:
+        if type(message) is Message:
+            return self.from_plain(message)
+        raise PayloadError(self.label.name, f"expected {self._cls.__name__}, got {type(message).__name__}")
 
     def unpack(self, payload: bytes) -> Any:
         try:
@@ -158,13 +153,16 @@ class _Object(_Array):
         super().__init__(label, _mirror(label, {name: hints[name] for name in label.names}))
         self._mapping = is_typeddict(label.type)
         self._cls = dict if self._mapping else label.type
-        self._fields = _getter(label.names, itemgetter if self._mapping else attrgetter)
+        encode, fields = self._encode, _getter(label.names, itemgetter if self._mapping else attrgetter)
 
-    def array(self, message: Any) -> Any:
-        try:
-            return self._fields(message)
-        except KeyError as missing:
-            raise PayloadError(self.label.name, "the field is missing", f"$.{missing.args[0]}") from missing
+        def written(message: Any) -> bytes:
+            try:
+                return encode(fields(message))
+            except KeyError as missing:
+                raise PayloadError(self.label.name, "the field is missing", f"$.{missing.args[0]}") from missing
+
+        self._encode = written
+        self.quick = self.unpack
 
     def unpack(self, payload: bytes) -> Any:
         values = super().unpack(payload)
@@ -181,6 +179,7 @@ class _Plain(_Codec):
         places = tuple(f"f{place}" for place in range(len(label.fields)))
         types = (python_type(field.sort) for field in label.fields)
         super().__init__(label, _mirror(label, dict(zip(places, types, strict=True))), places)
+        self.quick = self.unpack
 
     def pack(self, message: object) -> bytes:
         if not isinstance(message, Message):
@@ -209,6 +208,30 @@ class _Plain(_Codec):
         for name in fields:
             if name not in self._names:
                 raise PayloadError(self.label.name, f"there is no such field; it has {declared}", f"$.{name}")
+
+
+_Inexact = tuple[str, int, Callable[[Any], bool]]  # an attribute, its place, and what tells whether it is a number
+
+
+def _reader(decode: Callable[[bytes], Any], inexact: Sequence[_Inexact], *, strict: bool) -> Callable[[bytes], Any]:
+    """Return a function that decodes, and checks what a typed decoder cannot. It raises one of `_UNFIT`.
+
+    Most labels need nothing but the typed decoder, and it is on the path of every message.
+    """
+    if not strict and not inexact:
+        return decode
+
+    def read(payload: bytes) -> Any:
+        if strict:
+            strictly(payload)
+        values = decode(payload)
+        for attribute, place, is_finite in inexact:
+            value = getattr(values, attribute)
+            if not is_finite(value):
+                raise _NotPlain(f"{value} is not a number - at `$[{place}]`")
+        return values
+
+    return read
 
 
 def _is_array(cls: type[Any]) -> bool:

@@ -33,6 +33,7 @@ from convpolicy import (
     send,
     seq,
 )
+from convpolicy.conversation import Conversation
 from convpolicy.policy.builder import again
 from convpolicy.policy.model import Message, Role
 from convpolicy.policy.scribble import loads
@@ -134,7 +135,7 @@ def test_a_reliable_role_that_is_gone_ends_the_conversation_for_everybody() -> N
 
 
 def _errors(engine: Engine) -> list[Exception]:
-    actor = engine._welcome(None)  # type: ignore[arg-type]
+    actor = engine._welcome(Conversation(engine._table, bytes(16)))
     return [error for error in actor.errors if error is not None]  # type: ignore[attr-defined]
 
 

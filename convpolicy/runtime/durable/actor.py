@@ -39,6 +39,8 @@ TRACE = 16 * 1024  # characters of a traceback that are kept
 class DurableActor(Actor):
     """An actor whose endpoint has a journal."""
 
+    prompt = False  # what comes is written down first
+
     def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
         super().__init__(handlers, at_most, {})
         self._aside: set[bytes] = set()  # the conversations that do not go on by themselves
@@ -59,7 +61,7 @@ class DurableActor(Actor):
             conversation = replayed.conversation
             conversation.owner = self
             if replayed.data:
-                self._memories[conversation.id] = msgspec.msgpack.decode(replayed.data, type=dict[str, object])
+                conversation.memory = msgspec.msgpack.decode(replayed.data, type=dict[str, object])
                 self._packed[conversation.id] = replayed.data
             if replayed.aside:
                 self._aside.add(conversation.id)
@@ -159,8 +161,7 @@ class DurableActor(Actor):
         call.is_async = handler.is_async
         if not handler.takes_conversation:
             return handler.function(call.received.payload)
-        data = self._memories.setdefault(call.conversation.id, {})
-        return handler.function(call.received.payload, DurableDialogue[Any](call, self.engine.ledger, data))
+        return handler.function(call.received.payload, DurableDialogue[Any](call, self.engine.ledger))
 
     def _drive_call(self, call: Call, messages: Iterator[object]) -> None:
         """Send what a handler yields, until it ends or the peer's credit is spent."""
@@ -213,7 +214,7 @@ class DurableActor(Actor):
         """The message is done. What its handler remembers of the conversation is kept with that."""
         call.end()
         conversation = call.conversation
-        data = self._memories.get(conversation.id)
+        data = conversation.memory
         if data or conversation.id in self._packed:
             kept = packed(data, "what is in `data`")
             if kept != self._packed.get(conversation.id):

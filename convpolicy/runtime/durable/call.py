@@ -131,9 +131,9 @@ class DurableDialogue(Dialogue[Sends]):
 
     __slots__ = ("_call", "_ledger")
 
-    def __init__(self, call: Call, ledger: Ledger, data: dict[str, object]) -> None:
+    def __init__(self, call: Call, ledger: Ledger) -> None:
         sender = Role[Any, Any](call.received.sender)
-        super().__init__(call.endpoint, call.conversation, data=data, sender=sender)
+        super().__init__(call.endpoint, call.conversation, sender=sender)
         self._call, self._ledger = call, ledger
 
     def tell(self, message: Sends, *, to: Role[object, object] | None = None) -> None:

@@ -118,11 +118,10 @@ class DurableEngine(Engine):
         super().send(conversation, step, message)
         recorded.cause = 0
 
-    def _envelope(self, peer: Peer, envelope: Envelope, now: float) -> None:
-        self._recorder.arriving = cast("bytes", envelope.payload)
-        conversation = self.conversations.get(envelope.conversation)
-        if conversation is None or not self._is_ahead(conversation, envelope.sender, peer, envelope.ack):
-            super()._envelope(peer, envelope, now)
+    def _envelope(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> None:
+        self._recorder.arriving = envelope.payload
+        if not self._is_ahead(conversation, envelope.sender, peer, envelope.ack):
+            super()._envelope(peer, conversation, envelope, now)
 
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)

@@ -199,7 +199,6 @@ class _TaskDialogue(Dialogue[Any]):
 
     def __init__(self, errand: Errand) -> None:
         Standing.__init__(self, errand.conversation)
-        self._data = None
         self._errand = errand
 
     def tell(self, message: Any, *, to: Role[object, object] | None = None) -> None:

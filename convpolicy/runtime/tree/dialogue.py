@@ -28,7 +28,8 @@ class TreeDialogue(Dialogue[Sends]):
         data: dict[str, object] | None,
     ) -> None:
         Standing.__init__(self, conversation)
-        self._data = data
+        if data is not None:
+            conversation.memory = data
         self._tell, self._abort = tell, abort
 
     def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:

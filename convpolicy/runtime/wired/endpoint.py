@@ -207,6 +207,9 @@ class WiredEndpoint(Endpoint):
         while self.engine.missing() is not None:
             await self._wait(_AGAIN)
 
+    def begun(self) -> None:
+        """Begin nothing at once. See `Endpoint.begun`."""
+
     async def begin(self) -> Conversation:
         """Begin a conversation; the caller sets its `owner`. Raises as `start` does, and LinkError when the root is
         in one already.

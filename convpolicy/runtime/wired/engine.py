@@ -87,9 +87,9 @@ class WiredEngine(Engine):
         self.trunks: dict[bytes, Trunk] = {}
         self.headers: dict[bytes, Header] = {}  # what is said of the messages of a conversation
         self.receipts = Receipts(self)
-        self.carriage = Table(carriage(part.machine))
+        self.carriage = Table(carriage(part.machine), part.codecs)
         self._holders: dict[tuple[bytes, int], Peer] = {}
-        self._spine = None if seat.spine is None else Table(seat.spine)
+        self._spine = None if seat.spine is None else Table(seat.spine, part.codecs)
         names = self._table.roles
         self.legs = Legs(self, {names.index(name): each for name, each in seat.lends.items()})
         lent = {names.index(name): each for name, each in seat.borrows.items()}
@@ -328,13 +328,10 @@ class WiredEngine(Engine):
         super().send(conversation, step, message)
         self._stir(conversation)
 
-    def _pack(self, part: Part, step: Step, message: object) -> msgspec.Raw:
-        packed = super()._pack(part, step, message)
+    def _measure(self, step: Step, size: int) -> None:
         most = LARGEST_SAID if self._ways[step.peer] is Way.TREE else MAX_PAYLOAD
-        size = len(bytes(packed)) + HEADER
-        if size > most:
-            raise PayloadError(step.move.label, f"{size} bytes are more than the {most} of a message over a wiring")
-        return packed
+        if size + HEADER > most:
+            raise PayloadError(step.label, f"{size + HEADER} bytes are more than the {most} of a message over a wiring")
 
     def _emit(self, conversation: Conversation, step: Step, payload: msgspec.Raw) -> None:
         way = self._ways[step.peer]
@@ -342,7 +339,7 @@ class WiredEngine(Engine):
         if way is Way.LINE and header is None:
             super()._emit(conversation, step, payload)
             return
-        envelope = conversation.emit(step, payload, now=self.now)
+        envelope = conversation.emit(step, payload, self.now)
         if way is Way.LINE:
             envelope.thread = header
             self._delivery.sent(conversation, step.peer, self.now)

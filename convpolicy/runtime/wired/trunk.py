@@ -145,7 +145,7 @@ class Trunk(Conversation):
         self._taken += 1
         if move.direction is Direction.SEND and move.peer in self._to:
             self._said += 1
-            state = origin(self._table.machine, self._node.state)
+            state = origin(self.table.machine, self._node.state)
             self._marks.append(_Mark(self._said, state, self._taken))
         for thread in tuple(self.threads.values()):
             if move.direction is Direction.SEND and not thread.can_follow(move):

@@ -158,7 +158,7 @@ def takes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     def again(self: Conversation, envelope: Envelope, *, now: float = 0.0) -> Any:
         result = receive(self, envelope, now=now)
         if not isinstance(result, Received) and envelope.seq <= self.peers[envelope.sender].received:
-            return Received(self._table.label(envelope.label), envelope.payload, self._table.roles[envelope.sender])
+            return Received(self.table.label(envelope.label), envelope.payload, self.table.roles[envelope.sender])
         return result
 
     monkeypatch.setattr(Conversation, "receive", again)
