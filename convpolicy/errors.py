@@ -258,12 +258,18 @@ class Expired(ConversationError):
 
 
 class ChannelRetired(ConversationError):
-    """The link at `url` takes no new conversations, because it is being given up; `alternative` is where to go."""
+    """The link at `url` is being given up; `alternative` is where to go.
 
-    def __init__(self, url: str, alternative: str) -> None:
-        self.url, self.alternative = url, alternative
+    It takes no new conversations. One that had `begun` was not moved before the link was closed.
+    """
+
+    def __init__(self, url: str, alternative: str, *, begun: bool = False) -> None:
+        self.url, self.alternative, self.begun = url, alternative, begun
         super().__init__(
-            f"{url} is being given up, and takes no new conversations.\n  Begin the conversation over {alternative}."
+            f"{url} was given up before this conversation had moved.\n  Begin another one over {alternative}."
+            if begun
+            else f"{url} is being given up, and takes no new conversations.\n"
+            f"  Begin the conversation over {alternative}."
         )
 
 

@@ -134,6 +134,11 @@ class Dialogue(Standing, Generic[Sends]):
         return self._endpoint.url_of(self._conversation)
 
     @property
+    def alternative(self) -> str | None:
+        """Where the conversation may go on, when this process gives its link up; see `Playing.retire`."""
+        return self._endpoint.alternative(self._conversation)
+
+    @property
     def transaction(self) -> sqlite3.Connection:
         """A connection to the journal's database: what a handler writes is committed with the message, once.
 

@@ -40,7 +40,7 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
         case InDoubt(cause=ConversationError() as cause):
             return _facts(cause)
         case ChannelRetired():
-            return "retired", (error.url, error.alternative)
+            return "retired", (error.url, error.alternative, int(error.begun))
         case RoundOver():
             return "over", (error.by,)
         case _:
@@ -58,8 +58,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
             return PeerLost(role, why)
         case "over", [str(role)]:
             return RoundOver(role)
-        case "retired", [str(url), str(alternative)]:
-            return ChannelRetired(url, alternative)
+        case "retired", [str(url), str(alternative), int(begun)]:
+            return ChannelRetired(url, alternative, begun=bool(begun))
         case "quarantined", [str(peer), int(count), str(last)]:
             return Quarantined(peer, count, last)
         case _, [str(reason), *_]:

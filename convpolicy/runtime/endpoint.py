@@ -287,12 +287,23 @@ class Endpoint:
             raise problem
         return peer
 
-    def retire(self, url: str, alternative: str) -> None:
-        """Take no new conversations over a link. See `Playing.retire`."""
+    def retire(self, url: str, alternative: str, *, refuse_after: float, close_after: float | None) -> None:
+        """Give a link up. See `Playing.retire`."""
         self.check()
         if url not in self.url.split():
             raise ServiceError(f"{self.part.role} does not play over {url}.\n  It plays over {self.url}.")
-        self.engine.retired[url] = alternative
+        if refuse_after < 0 or (close_after is not None and close_after < refuse_after):
+            raise ServiceError(
+                "a link is closed after it refuses, not before.\n  Give 0 <= refuse_after <= close_after."
+            )
+        self.engine.tick()
+        now = self.engine.now
+        closes = None if close_after is None else now + close_after
+        self.engine.retirements.retire(url, alternative, refuses=now + refuse_after, closes=closes)
+
+    def alternative(self, conversation: Conversation) -> str | None:
+        """Return where a conversation may go on, when its link is being given up."""
+        return self.engine.retirements.alternative(self.url_of(conversation)) if self.engine.retirements else None
 
     def url_of(self, conversation: Conversation) -> str:
         """Return the address over which a conversation goes."""

@@ -19,7 +19,6 @@ from msgspec import Raw
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.errors import (
     Aborted,
-    ChannelRetired,
     ConversationError,
     PayloadError,
     PeerLost,
@@ -39,6 +38,7 @@ from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import Presence
+from convpolicy.runtime.retiring import Retirements
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.vigil import Vigil
@@ -94,7 +94,7 @@ class Engine(Presence):
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
-        self.retired: dict[str, str] = {}  # the links that take no new conversations, and where to go instead
+        self.retirements = Retirements()
         self.counts = {"duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met = welcome, met
@@ -303,7 +303,8 @@ class Engine(Presence):
         if answer is None and part is not None:
             conversation = self._new(id, part)
             try:
-                self._ensure_taken(peer)
+                if self.retirements:
+                    self.retirements.ensure_taken(self.peers.url_of(peer), self.now)
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
                 answer = ended(conversation, refusal)
@@ -313,12 +314,6 @@ class Engine(Presence):
         if answer is not None:
             self.peers.say(peer, answer)
         return None
-
-    def _ensure_taken(self, peer: Peer) -> None:
-        """Raise ChannelRetired when what a peer opens comes over a link that is being given up."""
-        url = self.peers.url_of(peer) if self.retired else ""
-        if url in self.retired:
-            raise ChannelRetired(url, self.retired[url])
 
     def refuse(
         self,
@@ -470,6 +465,8 @@ class Engine(Presence):
             if now - since >= PROBE_AFTER:
                 self.waiting[conversation] = now
                 self.probe(conversation)
+        for conversation, over in self.retirements.ended(now, self.conversations, self.peers):
+            self.fail(conversation, over, tell=True)
         for conversation in self._vigil.quiet(now):
             self.ask(conversation)
         for conversation, role, vain in self._vacancies.look(now):

@@ -348,15 +348,21 @@ class Playing(Generic[Sends]):
         """Return counts since the start, and how many conversations are open."""
         return self._endpoint.statistics()
 
-    def retire(self, url: str, *, alternative: str) -> None:
-        """Take no new conversations over a link: whoever begins one gets ChannelRetired, with the alternative.
+    def retire(
+        self, url: str, *, alternative: str, refuse_after: float = 0.0, close_after: float | None = None
+    ) -> None:
+        """Give a link up, in stages; `url` is its address as `url` and `Dialogue.link` have it.
 
-        Those that are open go on, and may be moved. `url` is the address as `url` and `Dialogue.link` have it.
+        From now on `Dialogue.alternative` is where to go on, for handlers to offer. After `refuse_after` seconds
+        nothing new begins over it: whoever tries gets ChannelRetired. After `close_after` seconds,
+        or never, the conversations that have not moved end with ChannelRetired, for all their roles. Said again, the
+        new times hold.
 
         Raises:
-            ServiceError: it does not play there, or over a tree or a pipeline, which begin none.
+            ServiceError: it does not play there, or over a tree or a pipeline, which begin none; or it would be closed
+                before it refuses.
         """
-        self._endpoint.retire(url, alternative)
+        self._endpoint.retire(url, alternative, refuse_after=refuse_after, close_after=close_after)
 
     async def idle(self, timeout: float | None = None) -> bool:
         """Wait until no conversation is open, at most `timeout` seconds; return whether that came about.
@@ -395,9 +401,11 @@ class Unending(Playing[Sends]):
         """Wait for ever: there is no journal."""
         await asyncio.Event().wait()
 
-    def retire(self, url: str, *, alternative: str) -> None:
+    def retire(
+        self, url: str, *, alternative: str, refuse_after: float = 0.0, close_after: float | None = None
+    ) -> None:
         """Refuse; see `Playing.retire`."""
-        del alternative
+        del alternative, refuse_after, close_after
         raise ServiceError(f"{url} belongs to a tree or a pipeline, which begin no new conversations.\n  Stop instead.")
 
     async def idle(self, timeout: float | None = None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -52,13 +53,15 @@ THREE = Policy(
 ANY = "tcp://127.0.0.1:0"
 
 
-def an_echo(heard: list[str]) -> Service[Any, Any]:
-    """B of `Two`; `heard` gets the link over which each Ping came."""
+def an_echo(heard: list[str], *, offered: list[str | None] | None = None) -> Service[Any, Any]:
+    """B of `Two`; `heard` gets the link over which each Ping came, `offered` where it may go on instead."""
     service = TWO.service(B)
 
     @service.on(Ping)
     def echo(ping: Message, conversation: Dialogue[Message]) -> Message:
         heard.append(conversation.link)
+        if offered is not None:
+            offered.append(conversation.alternative)
         return Pong(number=ping["number"])
 
     service.on(Bye)(lambda _bye: None)
@@ -325,6 +328,34 @@ async def test_a_retired_link_takes_no_new_conversations_and_open_ones_go_on_and
         await other.send(Bye())
     with pytest.raises(ServiceError, match=r"B does not play over tcp://nowhere:1\."):
         playing.retire("tcp://nowhere:1", alternative=mail)
+    await playing.stop()
+
+
+async def test_a_link_is_given_up_in_stages_offered_then_refusing_then_closed() -> None:
+    offered: list[str | None] = []
+    playing = await an_echo([], offered=offered).start([Bus(ANY), Bus(ANY)])
+    fast, mail = playing.url.split()
+    async with TWO.player(A, via=Bus(fast)) as player, player.join() as stays, player.join() as moves:
+        await says(stays, 1)
+        playing.retire(fast, alternative=mail, refuse_after=3600)
+        await says(moves, 1)
+        async with player.join() as late:  # it is offered another link, and may begin still
+            await says(late, 1)
+            await late.send(Bye())
+        assert offered == [None, mail, mail]
+        await moves.move(Bus(mail))
+        playing.retire(fast, alternative=mail, close_after=0)
+        with pytest.raises(ChannelRetired) as caught:
+            for number in itertools.count(2):
+                await says(stays, number)
+        assert (caught.value.url, caught.value.alternative, caught.value.begun) == (fast, mail, True)
+        assert str(caught.value) == (
+            f"{fast} was given up before this conversation had moved.\n  Begin another one over {mail}."
+        )
+        await says(moves, 2)
+        await moves.send(Bye())
+    with pytest.raises(ServiceError, match=r"a link is closed after it refuses, not before\."):
+        playing.retire(fast, alternative=mail, refuse_after=2, close_after=1)
     await playing.stop()
 
 
