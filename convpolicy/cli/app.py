@@ -28,6 +28,7 @@ _COMMANDS = (
     "bus",
     "relay",
     "demo",
+    "journal",
 )  # convpolicy.cli.check.check, …
 
 
@@ -62,7 +63,11 @@ def _put_together(names: Sequence[str]) -> typer.Typer:
         callback=_about,
     )
     for name in names:
-        together.command()(getattr(import_module(f"convpolicy.cli.{name}"), name))
+        command = getattr(import_module(f"convpolicy.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            together.add_typer(command, name=name)
+        else:
+            together.command()(command)
     return together
 
 

@@ -53,6 +53,11 @@ class Accounts:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
+    def damage(self) -> list[str]:
+        """Return what SQLite finds wrong with the file."""
+        found = [str(row[0]) for row in self._database.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def highest(self) -> int:
         """Return the number of the conversation that was opened last, 0 when there is none."""
         (number,) = self._database.execute("SELECT max(number) FROM convpolicy_conversation").fetchone()
@@ -79,6 +84,12 @@ class Accounts:
     def like(self, beginning: str) -> list[Account]:
         """Return the conversations whose ids, in hexadecimal, begin like this, or that have this name."""
         return list(self._accounts("lower(hex(id)) LIKE ? OR name = ?", f"{beginning.lower()}%", beginning))
+
+    def policy(self, fingerprint: bytes) -> str | None:
+        """Return the text of a policy, in Scribble; None when it is not there."""
+        sought = "SELECT text FROM convpolicy_policy WHERE fingerprint = ?"
+        row = self._database.execute(sought, (fingerprint,)).fetchone()
+        return None if row is None else str(row[0])
 
     def past(self, id: bytes) -> Ending | None:  # noqa: A002
         """Return how a conversation ended; None when it has not, or is not known."""

@@ -54,6 +54,8 @@ class Kind(IntEnum):
 class Record(msgspec.Struct, array_like=True, gc=False):
     """One thing that happened. `peer` and `label` are numbers of the policy's tables, `seq` is the message's.
 
+    `ack` and `rounds` are the envelope's, of a message that has come.
+
     `cause` is which of the messages taken so far, counted from 1, it has to do with; 0 is none, such as a script.
     """
 
@@ -63,6 +65,8 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     label: int = 0
     cause: int = 0
     body: bytes = b""
+    ack: int = 0
+    rounds: tuple[int, ...] | None = None
 
 
 class Opening(NamedTuple):
@@ -116,6 +120,10 @@ class Ledger(ABC):
 
     id: bytes
     epoch: int
+
+    @abstractmethod
+    def describe(self, fingerprint: bytes, text: str) -> None:
+        """Note a policy, in Scribble: whoever reads the journal later needs nothing else."""
 
     @abstractmethod
     def begin(self, opening: Opening) -> int:

@@ -73,7 +73,7 @@ class RecordedConversation(Conversation):
             self.taken += 1
             if self.recorder is not None:
                 body = bytes(self.recorder.arriving)
-                record = Record(Kind.TOOK, envelope.sender, envelope.seq, envelope.label, self.taken, body)
+                record = _arrived(Kind.TOOK, envelope, body, self.taken)
                 self.recorder.ledger.write(self.number, record)
                 self.recorder.took = (self.number, record)
         return received
@@ -83,7 +83,7 @@ class RecordedConversation(Conversation):
         arrival = super().accept(envelope, now=now)
         if arrival is Arrival.KEPT and self.recorder is not None:
             body = bytes(self.recorder.arriving)
-            self.note(Record(Kind.RECEIVED, envelope.sender, envelope.seq, envelope.label, 0, body))
+            self.note(_arrived(Kind.RECEIVED, envelope, body))
         return arrival
 
     def take(
@@ -115,3 +115,7 @@ class RecordedConversation(Conversation):
             took[1].kind = Kind.STEP
         else:
             self.note(Record(Kind.HANDLED, cause=cause))
+
+
+def _arrived(kind: Kind, envelope: Envelope, body: bytes, cause: int = 0) -> Record:
+    return Record(kind, envelope.sender, envelope.seq, envelope.label, cause, body, envelope.ack, envelope.rounds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -140,8 +141,11 @@ def _send(conversation: Conversation, record: Record, codecs: Sequence[PayloadCo
 
 
 def _envelope(conversation: Conversation, record: Record, codecs: Sequence[PayloadCodec]) -> Envelope:
-    message = codecs[record.label].unpack(record.body)
-    return Envelope(conversation.id, record.peer, conversation.table.role, record.seq, 0, record.label, message)
+    message: Any = codecs[record.label].unpack(record.body)
+    sender, receiver = record.peer, conversation.table.role
+    envelope = Envelope(conversation.id, sender, receiver, record.seq, record.ack, record.label, message)
+    envelope.rounds = record.rounds
+    return envelope
 
 
 def _received(received: object) -> Received:

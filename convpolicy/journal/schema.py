@@ -21,12 +21,14 @@ FORMAT = 1
 
 _TABLES = """
 CREATE TABLE convpolicy_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE convpolicy_policy (fingerprint BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE convpolicy_conversation (
     number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, policy TEXT NOT NULL, fingerprint BLOB NOT NULL,
     role TEXT NOT NULL, route BLOB NOT NULL, name TEXT NOT NULL, opened REAL NOT NULL,
     ended REAL, ending BLOB, aside INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX convpolicy_open ON convpolicy_conversation (number) WHERE ended IS NULL;
+CREATE INDEX convpolicy_ended ON convpolicy_conversation (ended) WHERE ended IS NOT NULL;
 CREATE INDEX convpolicy_name ON convpolicy_conversation (name) WHERE name != '';
 CREATE TABLE convpolicy_turn (
     place INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, at REAL NOT NULL, records BLOB NOT NULL

@@ -93,6 +93,10 @@ class SQLiteLedger(Ledger):
 
     # -------------------------------------------------------------------------------------------- writing
 
+    def describe(self, fingerprint: bytes, text: str) -> None:
+        with self._effects() as database:
+            database.execute("INSERT OR IGNORE INTO convpolicy_policy VALUES (?, ?)", (fingerprint, text))
+
     def begin(self, opening: Opening) -> int:
         self._numbers += 1
         self._begun.append((self._numbers, opening))

@@ -15,6 +15,7 @@ from convpolicy.errors import ConvPolicyError, PolicyError, PolicyMismatch, Wiri
 from convpolicy.link.port import Link
 from convpolicy.machine import CRASH, Direction, Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
+from convpolicy.policy.printing import render
 from convpolicy.table import Table
 from convpolicy.verify.graph import graph_of
 from convpolicy.verify.mixing import pairing
@@ -102,6 +103,11 @@ class Part:
         yield from self.invitations.values()
         for calling in self.callings:
             yield from ((calling.protocol, part) for role, part in calling.given if role == self.role)
+
+    @property
+    def text(self) -> str:
+        """The policy in whose words it is played, in Scribble."""
+        return render(self._words)
 
     def beside(self, others: Iterable[Policy]) -> Part:
         """Return this part, which also speaks with those that have one of the other versions, the first one first.

@@ -226,6 +226,8 @@ class Peers:
         known.address = to.address
         known.frames.clear()
         self._by_address[known.address] = known
+        if known.batch:  # it may be there already, from before the connection was given up
+            self._dirty[known] = None
         for item in batch:
             self.say(known, item)
 

@@ -32,6 +32,10 @@ class Turn:
         """Note that the handler has said something: if that was an interrupt, it is its own."""
         self._since = self._conversation.interrupted(self._lane)
 
+    def goes_on_in(self, conversation: Conversation) -> None:
+        """Look at the conversation itself from now on, in place of a shadow of how it was."""
+        self._conversation = conversation
+
     def excuses(self, problem: Exception) -> bool:
         """Return whether an error is only that the handler has gone on after an interrupt."""
         return isinstance(problem, LocalViolation) and self.over

@@ -270,6 +270,19 @@ def test_nothing_that_a_process_does_makes_the_others_conversations_be_walked_ov
         list(rig.seller.conversations)
 
 
+def test_what_was_queued_for_a_process_goes_out_when_it_is_back_on_a_new_connection() -> None:
+    rig = Rig()
+    rig.connect()
+    (peer,) = rig.seller.peers
+    rig.seller.peers.say(peer, Ping(answer=False))
+    port = rig.link.open(listen=False)
+    hello = rig.buyer.part.hello(peer.hello.nonce if peer.hello else b"", answer=True)
+    port.transmit(LISTENER, frame.encode([hello])[0])
+    rig.seller.turn()
+    said = [item for _, arrived in port.drain(10) for item in frame.decode(arrived)]
+    assert [type(item) for item in said] == [Ping, Hello]
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_conversation_that_is_over_goes_through_no_process_any_more(ends: bool) -> None:
     rig = Rig()

@@ -90,8 +90,7 @@ class DurableActor(Actor):
         self.engine.tick()
         self.engine.commit()  # so that everything that it has said is in the account
         rerun = self.engine.rerun(self.engine.ledger.account(conversation.number), cause)
-        before = rerun if rerun.active else None
-        self._begin(Call(self.endpoint, conversation, received, cause, attempt=attempt, rerun=before))
+        self._begin(Call(self.endpoint, conversation, received, cause, attempt=attempt, rerun=rerun))
         self.endpoint.wake()
 
     # ----------------------------------------------------------------------------------- owning conversations
@@ -150,7 +149,7 @@ class DurableActor(Actor):
         except JournalFailed:
             raise
         except Exception as problem:  # noqa: BLE001 - a handler may raise anything
-            self._raised(call, problem)
+            self._excused_or_raised(call, problem)
             return
         if messages is None:
             self._work(call, result)
@@ -167,6 +166,8 @@ class DurableActor(Actor):
         """Send what a handler yields, until it ends or the peer's credit is spent."""
         try:
             for message in messages:
+                if call.over:
+                    break
                 if not call.say(message):
                     waiting = call, chain((message,), messages)
                     self._waiting.setdefault(call.conversation.id, []).append(waiting)
@@ -175,7 +176,7 @@ class DurableActor(Actor):
         except JournalFailed:
             raise
         except Exception as problem:  # noqa: BLE001
-            self._raised(call, problem)
+            self._excused_or_raised(call, problem)
         finally:
             self.endpoint.wake()
 
@@ -187,26 +188,31 @@ class DurableActor(Actor):
             try:
                 if inspect.isasyncgen(result):
                     async for message in result:
-                        await self._say_it(call, message)
+                        if not await self._say_it(call, message):
+                            await result.aclose()
                 else:
                     for message in replies(await cast("Any", result)) or ():
-                        await self._say_it(call, message)
+                        if not await self._say_it(call, message):
+                            break
                 self._done(call)
                 self.endpoint.wake()
             except JournalFailed as broken:
                 cast("DurableEndpoint", self.endpoint).broke(broken)
             except Exception as problem:  # noqa: BLE001
-                self._raised(call, problem)
+                self._excused_or_raised(call, problem)
 
         self._start(call.conversation, work(), result)
 
-    async def _say_it(self, call: Call, message: object) -> None:
-        self.engine.tick()
-        while not call.say(message):
-            await self._room(call.conversation)
+    async def _say_it(self, call: Call, message: object) -> bool:
+        """Say what a handler says, and return True; not when it was interrupted."""
+        while not call.over:
             self.engine.tick()
-        self.endpoint.wake()
-        self._more(call.conversation)
+            if call.say(message):
+                self.endpoint.wake()
+                self._more(call.conversation)
+                return True
+            await self._room(call.conversation)
+        return False
 
     # -------------------------------------------------------------------------------------- how they have ended
 
@@ -221,6 +227,12 @@ class DurableActor(Actor):
                 self._packed[conversation.id] = kept
                 conversation.note(Record(Kind.DATA, body=kept))
         conversation.handled(call.cause)
+
+    def _excused_or_raised(self, call: Call, problem: Exception) -> None:
+        if call.excuses(problem):
+            self._done(call)
+        else:
+            self._raised(call, problem)
 
     def _raised(self, call: Call, problem: Exception) -> None:
         """Try it again, or set the conversation aside."""

@@ -21,6 +21,7 @@ from convpolicy.journal.rerun import Rerun
 from convpolicy.link.port import Link
 from convpolicy.policy.model import Role
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.turns import Turn
 
 if TYPE_CHECKING:
     from convpolicy.runtime.endpoint import Endpoint
@@ -34,12 +35,13 @@ T = TypeVar("T")
 class Call:
     """A handler's call for the message that is number `cause` of those taken, for the n-th `attempt`.
 
-    `rerun` is what it has done before, None when that is nothing, or all of it was done again.
+    `rerun` is what it has done before, None when it is called for the first time, or all of it was done again.
     """
 
     __slots__ = (
         "_database",
         "_effects",
+        "_turn",
         "attempt",
         "cause",
         "conversation",
@@ -62,26 +64,41 @@ class Call:
         self.endpoint, self.conversation, self.received = endpoint, conversation, received
         self.cause, self.attempt, self.rerun = cause, attempt, rerun
         self.is_async = False
+        self._turn = Turn(conversation if rerun is None else rerun.shadow)
         self._effects: ExitStack | None = None
 
-    def said(self, message: object, to: str | None = None) -> bool:
-        """Return whether the message was said by the call before. Raises ReplayDiffers when another one was."""
-        if self.rerun is None or not self.rerun.active:
+    @property
+    def repeats(self) -> bool:
+        """Whether it does again what it has done before."""
+        if self.rerun is not None and not self.rerun.active:
             self.rerun = None
-            return False
-        self.rerun.say(message, to)
-        return True
+            self._turn.goes_on_in(self.conversation)
+        return self.rerun is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has nothing more to say, because its block was interrupted."""
+        return not self.repeats and self._turn.over
+
+    def excuses(self, problem: Exception) -> bool:
+        """Return whether an error is only that the handler has gone on after an interrupt."""
+        return not self.repeats and self._turn.excuses(problem)
 
     def say(self, message: object, *, patient: bool = True, to: str | None = None) -> bool:
-        """Say a message, if it was not said before; return False when it has to wait for credit, if it is `patient`."""
-        if self.said(message, to):
-            return True
+        """Say a message, if it was not said before; return False when it has to wait for credit, if it is `patient`.
+
+        Raises ReplayDiffers when another one was said before.
+        """
         conversation = self.conversation
-        step = conversation.allows(name_of(message), to)
-        if patient and not self.wrote and not conversation.fits(step):
-            return False
-        conversation.cause = self.cause
-        self.endpoint.engine.send(conversation, step, message)
+        if self.repeats and self.rerun is not None:
+            self.rerun.say(message, to)
+        else:
+            step = conversation.allows(name_of(message), to)
+            if patient and not self.wrote and not conversation.fits(step):
+                return False
+            conversation.cause = self.cause
+            self.endpoint.engine.send(conversation, step, message)
+        self._turn.said()
         return True
 
     def goes_on(self) -> None:
@@ -96,7 +113,7 @@ class Call:
 
     def end(self) -> None:
         """The handler has ended well: what it wrote stays. Raises ReplayDiffers when it had said more before."""
-        if self.rerun is not None and self.rerun.active:
+        if self.repeats and self.rerun is not None:
             self.rerun.end()
         self._keep()
 
@@ -151,7 +168,7 @@ class DurableDialogue(Dialogue[Sends]):
         """Take a step of the application. See `Dialogue.once`."""
         self._endpoint.check()
         call = self._call
-        if call.rerun is not None and call.rerun.active:
+        if call.repeats and call.rerun is not None:
             return cast("T", msgspec.msgpack.decode(call.rerun.noted()))
         body = taken_step(self._ledger, step)
         call.conversation.note(Record(Kind.NOTED, cause=call.cause, body=body))

@@ -99,6 +99,8 @@ class DurableEndpoint(Endpoint):
             conversation.owner.failed(conversation)
         if self._settled is not None:
             self._settled.set_exception(broken)
+        if not self._met.done():
+            self._met.set_exception(broken)
         self._broken.set()
         self._idle.set()
 

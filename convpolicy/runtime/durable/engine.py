@@ -64,6 +64,8 @@ class DurableEngine(Engine):
         self.peers.at_once, self.peers.patience = sys.maxsize, patience
         self._tombs = LastingTombs(ledger)
         self._next_compacting = self.now
+        for version in part.versions.values():
+            ledger.describe(version.fingerprint, version.text)
 
     # -------------------------------------------------------------------------------------------- the turn
 
@@ -236,6 +238,7 @@ class DurableEngine(Engine):
     def finished(self, account: Account) -> RecordedConversation:
         """Return a conversation that is over, as it ended; it is on no engine."""
         conversation = self._replayed(account).conversation
+        conversation.recorder = self._recorder  # its program may take a step yet
         if account.ending is not None and account.ending.kind != "finished":
             conversation.error = _error_in(account.opening.id, account.ending)
         return conversation
