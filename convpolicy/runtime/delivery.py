@@ -8,7 +8,7 @@ at what was touched or is due; nothing walks over all conversations.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.peers import Peer, Peers
@@ -143,6 +143,10 @@ class Delivery:
                 yield conversation
 
 
-def routes(conversation: Conversation) -> dict[Peer, None]:
+def routes(conversation: Conversation) -> Collection[Peer]:
     """Return every process that the conversation goes through, once."""
+    peers = conversation.peers
+    if len(peers) == 2:
+        route = peers[1 - conversation.table.role].route
+        return () if route is None else (route,)
     return {p.route: None for p in conversation.peers if p.route is not None}

@@ -362,11 +362,11 @@ class Engine(Presence):
         self._tombs.bury(conversation, None, self.now)
         self.moves.end(conversation)
         # A Forget says too that everything was received, and somebody may be waiting for that.
-        owed = any(peering.owes_ack for peering in conversation.peers)
+        owed = [peering for peering in conversation.peers if peering.owes_ack]
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
-            self.peers.forget(peer, conversation.id, conversation.table.role, now=owed)
-        parent = self.nest.finished(conversation)
+            self.peers.forget(peer, conversation.id, conversation.table.role, now=bool(owed))
+        parent = self.nest.finished(conversation) if self._nested else None
         conversation.owner.finished(conversation)
         if parent is not None:
             parent.owner.relieved(parent)

@@ -153,6 +153,6 @@ def replies(result: object) -> Iterable[object] | None:
     kind = type(result)
     if kind is GeneratorType or kind is list:
         return cast("Iterable[object]", result)
-    if kind is AsyncGeneratorType or kind is CoroutineType or isinstance(result, Awaitable):
+    if kind is AsyncGeneratorType or kind is CoroutineType or hasattr(kind, "__await__"):
         return None
     return (result,)

@@ -131,12 +131,14 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         received = self._take(wanted, sender)
         if received is not None:
             return received.payload
+        if timeout is None:
+            return (await self._next(wanted, sender)).payload
         try:
             async with asyncio.timeout(timeout):
                 return (await self._next(wanted, sender)).payload
         except TimeoutError as late:
             self._timed_out(late)
-            within = "" if timeout is None else f" within {timeout:g} s"
+            within = f" within {timeout:g} s"
             raise TimeoutError(f"no {_words(wanted, sender)} came{within}; {self._conversation.describe()}") from None
 
     def _timed_out(self, late: TimeoutError) -> None:
