@@ -1,13 +1,16 @@
 """What convpolicy costs, measured against what a careful user of pyzmq would write by hand.
 
-`python -m benchmarks` runs everything; `--quick`, `--only NAME` and `--json` do less, some of it, or the same for
-programs. Two programs that are compared take turns in one run, so that whatever else the machine does happens to
-both; ratios are taken round by round. Every benchmark checks that all it asked for has arrived, on both sides.
+`convpolicy bench` runs it, from an installed package as well; in the source tree `python -m benchmarks` is the same.
+Two programs that are compared take turns in one run, so that whatever else the machine does happens to both; ratios
+are taken round by round. Every benchmark checks that all it asked for has arrived, on both sides.
 
-    __main__.py   the command              rounds.py     rounds, medians, spreads, tables
-    machine.py    what was measured on     pairs.py      a seller and a buyer as processes
+    command.py    the command              rounds.py     rounds, medians, spreads, tables
+    suite.py      which there are          targets.py    what is to be reached; bars.py: drawn
+    machine.py    what was measured on     programs.py   processes that are asked questions
     purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
-    throughput.py, latency.py, steps.py, memory.py       the benchmarks; held.py: conversations that stay open
+    pairs.py      a seller and a buyer as processes; bare_seller.py, bare_buyer.py: the same over bare pyzmq and msgpack
+    throughput.py, latency.py, tree.py, pipeline.py, steps.py, memory.py     the benchmarks of the patterns
+    held.py       conversations that stay open
     hops.py       what a message costs each process of a tree and of a pipeline
     footprint.py  what one more player, client, reader and conversation takes
     processes.py  what the operating system knows of a process
@@ -15,5 +18,4 @@ both; ratios are taken round by round. Every benchmark checks that all it asked 
     storm.py      a restart with hundreds of clients; storm_end.py, storm_clients.py: both sides
     scale.py      what costs more among many than among few; crowd.py: peers in any number without a transport
     check.py      what a check costs by the size of the policy; growing.py: policies of any size; plot.py: drawn
-    bare_seller.py, bare_buyer.py                        the same messages over bare pyzmq and msgpack
 """

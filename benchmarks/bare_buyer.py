@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from benchmarks.programs import tell
+from .programs import tell
 
 
 class BareBuyer:

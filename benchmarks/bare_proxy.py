@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zmq
 
-from benchmarks.programs import end_with_parent, tell
+from .programs import end_with_parent, tell
 
 if __name__ == "__main__":
     end_with_parent()

@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from benchmarks.programs import end_with_parent, tell
+from .programs import end_with_parent, tell
 
 
 def serve(socket: zmq.Socket[bytes], heard: Counter[str]) -> None:

@@ -10,11 +10,11 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import Self
 
-from benchmarks.pairs import Pair
-from benchmarks.processes import processor
-from benchmarks.programs import Program
-from benchmarks.purchase import MESSAGES
-from benchmarks.rounds import Row, Size
+from .pairs import Pair
+from .processes import processor
+from .programs import Program
+from .purchase import MESSAGES
+from .rounds import Row, Size
 
 __all__ = ["BROKER", "TITLE", "Town", "run"]
 
@@ -97,7 +97,7 @@ def run(size: Size) -> list[Row]:
     with ExitStack() as stack:
         direct = stack.enter_context(Pair("service"))
         towns = [stack.enter_context(Town(name)) for name in TOWNS]
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             rate = direct.throughput(IN_FLIGHT, size.of(CONVERSATIONS))
             for name, found in _round(towns, size).items() if number > 0 else ():
                 rates.setdefault(DIRECT, []).extend([rate] if name == BROKER else [])

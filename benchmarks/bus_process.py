@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.programs import end_with_parent, tell
-from benchmarks.purchase import purchase
 from convpolicy import Bus, ServiceBus
+
+from .programs import end_with_parent, tell
+from .purchase import purchase
 
 if __name__ == "__main__":
     end_with_parent()

@@ -7,10 +7,11 @@ import json
 import sys
 from time import perf_counter
 
-from benchmarks.programs import tell
-from benchmarks.purchase import Buyer, Invoice, Order, Payment, Shipment, purchase
 from convpolicy import Bus, Player
 from convpolicy.runtime.running import loop_factory
+
+from .programs import tell
+from .purchase import Buyer, Invoice, Order, Payment, Shipment, purchase
 
 Buying = Player[Order | Payment, Shipment | Invoice]
 

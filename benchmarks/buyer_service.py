@@ -7,11 +7,12 @@ import json
 import sys
 from time import perf_counter
 
-from benchmarks.programs import tell
-from benchmarks.purchase import Buyer, Invoice, Order, Payment, Shipment, purchase
 from convpolicy import Bus
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.service import Playing
+
+from .programs import tell
+from .purchase import Buyer, Invoice, Order, Payment, Shipment, purchase
 
 ORDER = Order("chair", 2)
 

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
-from benchmarks.growing import SHAPES, interactions
-from benchmarks.rounds import Row, Size
 from convpolicy import Policy
 from convpolicy.policy.scribble import render
+
+from .growing import SHAPES, interactions
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 

@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks.purchase import Buyer, Order, Seller, purchase
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.link.port import Address, Delivery, Port
 from convpolicy.runtime.engine import Engine
@@ -21,6 +20,8 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peers
 from convpolicy.runtime.switch import Switch
 from convpolicy.wire.frame import Goodbye, Item, encode
+
+from .purchase import Buyer, Order, Seller, purchase
 
 __all__ = ["AtBus", "AtEngine", "Crowd"]
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks import tree
-from benchmarks.memory import ensure_open, held, when_quiet
-from benchmarks.processes import children, files, processor, resident
-from benchmarks.programs import Program
-from benchmarks.rounds import Row, Size
+from . import tree
+from .memory import ensure_open, held, when_quiet
+from .processes import children, files, processor, resident
+from .programs import Program
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 

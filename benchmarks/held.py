@@ -15,12 +15,13 @@ import tracemalloc
 
 import msgspec
 
-from benchmarks.programs import end_with_parent, tell
-from benchmarks.purchase import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 from convpolicy import Bus
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.running import loop_factory
 from convpolicy.table import Table
+
+from .programs import end_with_parent, tell
+from .purchase import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
 AT_ONCE = 500  # conversations opened before the loop has its turn
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol, Self
 
-from benchmarks import pipeline, tree
-from benchmarks.processes import children, processor
-from benchmarks.rounds import Row, Size
+from . import pipeline, tree
+from .processes import children, processor
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 

@@ -6,8 +6,8 @@ seller has acknowledged its Payment, which is one journey more.
 
 from __future__ import annotations
 
-from benchmarks.pairs import BARE, every_pair
-from benchmarks.rounds import Row, Size, percentile
+from .pairs import BARE, every_pair
+from .rounds import Row, Size, percentile
 
 __all__ = ["TITLE", "run"]
 
@@ -21,7 +21,7 @@ def run(size: Size) -> list[Row]:
     """Measure every pair in turn, round by round; the first round warms up and is not counted."""
     measured: dict[tuple[str, str], list[float]] = {}
     with every_pair() as pairs:
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             for pair in pairs:
                 took = pair.latencies(size.of(CONVERSATIONS))
                 for name, share in SHARES.items() if number > 0 else ():

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import time
 
-from benchmarks.processes import resident
-from benchmarks.programs import Program
-from benchmarks.rounds import Row, Size
+from .processes import resident
+from .programs import Program
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "ensure_open", "held", "run", "when_quiet"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Self
 
-from benchmarks.programs import Program
-from benchmarks.purchase import MESSAGES
+from .programs import Program
+from .purchase import MESSAGES
 
 __all__ = ["BARE", "PAIRS", "Pair", "every_pair"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from benchmarks.programs import end_with_parent, tell
+from .programs import end_with_parent, tell
 
 __all__: list[str] = []
 

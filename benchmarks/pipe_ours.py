@@ -10,8 +10,9 @@ from typing import Never
 
 import msgspec
 
-from benchmarks.programs import end_with_parent, tell
 from convpolicy import Batch, Pipeline, Policy, Role, send, seq
+
+from .programs import end_with_parent, tell
 
 __all__: list[str] = []
 

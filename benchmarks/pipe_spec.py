@@ -13,7 +13,7 @@ import time
 import msgspec
 import zmq
 
-from benchmarks.programs import end_with_parent, tell
+from .programs import end_with_parent, tell
 
 __all__: list[str] = []
 

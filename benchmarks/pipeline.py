@@ -11,10 +11,10 @@ import socket
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from benchmarks.programs import Program
-from benchmarks.rounds import Row, Size
+from .programs import Program
+from .rounds import Row, Size
 
-__all__ = ["BARE", "OURS", "SPEC", "TITLE", "VOLATILE", "WAITS", "Plant", "run"]
+__all__ = ["BARE", "OURS", "SPEC", "TITLE", "VOLATILE", "WAITS", "WORKERS", "Plant", "run"]
 
 TITLE = "tasks through a pipeline over tcp, a process for each role; x: times bare PUSH/PULL + msgpack"
 
@@ -22,6 +22,7 @@ BARE, SPEC = "bare PUSH/PULL + msgpack", "bare PUSH/PULL + msgspec, 64 a frame"
 OURS, VOLATILE = "pipeline", "pipeline, volatile"
 WAITS = "pipeline of tasks that wait"
 COMPARED = BARE, SPEC, OURS, VOLATILE
+WORKERS = (1, 2)
 TASKS = 100_000  # in one round
 
 
@@ -77,11 +78,11 @@ def _free(count: int) -> list[str]:
 def run(size: Size) -> list[Row]:
     """Measure both ways in turn, round by round; the first round warms up and is not counted."""
     rows: list[Row] = []
-    for workers in (1, 2):
+    for workers in WORKERS:
         rates: dict[str, list[float]] = {way: [] for way in COMPARED}
         with ExitStack() as stack:
             plants = [stack.enter_context(Plant(way, workers)) for way in rates]
-            for number in range(size.rounds + 1):
+            for number in size.turns():
                 for plant in plants:
                     rate = plant.rate(size.of(TASKS))
                     if number > 0:

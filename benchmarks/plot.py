@@ -1,6 +1,6 @@
 """`python -m benchmarks.plot FOUND.json PAGE.md`: what a check costs, drawn and as a table, in a page.
 
-FOUND.json is what `python -m benchmarks --only check --json` printed. The drawing is written beside the page, as
+FOUND.json is what `convpolicy bench --pattern check --json` printed. The drawing is written beside the page, as
 `check.svg`; the table goes between the page's two comments `measured` and `/measured`. Both axes are logarithmic, so
 a cost that grows with a power of the size is a straight line, and the power is its slope.
 """

@@ -48,5 +48,5 @@ def children() -> dict[int, list[str]]:
 def _of(pid: int) -> Path:
     folder = Path(f"/proc/{pid}")
     if not folder.exists():
-        raise RuntimeError("only Linux tells of single processes in /proc\n  Leave this benchmark out: `--only NAME`.")
+        raise RuntimeError("only Linux tells of single processes in /proc\n  Measure another one: `--pattern NAME`.")
     return folder

@@ -19,7 +19,9 @@ from typing import Any, Self
 
 __all__ = ["Program", "end_with_parent", "tell"]
 
-ROOT = Path(__file__).resolve().parent.parent
+# In the source tree the package is `benchmarks`; in an installed convpolicy it is `convpolicy.benchmarks`.
+PACKAGE = __package__
+ROOT = Path(__file__).resolve().parents[PACKAGE.count(".") + 1]  # the folder from which Python finds it
 PATIENCE = 120.0  # seconds that a program may be silent before it counts as stuck
 
 
@@ -29,7 +31,7 @@ class Program:
     def __init__(self, module: str, *arguments: str) -> None:
         self.module = module
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+            [sys.executable, "-m", f"{PACKAGE}.{module}", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-__all__ = ["Row", "Size", "percentile", "table"]
+__all__ = ["Row", "Size", "columns", "percentile", "short", "spread", "table"]
+
+
+def _unwatched() -> None:
+    """Nobody looks how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: in how many rounds, and by which factor less than in full."""
+    """How much is measured: in how many rounds, and by which factor less than in full; `tick` hears of each round."""
 
     rounds: int = 5
     factor: float = 1.0
+    tick: Callable[[], None] = _unwatched
+
+    def turns(self) -> Iterator[int]:
+        """Number the rounds. What is measured in the first, number 0, is thrown away: everything warms up in it."""
+        for number in range(self.rounds + 1):
+            yield number
+            self.tick()
 
     def of(self, full: int) -> int:
         """Return a count of this size; never none."""
@@ -57,7 +68,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(rows: Sequence[Row]) -> str:
     """Return rows as text: median and, in brackets, lowest and highest."""
     cells = [
-        (row.case, row.what, _spread(row.samples), row.unit, f"x {_spread(row.ratios)}" if row.base else "")
+        (row.case, row.what, spread(row.samples), row.unit, f"x {spread(row.ratios)}" if row.base else "")
         for row in rows
     ]
     widths = [max(len(cell[column]) for cell in cells) for column in range(5)]
@@ -68,9 +79,18 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _spread(samples: Sequence[float]) -> str:
-    return f"{_short(median(samples))} ({_short(min(samples))} - {_short(max(samples))})"
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows, of which the first is the head, as a table of Markdown that is also read as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
-def _short(number: float) -> str:
+def spread(samples: Sequence[float]) -> str:
+    """Return the median and, in brackets, the lowest and the highest."""
+    return f"{short(median(samples))} ({short(min(samples))} - {short(max(samples))})"
+
+
+def short(number: float) -> str:
+    """Return a number as it is read."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

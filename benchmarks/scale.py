@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import process_time
 
-from benchmarks.crowd import AtBus, AtEngine
-from benchmarks.rounds import Row, Size
+from .crowd import AtBus, AtEngine
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 

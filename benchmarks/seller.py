@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
-from benchmarks.programs import end_with_parent, tell
-from benchmarks.purchase import Invoice, Order, Payment, Seller, Shipment, purchase
 from convpolicy import Bus
+
+from .programs import end_with_parent, tell
+from .purchase import Invoice, Order, Payment, Seller, Shipment, purchase
 
 seller = purchase.service(Seller)
 heard: Counter[str] = Counter()

@@ -13,12 +13,13 @@ from decimal import Decimal
 from time import perf_counter
 from typing import Any, TypeVar
 
-from benchmarks.purchase import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
-from benchmarks.rounds import Row, Size
 from convpolicy.conversation import Arrival, Conversation, Envelope, Received
 from convpolicy.interop import triggers
 from convpolicy.machine import Machine, Move
 from convpolicy.table import Node, Step, Table
+
+from .purchase import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 
@@ -43,7 +44,7 @@ def run(size: Size) -> list[Row]:
     machine, others = purchase.project(Buyer), purchase.project(Seller)
     together = size.of(TOGETHER)
     measured: dict[str, list[float]] = {}
-    for number in range(size.rounds + 1):
+    for number in size.turns():
         costs = _transitions(machine, together) | _table(machine, together) | _conversation(machine, others, together)
         for what, cost in costs.items() if number > 0 else ():
             measured.setdefault(what, []).append(cost)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from benchmarks.programs import Program
-from benchmarks.rounds import Row, Size
+from .programs import Program
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "restarted", "run"]
 

@@ -6,12 +6,13 @@ import asyncio
 import sys
 import time
 
-from benchmarks.buyer_service import ORDER, buyer
-from benchmarks.programs import tell
-from benchmarks.purchase import Order, Payment
 from convpolicy import Bus, ConvPolicyError
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.service import Playing
+
+from .buyer_service import ORDER, buyer
+from .programs import tell
+from .purchase import Order, Payment
 
 __all__: list[str] = []
 

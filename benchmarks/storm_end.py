@@ -17,12 +17,13 @@ from decimal import Decimal
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from benchmarks.programs import end_with_parent, tell
-from benchmarks.purchase import Invoice, Order, Payment, Seller, Shipment, purchase
 from convpolicy import Bus, ServiceBus
 from convpolicy.link.port import Port
 from convpolicy.runtime.peers import Peers
 from convpolicy.runtime.running import run_until_signal
+
+from .programs import end_with_parent, tell
+from .purchase import Invoice, Order, Payment, Seller, Shipment, purchase
 
 __all__: list[str] = []
 

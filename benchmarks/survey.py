@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.processes import most_resident
-from benchmarks.rounds import Row, Size
+from .processes import most_resident
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.pairs import BARE, every_pair
-from benchmarks.purchase import MESSAGES
-from benchmarks.rounds import Row, Size
+from .pairs import BARE, every_pair
+from .purchase import MESSAGES
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 
@@ -17,7 +17,7 @@ def run(size: Size) -> list[Row]:
     """Measure every pair in turn, round by round; the first round warms up and is not counted."""
     measured: dict[tuple[int, str], list[float]] = {}
     with every_pair() as pairs:
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             for in_flight, conversations in CONVERSATIONS.items():
                 for pair in pairs:
                     rate = pair.throughput(in_flight, size.of(conversations))

@@ -10,15 +10,17 @@ import time
 from contextlib import ExitStack
 from typing import Self
 
-from benchmarks.processes import processor
-from benchmarks.programs import Program
-from benchmarks.rounds import Row, Size
+from .processes import processor
+from .programs import Program
+from .rounds import Row, Size
 
-__all__ = ["TITLE", "run"]
+__all__ = ["READERS", "RELAYS", "TITLE", "Grown", "relays", "run"]
 
-TITLE = "messages that reach readers of a tree over tcp; x: times bare PUB/SUB + msgpack, or the tree without relays"
+TITLE = "messages that reach readers of a tree over tcp; x: times bare PUB/SUB + msgpack"
+RELAYS = "messages through relays of a tree, and what one costs a relay; x: times the tree without relays"
 
 BARE, OURS = "bare PUB/SUB + msgpack", "tree"
+READERS = (1, 8, 64)
 DELIVERIES = 40_000  # in one round
 SHORT = 40
 LENGTHS = (SHORT, 1_000)  # bytes of text in a message
@@ -66,15 +68,17 @@ class Grown:
 def run(size: Size) -> list[Row]:
     """Measure all ways in turn, round by round; the first round warms up and is not counted."""
     rows: list[Row] = []
-    for leaves in (1, 8, 64):
+    for leaves in READERS:
         bare, ours = _measured([Grown(BARE, leaves), Grown(OURS, leaves)], size)
         case = f"{leaves} reader{'s' if leaves > 1 else ''}"
         rows += [Row(case, BARE, "messages/s", bare), Row(case, OURS, "messages/s", ours, bare)]
+    return rows
+
+
+def relays(size: Size) -> list[Row]:
+    """Measure trees with no, one and two relays, and what a message costs one."""
     plain, one, two = _measured([Grown(OURS, 1, relays) for relays in (0, 1, 2)], size)
-    rows += [
-        Row("1 relay", OURS, "messages/s", one, plain),
-        Row("2 relays", OURS, "messages/s", two, plain),
-    ]
+    rows = [Row("1 relay", OURS, "messages/s", one, plain), Row("2 relays", OURS, "messages/s", two, plain)]
     return rows + _hops(size)
 
 
@@ -83,7 +87,7 @@ def _hops(size: Size) -> list[Row]:
     found: dict[tuple[int, bool], list[float]] = {(length, keeps): [] for length in LENGTHS for keeps in (True, False)}
     with ExitStack() as stack:
         trees = {keeps: stack.enter_context(Grown(OURS, 1, 1, keeps=keeps)) for keeps in (True, False)}
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             for (length, keeps), costs in found.items():
                 cost = trees[keeps].hop(size.of(DELIVERIES), length)
                 if number > 0:
@@ -99,7 +103,7 @@ def _measured(trees: list[Grown], size: Size) -> list[list[float]]:
     with ExitStack() as stack:
         for tree in trees:
             stack.enter_context(tree)
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             for tree, found in zip(trees, rates, strict=True):
                 rate = tree.rate(size.of(DELIVERIES // tree.leaves))
                 if number > 0:

@@ -8,7 +8,7 @@ import sys
 import msgpack
 import zmq
 
-from benchmarks.programs import end_with_parent, tell
+from .programs import end_with_parent, tell
 
 __all__: list[str] = []
 

@@ -7,10 +7,11 @@ import json
 import sys
 from typing import NamedTuple, Never
 
-from benchmarks.programs import end_with_parent, tell
 from convpolicy import Policy, Role, Tree, again, choice, loop, send, seq
 from convpolicy.link.relay import KEEP as RELAY_KEEPS
 from convpolicy.link.relay import Relay
+
+from .programs import end_with_parent, tell
 
 __all__: list[str] = []
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from benchmarks.pipeline import WAITS, Plant
-from benchmarks.rounds import Row, Size
+from .pipeline import WAITS, Plant
+from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
 
@@ -24,7 +24,7 @@ def run(size: Size) -> list[Row]:
     rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
     with ExitStack() as stack:
         plants = [stack.enter_context(Plant(WAITS, workers)) for workers in WORKERS]
-        for number in range(size.rounds + 1):
+        for number in size.turns():
             for plant in plants:
                 rate = plant.rate(size.of(TASKS) * plant.workers)
                 if number > 0:

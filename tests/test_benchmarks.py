@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,11 +14,27 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+EVERY = (
+    "request-reply",
+    "publish-subscribe",
+    "push-pull",
+    "step",
+    "memory",
+    "bus",
+    "relays",
+    "hops",
+    "workers",
+    "footprint",
+    "scale",
+    "storm",
+    "survey",
+    "check",
+)
 WAYS = {"bare pyzmq + msgpack", "service", "scripts"}
 
 
 def benchmarks(*arguments: str) -> str:
-    """Run the command. It fails when a message is missing at either side."""
+    """Run the command, in the source tree. It fails when a message is missing at either side."""
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--rounds", "1", *arguments],
         cwd=ROOT,
@@ -33,11 +50,15 @@ def benchmarks(*arguments: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_one_command_measures_everything_and_everything_arrives() -> None:
-    found: dict[str, Any] = json.loads(benchmarks("--size", "0.002", "--json"))
+    found: dict[str, Any] = json.loads(
+        benchmarks("--size", "0.002", "--json", *chain.from_iterable(("--pattern", name) for name in EVERY))
+    )
     assert found["machine"]["pyzmq"]
     small = {"bytes", "files", "µs/s"}  # of so few they may be nothing
     assert all(row["median"] > 0 for rows in found["benchmarks"].values() for row in rows if row["unit"] not in small)
-    purchase, latency, step, memory = (found["benchmarks"][name] for name in ("purchase", "latency", "step", "memory"))
+    both, step, memory = (found["benchmarks"][name] for name in ("request-reply", "step", "memory"))
+    purchase = [row for row in both if row["case"].endswith("in flight")]
+    latency = [row for row in both if row["case"] in ("p50", "p99")]
 
     bus = found["benchmarks"]["bus"]
     assert len({row["case"] for row in bus}) == 8
@@ -46,7 +67,7 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
         *["bare broker + msgpack, 1 seller"] * 2,
     ]
 
-    pipes = found["benchmarks"]["pipeline"]
+    pipes = found["benchmarks"]["push-pull"]
     ways = [
         "bare PUSH/PULL + msgspec, 64 a frame",
         "pipeline",
@@ -59,7 +80,8 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     growing = [row["case"] for row in found["benchmarks"]["workers"]]
     assert growing == ["1 worker", "2 workers", "3 workers", "4 workers"]
 
-    trees = [(row["case"], row["what"]) for row in found["benchmarks"]["tree"] if "ratio" in row]
+    grown = [row for name in ("publish-subscribe", "relays") for row in found["benchmarks"][name]]
+    trees = [(row["case"], row["what"]) for row in grown if "ratio" in row]
     assert trees == [(case, "tree") for case in ("1 reader", "8 readers", "64 readers", "1 relay", "2 relays")]
 
     cases = {"1 in flight", "64 in flight", "1,000 in flight"}
@@ -90,7 +112,7 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
 
 
 def test_the_machine_is_described_before_the_numbers() -> None:
-    printed = benchmarks("--size", "0.01", "--only", "step")
+    printed = benchmarks("--size", "0.01", "--pattern", "step")
     assert printed.startswith("machine: ")
     assert printed.index("pyzmq: ") < printed.index("one step of a role's machine") < printed.index("ns  x ")
 
@@ -124,6 +146,39 @@ def test_rows_give_medians_spreads_and_ratios_round_by_round(monkeypatch: pytest
     assert row.ratios == [2, 3, 1]
     assert table([row]) == "  1 in flight  service  2,000 (1,000 - 3,000)  messages/s  x 2 (1 - 3)"
     assert [percentile(range(100), share) for share in (0.5, 0.99)] == [50, 99]
+
+
+def test_targets_are_of_rows_and_are_drawn_with_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import bars, targets
+    from benchmarks.rounds import Row
+
+    rows = [
+        Row("64 in flight", "service", "messages/s", [90.0, 200.0, 140.0], [100.0] * 3),
+        Row("p50", "service", "µs", [11.0, 11.0, 14.0], [10.0] * 3),
+    ]
+    many, lone = targets.reached([("request-reply", rows)])
+    assert many.as_json() == {
+        "benchmark": "request-reply, 64 in flight ÷ the same",
+        "measured": 1.4,
+        "lowest": 0.9,
+        "highest": 2.0,
+        "at least": 1.5,
+        "stretch": 2,
+        "reached": False,
+    }
+    assert lone.as_json()["reached"] is True, "less is better"
+    assert targets.table([many, lone]).splitlines()[2].split("|")[1:-1] == [
+        " request-reply, 64 in flight ÷ the same      ",
+        " 1.4 (0.9 - 2)   ",
+        " ≥ 1.5    ",
+        " ≥ 2     ",
+    ]
+    drawn = ElementTree.fromstring(
+        bars.svg([many, lone], dict.fromkeys(("machine", "python", "pyzmq", "libzmq"), "<1>"))
+    )
+    bar_colours = [bar.get("fill") for bar in drawn.iter("{http://www.w3.org/2000/svg}rect")][1:]
+    assert bar_colours == [bars.LESS, bars.ENOUGH]
 
 
 @pytest.fixture

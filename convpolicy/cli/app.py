@@ -29,6 +29,7 @@ _COMMANDS = (
     "relay",
     "demo",
     "journal",
+    "bench",
 )  # convpolicy.cli.check.check, …
 
 
