@@ -304,6 +304,7 @@ class Conversation(Position):
         """Drop every message that is kept: the conversation has failed, and none will be taken or sent again."""
         self._held = None
         for peer in self.peers:
+            peer.charge(None)
             peer.unacked = peer.ahead = None
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:

@@ -324,6 +324,22 @@ class Unplayable(PeerLost):
         )
 
 
+class CreditSpent(ConversationError):
+    """`label` was told to `peer` while as much is unacknowledged there as may be. Nothing has left the process.
+
+    `messages` and `bytes` are what is under way to that process in all conversations with it.
+    """
+
+    def __init__(self, peer: str, label: str, messages: int, bytes: int) -> None:  # noqa: A002
+        self.peer, self.label, self.messages, self.bytes = peer, label, messages, bytes
+        super().__init__(
+            f"{label} was not said: {messages:,} messages ({bytes:,} bytes) to the process of {peer} are not "
+            f"acknowledged yet, in all conversations with it.\n"
+            f"  `tell` does not wait: yield {label} from a handler, or `await` a script's `send`, which do; or say it "
+            f"again later."
+        )
+
+
 class RoundOver(ConversationError):
     """A player of many answered when `by`, whom it answered, had gone on; it enters again with the next round."""
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from convpolicy.machine import Lane
 
-__all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "envelopes", "heads", "plain"]
+__all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "UnderWay", "envelopes", "heads", "plain"]
 
 # How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
 WINDOW = 16
+
+# How many messages, and bytes of payloads, may be unacknowledged at one process, of all conversations with it.
+MOST_MESSAGES, MOST_BYTES = 1_000, 16 * 1024 * 1024
 
 # How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
 FIRST_RESEND, LAST_RESEND = 1.0, 30.0
@@ -65,10 +68,32 @@ class Arrival(Enum):
     FULL = "full"  # more than the window waits already: not acknowledged, so it will come again
 
 
+class UnderWay:
+    """What is unacknowledged at one process, of all conversations with it together, and the most that may be."""
+
+    __slots__ = ("bytes", "messages", "most_bytes", "most_messages")
+
+    def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
+        self.most_messages, self.most_bytes = most_messages, most_bytes
+        self.messages = self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be said to the process before it acknowledges something."""
+        return self.messages >= self.most_messages or self.bytes >= self.most_bytes
+
+
+class Route(Protocol):
+    """Whom the runtime sends to, as far as it is looked at here."""
+
+    account: UnderWay | None
+
+
 class Peering:
     """What one conversation knows of one peer role."""
 
     __slots__ = (
+        "account",
         "acked",
         "ahead",
         "attempts",
@@ -91,7 +116,8 @@ class Peering:
         self.left = False  # whether it has said that nothing more comes from it
         self.attempts = 0
         self.resend_at = 0.0
-        self.route: Any = None  # whom the runtime sends to; not looked at here
+        self.route: Any = None  # whom the runtime sends to: see `leads_to`
+        self.account: UnderWay | None = None  # where what is unacknowledged counts as well
         self.said = 0  # in which of the route's batches something was last sent; not looked at here
 
     def sends(self, envelope: Envelope, now: float) -> None:
@@ -103,6 +129,10 @@ class Peering:
             self.resend_at, self.attempts = now + FIRST_RESEND, 0
         else:
             self.unacked.append(envelope)
+        account = self.account
+        if account is not None:
+            account.messages += 1
+            account.bytes += len(envelope.payload)
 
     def acknowledge(self, upto: int, now: float) -> int:
         """Drop what the peer has received; return how many messages. A number never sent is ignored."""
@@ -110,12 +140,39 @@ class Peering:
         if not acked < upto <= sent:
             return 0
         self.acked = upto
+        unacked = self.unacked or ()
         if upto == sent:
             self.unacked = None
         else:
-            self.unacked = [e for e in self.unacked or () if e.seq > upto] or None
+            self.unacked = [e for e in unacked if e.seq > upto] or None
             self.resend_at, self.attempts = now + FIRST_RESEND, 0
+        account = self.account
+        if account is not None:
+            for envelope in unacked:
+                if envelope.seq <= upto:
+                    account.messages -= 1
+                    account.bytes -= len(envelope.payload)
         return upto - acked
+
+    def leads_to(self, route: Route | None) -> None:
+        """Send through `route` from now on, and count there what is unacknowledged."""
+        self.route = route
+        self.charge(None if route is None else route.account)
+
+    def charge(self, account: UnderWay | None) -> None:
+        """From now on, count what is unacknowledged at another process, or at none."""
+        if self.unacked is None:
+            self.account = account
+            return
+        under_way = self.unacked
+        count, size = len(under_way), sum(len(envelope.payload) for envelope in under_way)
+        if self.account is not None:
+            self.account.messages -= count
+            self.account.bytes -= size
+        self.account = account
+        if account is not None:
+            account.messages += count
+            account.bytes += size
 
     def in_order(self, envelope: Envelope) -> Iterator[Envelope]:
         """Take in an envelope, and yield those that have come without a gap now."""

@@ -217,13 +217,16 @@ class Position:
         step = self._node.sends.get(label)
         if step is None or not step.alone or self.error is not None:
             return None
-        unacked = self.peers[step.peer].unacked
-        return step if unacked is None or len(unacked) < WINDOW else None
+        peering = self.peers[step.peer]
+        unacked, account = peering.unacked, peering.account
+        room = (unacked is None or len(unacked) < WINDOW) and (account is None or not account.full)
+        return step if room else None
 
     def room(self, peer: int) -> bool:
-        """Return whether the peer's credit allows another message to be sent now."""
-        unacked = self.peers[peer].unacked
-        return unacked is None or len(unacked) < WINDOW
+        """Return whether the credit of the peer, and that of its process, allows another message to be sent now."""
+        peering = self.peers[peer]
+        window = peering.unacked is None or len(peering.unacked) < WINDOW
+        return window and (peering.account is None or not peering.account.full)
 
     @property
     def deadline(self) -> float | None:

@@ -154,13 +154,13 @@ def test_every_rule_can_be_broken(rule, part, text):
 
 NAMES = """
 Aborted Acceptance Batch BatchReport Bus ChannelRetired Compatibility ConvPolicyError ConversationError Crashed
-Dialogue Expired Exposed Faults Field ForeignThread Forked Gap IllFormed InDoubt Invited Journal JournalError
-JournalFailed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotCompatible NotImplementable
-NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch PolicySyntaxError
-Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role RoundOver SQLite Script Service
-ServiceBus ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported WiredPlayer
-WiredScript Wiring WiringError again call calls choice connect crash disconnect interrupt interruptible label labels
-loop par roles send seq variable
+CreditSpent Dialogue Expired Exposed Faults Field ForeignThread Forked Gap IllFormed InDoubt Invited Journal
+JournalError JournalFailed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotCompatible
+NotImplementable NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
+PolicySyntaxError Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role RoundOver SQLite
+Script Service ServiceBus ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported
+WiredPlayer WiredScript Wiring WiringError again call calls choice connect crash disconnect interrupt interruptible
+label labels loop par roles send seq variable
 """
 PUBLIC = NAMES.split()
 

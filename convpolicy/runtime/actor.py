@@ -22,6 +22,7 @@ from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
 from convpolicy.runtime.turns import UNINTERRUPTED, Turn
+from convpolicy.table import Step
 
 __all__ = ["Actor", "Cast"]
 
@@ -71,6 +72,18 @@ class Actor:
         conversation.owner, conversation.prompt = self, self.prompt
         return Dialogue(self.endpoint, conversation)
 
+    async def credit(self, conversation: Conversation, message: object) -> Step:
+        """Wait until a conversation may be begun with a message, and return its step; when cancelled, give it up."""
+        step = conversation.allows(name_of(message))
+        try:
+            while not self.endpoint.engine.credits.fits(conversation, step):
+                await self._room(conversation)
+                step = conversation.allows(name_of(message))
+        except asyncio.CancelledError:
+            self.endpoint.fail(conversation, Aborted("it was not begun", by=conversation.role))
+            raise
+        return step
+
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible."""
         if conversation.id in self._starting:
@@ -111,7 +124,8 @@ class Actor:
         """Stop what is running for a conversation that has ended early."""
         _log.info("conversation %s ended early: %s", conversation.id.hex(), conversation.error)
         self._paused.pop(conversation.id, None)
-        self._rooms.pop(conversation.id, None)
+        if conversation.id in self._rooms:
+            self._rooms.pop(conversation.id).set()
         self._outer.pop(conversation.id, None)
         self._ended.set()
         for task in self._tasks.get(conversation, ()):
@@ -190,7 +204,7 @@ class Actor:
             step = conversation.ready(label)
             if step is None:
                 step = conversation.allows(label)
-                if not conversation.fits(step):
+                if not self.endpoint.engine.credits.fits(conversation, step):
                     conversation.blocked = True
                     self._paused.setdefault(conversation.id, []).append((chain((message,), messages), turn))
                     break
@@ -266,7 +280,7 @@ class Actor:
         """Say what a handler says, and return True; not when it was interrupted."""
         while not turn.over:
             step = conversation.allows(name_of(message))
-            if conversation.fits(step):
+            if self.endpoint.engine.credits.fits(conversation, step):
                 self.endpoint.say(conversation, step, message)
                 turn.said()
                 self._more(conversation)

@@ -78,18 +78,20 @@ class Dialogue(Standing, Generic[Sends]):
         self._endpoint, self._conversation, self._by = endpoint, conversation, sender
 
     def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
-        """Send a message to all its receivers, without waiting for credit; what a handler yields waits.
+        """Send a message to all its receivers, without waiting; what a handler yields waits for credit.
 
         `to` is as for `Script.send`.
 
         Raises:
             LocalViolation: the policy does not allow it now. Nothing has left the process.
             PayloadError: it does not fit its declaration.
+            CreditSpent: too much is unacknowledged at the process that it goes to. Nothing has left this one.
             ConversationError: the conversation has ended.
         """
         self._endpoint.check()
         conversation = self._conversation
         step = conversation.allows(name_of(message), None if to is None else to.name)
+        self._endpoint.engine.credits.ensure(conversation, step)
         self._endpoint.say(conversation, step, message)
 
     def start(self, protocol: str, *roles: Role[Any, Any]) -> None:

@@ -29,6 +29,7 @@ from convpolicy.errors import (
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Message
 from convpolicy.runtime.crashes import Crashes
+from convpolicy.runtime.credits import Credits
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.intake import Intake, Long
@@ -105,6 +106,7 @@ class Engine(Presence):
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
         self._delivery = Delivery(self.peers, self.conversations.get)
         self._crashes = Crashes(part, self.peers, self.settle)
+        self.credits = Credits()
         find = self.conversations.get
         self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, self._nonce, find, self._switched)
         self._tombs = Tombs()
@@ -134,6 +136,7 @@ class Engine(Presence):
         for conversation in self._delivery.overdue(now):
             for late in conversation.expire(now)[:1]:
                 self.fail(conversation, late, tell=True)
+        self.credits.relieve()
         self._delivery.acknowledge(now)
         self.commit()
         self.peers.flush()
@@ -205,10 +208,11 @@ class Engine(Presence):
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         peers, own = conversation.peers, conversation.table.role
         if len(peers) == 2:
-            peers[1 - own].route = peer
+            peers[1 - own].leads_to(peer)
         else:
             for role in conversation.table.numbers:
-                peers[role].route = None if role == own else peer
+                if role != own:
+                    peers[role].leads_to(peer)
         peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
         if self._timed:

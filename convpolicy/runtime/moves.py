@@ -180,7 +180,8 @@ class Moves:
         target.conversations[conversation] = None
         for role, peering in enumerate(conversation.peers):
             if role != conversation.table.role:
-                peering.route, peering.said = target, -1  # no batch of the route before
+                peering.leads_to(target)
+                peering.said = -1  # no batch of the route before
                 self._delivery.hasten(conversation, role)
         self._delivery.received(conversation)
         self._crashes.tell(target, conversation)

@@ -95,7 +95,7 @@ class Nest:
 
     def fits(self, conversation: Conversation, call: Call) -> bool:
         """Return whether there is credit for all that a call says."""
-        return all(conversation.room(step.peer) for step in call.steps)
+        return self._engine.credits.allow(conversation, call.steps)
 
     def call(self, conversation: Conversation, call: Call) -> tuple[Conversation, Invited] | None:
         """Start the conversation that a call is allowed to; return it where the caller takes part itself."""

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
+from convpolicy.peering import UnderWay
 from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, Superseded, decode, encode
 
 __all__ = ["PING_AFTER", "Peer", "Peers", "Watcher", "rendezvous"]
@@ -38,11 +39,14 @@ class Peer:
 
     `away` is whether one that has a journal is gone, or silent, and expected back.
 
+    `account` is what is unacknowledged there, of all conversations; None where that is nobody's memory.
+
     `conversations` are those that go through it, for an engine to keep here: what becomes of a process concerns them
     alone. `finished` are the conversations that it does not know yet to be finished here; there is no hurry.
     """
 
     __slots__ = (
+        "account",
         "address",
         "away",
         "batch",
@@ -60,6 +64,7 @@ class Peer:
 
     def __init__(self, address: Address, now: float) -> None:
         self.address = address
+        self.account: UnderWay | None = UnderWay()
         self.hello: Hello | None = None
         self.batch: list[Item] = []
         self.number = 0  # of the batch

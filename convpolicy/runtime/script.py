@@ -81,7 +81,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         while True:
             self._ensure_alive()
             step = conversation.allows(name_of(message), None if to is None else to.name)
-            if conversation.fits(step):
+            if self._endpoint.engine.credits.fits(conversation, step):
                 return self._endpoint.say(conversation, step, message)
             await self._change("room to send")
 

@@ -311,13 +311,15 @@ class Playing(Generic[Sends]):
         return self._endpoint.url
 
     async def open(self, message: Sends) -> Dialogue[Sends]:
-        """Begin a conversation by sending its first message. Raises as `Dialogue.tell` does.
+        """Begin a conversation by sending its first message, once the other side has credit left.
 
-        With a journal it returns when the message is durable; JournalFailed says that it cannot be.
+        With a journal it returns when the message is durable; JournalFailed says that it cannot be. Raises as
+        `Dialogue.tell` does.
         """
         conversation = self._endpoint.begun() or await self._endpoint.begin()
         dialogue = self._actor.begin(conversation)
-        self._endpoint.say(conversation, conversation.allows(name_of(message)), message)
+        step = conversation.ready(name_of(message)) or await self._actor.credit(conversation, message)
+        self._endpoint.say(conversation, step, message)
         await self._endpoint.settled()
         return dialogue
 

@@ -94,8 +94,11 @@ class Call:
             self.rerun.say(message, to)
         else:
             step = conversation.allows(name_of(message), to)
-            if patient and not self.wrote and not conversation.fits(step):
+            credit = self.endpoint.engine.credits
+            if patient and not self.wrote and not credit.fits(conversation, step):
                 return False
+            if not patient and not self.wrote:
+                credit.ensure(conversation, step)
             conversation.cause = self.cause
             self.endpoint.engine.send(conversation, step, message)
         self._turn.said()

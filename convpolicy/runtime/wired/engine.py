@@ -83,7 +83,7 @@ class WiredEngine(Engine):
         self.tree: Says | None = None
         self._rooms: dict[bytes, Callable[[], None]] = {}  # told when a conversation may take what waits outside
         self.nowhere = Peer(b"", self.now)
-        self.nowhere.gone = True
+        self.nowhere.gone, self.nowhere.account = True, None
         self.trunks: dict[bytes, Trunk] = {}
         self.headers: dict[bytes, Header] = {}  # what is said of the messages of a conversation
         self.receipts = Receipts(self)
@@ -176,7 +176,7 @@ class WiredEngine(Engine):
 
     def direct(self, conversation: Conversation, role: int, peer: Peer) -> None:
         """Have a conversation's messages to a role go to a peer, and take those that come from there."""
-        conversation.peers[role].route = peer
+        conversation.peers[role].leads_to(peer)
         peer.conversations[conversation] = None
 
     def carry(self, conversation: Conversation, role: int, peer: Peer) -> None:
