@@ -20,6 +20,12 @@ PAIRS = {
     "scripts": ("seller", "buyer_script"),
 }
 
+# Others that a benchmark of their own looks at; an argument stands before the address.
+OTHERS = {
+    "service, unchecked": ("unchecked seller", "unchecked buyer_service"),
+    "bare zmq.asyncio + msgpack": ("asyncio_seller", "asyncio_buyer"),
+}
+
 
 class Pair:
     """A running seller and buyer; `with` it. On leaving, what the seller has heard is compared with what was asked."""
@@ -29,10 +35,10 @@ class Pair:
         self._asked = 0
 
     def __enter__(self) -> Self:
-        seller, buyer = PAIRS[self.name]
+        seller, buyer = (program.split() for program in {**PAIRS, **OTHERS}[self.name])
         with ExitStack() as stack:
-            self.seller = stack.enter_context(Program(seller))
-            self.buyer = stack.enter_context(Program(buyer, self.seller.hear()))
+            self.seller = stack.enter_context(Program(*seller))
+            self.buyer = stack.enter_context(Program(*buyer, self.seller.hear()))
             self._programs = stack.pop_all()
         return self
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from . import (
     bus,
     check,
+    cost,
     footprint,
     hops,
     latency,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, tuple[Part, ...]] = {
     "push-pull": (Part(pipeline.TITLE, pipeline.run, len(pipeline.WORKERS)),),
     "step": (Part(steps.TITLE, steps.run),),
     "memory": (Part(memory.TITLE, memory.run, 0),),
+    "cost": (Part(cost.TITLE, cost.run),),
     "bus": (Part(bus.TITLE, bus.run),),
     "relays": (Part(tree.RELAYS, tree.relays, 2),),
     "hops": (Part(hops.TITLE, hops.run, 0),),
