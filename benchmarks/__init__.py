@@ -9,7 +9,8 @@ are taken round by round. Every benchmark checks that all it asked for has arriv
     machine.py    what was measured on     programs.py   processes that are asked questions
     purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
     pairs.py      a seller and a buyer as processes; bare_seller.py, bare_buyer.py: the same over bare pyzmq and msgpack
-    throughput.py, latency.py, tree.py, pipeline.py, steps.py, memory.py     the benchmarks of the patterns
+    throughput.py, latency.py, tree.py, pipeline.py, durable.py, steps.py, memory.py     the benchmarks of the patterns
+    bare_journal.py, bare_dbos.py                        what durable conversations are compared with
     held.py       conversations that stay open
     hops.py       what a message costs each process of a tree and of a pipeline
     footprint.py  what one more player, client, reader and conversation takes

@@ -1,13 +1,17 @@
-"""The buyer as a service of convpolicy: plain handlers, and a loop that keeps many conversations open."""
+"""The buyer as a service of convpolicy: plain handlers, and a loop that keeps many conversations open.
+
+`URL`, or the addresses of buses after `--bus`; with `--journal FILE` its conversations are durable.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
 from time import perf_counter
 
-from convpolicy import Bus
+from convpolicy import Bus, Service, SQLite
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.service import Playing
 
@@ -15,8 +19,6 @@ from .programs import tell
 from .purchase import Buyer, Invoice, Order, Payment, Shipment, purchase
 
 ORDER = Order("chair", 2)
-
-buyer = purchase.service(Buyer)
 
 
 class Progress:
@@ -41,20 +43,39 @@ class Progress:
 progress = Progress()
 
 
-@buyer.on(Invoice)
-def pay(invoice: Invoice) -> Payment:
-    """Answer an invoice with a payment."""
-    progress.invoices += 1
-    progress.more.set()
-    return Payment(invoice.amount)
+def buying(journal: str | None = None) -> Service[Order | Payment, Shipment | Invoice]:
+    """Return the service."""
+    buyer = purchase.service(Buyer, journal=None if journal is None else SQLite(journal))
+
+    @buyer.on(Invoice)
+    def pay(invoice: Invoice) -> Payment:
+        """Answer an invoice with a payment."""
+        progress.invoices += 1
+        progress.more.set()
+        return Payment(invoice.amount)
+
+    @buyer.on(Shipment)
+    def unpack(shipment: Shipment) -> None:
+        """Take the goods."""
+        del shipment
+        progress.shipments += 1
+        progress.more.set()
+
+    return buyer
 
 
-@buyer.on(Shipment)
-def unpack(shipment: Shipment) -> None:
-    """Take the goods."""
-    del shipment
-    progress.shipments += 1
-    progress.more.set()
+async def durably(playing: Playing[Order | Payment], in_flight: int, conversations: int) -> float:
+    """As `throughput`. Each `open` returns when its Order is on the disk, so all that there is room for go together."""
+    before, opened = progress.complete, 0
+    started = perf_counter()
+    while opened < conversations:
+        await progress.until(before + opened + 1 - in_flight)
+        room = min(before + conversations, progress.complete + in_flight) - before - opened
+        await asyncio.gather(*(playing.open(ORDER) for _ in range(room)))
+        opened += room
+    await progress.until(before + conversations)
+    await settled(playing)
+    return perf_counter() - started
 
 
 async def throughput(playing: Playing[Order | Payment], in_flight: int, conversations: int) -> float:
@@ -87,18 +108,21 @@ async def settled(playing: Playing[Order | Payment]) -> None:
         await asyncio.sleep(0.0005)
 
 
-async def main() -> None:
+async def main(urls: list[str], journal: str | None, *, bus: bool) -> None:
     """Do what the parent asks."""
-    first, *addresses = sys.argv[1:]
-    link = Bus(*addresses, broker=True) if first == "--bus" else Bus(first)
-    playing = await buyer.start(link)
+    playing = await buying(journal).start(Bus(*urls, broker=True) if bus else Bus(*urls))
+    many = throughput if journal is None else durably
     while line := await asyncio.to_thread(sys.stdin.readline):
         question = json.loads(line)
-        measure = throughput if "in_flight" in question else latencies
+        measure = many if "in_flight" in question else latencies
         tell(await measure(playing, **question))
     await playing.stop()
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("urls", nargs="+")
+    parser.add_argument("--bus", action="store_true")
+    parser.add_argument("--journal")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(main())
+        runner.run(main(**vars(parser.parse_args())))

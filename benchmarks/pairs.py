@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Self
 
 from .programs import Program
 from .purchase import MESSAGES
 
-__all__ = ["BARE", "PAIRS", "Pair", "every_pair"]
+__all__ = ["BARE", "DURABLE", "PAIRS", "Pair", "every_pair"]
 
-BARE = "bare pyzmq + msgpack"
+BARE, DURABLE = "bare pyzmq + msgpack", "durable service"
 
 # What is compared: the modules of the seller and the buyer.
 PAIRS = {
@@ -22,23 +23,29 @@ PAIRS = {
 
 # Others that a benchmark of their own looks at; an argument stands before the address.
 OTHERS = {
+    DURABLE: ("seller", "buyer_service"),
     "service, unchecked": ("unchecked seller", "unchecked buyer_service"),
     "bare zmq.asyncio + msgpack": ("asyncio_seller", "asyncio_buyer"),
 }
 
 
 class Pair:
-    """A running seller and buyer; `with` it. On leaving, what the seller has heard is compared with what was asked."""
+    """A running seller and buyer; `with` it. On leaving, what the seller has heard is compared with what was asked.
 
-    def __init__(self, name: str) -> None:
+    `journals` are the files of the seller and the buyer when they are durable.
+    """
+
+    def __init__(self, name: str, *journals: Path) -> None:
         self.name = name
+        self._settings = [("--journal", str(journal)) for journal in journals] or [(), ()]
         self._asked = 0
 
     def __enter__(self) -> Self:
         seller, buyer = (program.split() for program in {**PAIRS, **OTHERS}[self.name])
+        selling, buying = self._settings
         with ExitStack() as stack:
-            self.seller = stack.enter_context(Program(*seller))
-            self.buyer = stack.enter_context(Program(*buyer, self.seller.hear()))
+            self.seller = stack.enter_context(Program(*seller, *selling))
+            self.buyer = stack.enter_context(Program(*buyer, self.seller.hear(), *buying))
             self._programs = stack.pop_all()
         return self
 

@@ -10,7 +10,7 @@ from convpolicy import Bus, ConvPolicyError
 from convpolicy.runtime.running import loop_factory
 from convpolicy.runtime.service import Playing
 
-from .buyer_service import ORDER, buyer
+from .buyer_service import ORDER, buying
 from .programs import tell
 from .purchase import Order, Payment
 
@@ -35,7 +35,7 @@ async def hold(playing: Playing[Order | Payment]) -> None:
 
 async def main(link: Bus, count: int) -> None:
     """Connect everybody; then let each hold one conversation whenever a line comes, and tell how long it took."""
-    players = await asyncio.gather(*(buyer.start(link, timeout=60) for _ in range(count)))
+    players = await asyncio.gather(*(buying().start(link, timeout=60) for _ in range(count)))
     tell("ready")
     while await asyncio.to_thread(sys.stdin.readline):
         started = time.monotonic()

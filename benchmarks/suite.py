@@ -9,6 +9,7 @@ from . import (
     bus,
     check,
     cost,
+    durable,
     footprint,
     hops,
     latency,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, tuple[Part, ...]] = {
     "request-reply": (Part(throughput.TITLE, throughput.run), Part(latency.TITLE, latency.run)),
     "publish-subscribe": (Part(tree.TITLE, tree.run, len(tree.READERS)),),
     "push-pull": (Part(pipeline.TITLE, pipeline.run, len(pipeline.WORKERS)),),
+    "durable": (Part(durable.TITLE, durable.run),),
     "step": (Part(steps.TITLE, steps.run),),
     "memory": (Part(memory.TITLE, memory.run, 0),),
     "cost": (Part(cost.TITLE, cost.run),),
@@ -53,7 +55,15 @@ BENCHMARKS: dict[str, tuple[Part, ...]] = {
     "check": (Part(check.TITLE, check.run, 0),),
 }
 
-PATTERNS = ("request-reply", "publish-subscribe", "push-pull", "step", "memory")  # what is measured when none is named
+# What is measured when none is named.
+PATTERNS = (
+    "request-reply",
+    "publish-subscribe",
+    "push-pull",
+    "durable",
+    "step",
+    "memory",
+)
 
 
 def ticks(names: Sequence[str], size: Size) -> int:

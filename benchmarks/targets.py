@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from .durable import DBOS
+from .pairs import DURABLE
 from .rounds import Row, columns, short, spread
 
 __all__ = ["TARGETS", "Reached", "Target", "reached", "table"]
@@ -70,6 +72,16 @@ TARGETS = (
     Target("request-reply, 64 in flight ÷ the same", "request-reply", "64 in flight", SERVICE, "messages/s", 1.5, 2),
     Target("request-reply, one conversation: p50 ÷ bare", "request-reply", "p50", SERVICE, "µs", 1.5, 1.2),
     Target("publish-subscribe 1→8 ÷ bare PUB/SUB", "publish-subscribe", "8 readers", "tree", "messages/s", 2, 4),
+    Target(
+        "durable, 64 in flight: messages/s ÷ DBOS steps/s",
+        "durable",
+        "64 in flight",
+        f"{DURABLE}; x: times {DBOS}",
+        "messages/s",
+        100,
+        300,
+    ),
+    Target("durable ÷ reliable, 1,000 in flight", "durable", MANY, DURABLE, "messages/s", 0.35, 0.5),
 )
 
 

@@ -18,6 +18,7 @@ EVERY = (
     "request-reply",
     "publish-subscribe",
     "push-pull",
+    "durable",
     "step",
     "memory",
     "bus",
@@ -30,6 +31,7 @@ EVERY = (
     "survey",
     "check",
 )
+SQLITE = "durable service; x: times bare sqlite3, as many commits"
 WAYS = {"bare pyzmq + msgpack", "service", "scripts"}
 
 
@@ -88,6 +90,8 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
     assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}
     assert {(row["case"], row["what"]) for row in latency} == {(case, way) for case in ("p50", "p99") for way in WAYS}
+    durable = {(row["case"], row["what"]) for row in found["benchmarks"]["durable"] if "ratio" in row}
+    assert durable >= {(case, what) for case in cases for what in ("durable service", SQLITE)}
     assert [row["what"] for row in step if "ratio" not in row] == ["transitions: a trigger"]
     assert [row["case"] for row in memory] == ["200 open"] * 6
 
@@ -127,6 +131,28 @@ def test_what_has_not_arrived_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> N
     pair._asked += 1
     with pytest.raises(RuntimeError, match="3 conversations were held; the seller heard"):
         pair.__exit__(None, None, None)
+
+
+def test_a_conversation_that_has_not_ended_in_a_journal_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.durable import Journal, Written
+    from convpolicy import SQLite
+    from convpolicy.journal.port import Ending, Kind, Opening, Record
+
+    ledger = SQLite(tmp_path / "a.db").open()
+    journal = Journal(tmp_path / "a.db")
+    number = ledger.begin(Opening(b"1" * 16, "Purchase", b"f", "Buyer", b"", ""))
+    for _ in range(2):
+        ledger.write(number, Record(Kind.SENT))
+        ledger.commit()
+    with pytest.raises(RuntimeError, match="a.db: 1 conversations have not ended"):
+        journal.written()
+    ledger.end(number, Ending("finished", [], []))
+    ledger.commit()
+    assert [journal.written(), journal.written()] == [Written(2, 2), Written(0, 0)]
+    ledger.close()
 
 
 def test_a_program_that_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
