@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from convpolicy.clocks import Clocks
 from convpolicy.errors import Expired, RemoteViolation
-from convpolicy.machine import Direction, Lane, Machine, Move, State
+from convpolicy.machine import Lane, Machine, Move, State
 from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
 from convpolicy.policy.effects import changed, restored, stored
 from convpolicy.policy.model import Crashed, Role, name_of
 from convpolicy.position import Position
-from convpolicy.refusals import false_here, false_there, not_allowed, not_expected
+from convpolicy.refusals import false_here, false_there, not_allowed, not_expected, not_in_time
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
@@ -63,7 +64,7 @@ class Conversation(Position):
         self._left = self.table.nesting.start
         self._interrupted = None
         self._values = None  # what later conditions speak of
-        self._deadlines = None
+        self._clocks = None
         self.error = None
         self.doom = None  # becomes the error once the messages that have come are taken
         self.stopped = None  # the roles that have, for which the policy has branches, and why
@@ -76,7 +77,7 @@ class Conversation(Position):
             self.peers = (_ONESELF, Peering()) if table.role == 0 else (Peering(), _ONESELF)
         else:
             self.peers = tuple([_ONESELF if role == table.role else Peering() for role in table.numbers])
-        if self._node.limits:
+        if not self._node.easy:
             self._arm(self._node, None, now)
 
     # -------------------------------------------------------------------------------------------- sending
@@ -89,6 +90,7 @@ class Conversation(Position):
             ConversationError: the conversation has failed before.
         """
         step = self.allows(name_of(message), to)
+        self.ensure_in_time(step, now)
         if step.effect is not None:
             self.vouch(step, message)
         return self.emit(step, message, now)
@@ -118,6 +120,18 @@ class Conversation(Position):
         if step is None:
             raise not_allowed(self._situation(), label, to, ambiguous=to is None and label in sends)
         return step
+
+    def ensure_in_time(self, step: Step, now: float) -> None:
+        """See to it that a message may be said at `now`; before `emit`, in a policy with times.
+
+        Raises:
+            LocalViolation: its timer has not rung yet, or its time was up and it is a timer's turn.
+        """
+        clocks = self._clocks
+        if clocks is not None:
+            wait = clocks.early(step.move, now)
+            if wait or clocks.is_missed(step.move, now):
+                raise not_in_time(self._situation(), step.move, self._node.delays.get(step.move), wait)
 
     def vouch(self, step: Step, message: object) -> None:
         """See to it that a message may be said with its values; before `emit`, for a step that has an `effect`.
@@ -294,7 +308,7 @@ class Conversation(Position):
     def go(self, away: frozenset[Lane], *, now: float = 0.0) -> None:
         """Go to other conversations in these lanes, in place of those before: what depends on them waits meanwhile."""
         node = self.table.node(self._node.state, away)
-        if node.limits or self._deadlines is not None:
+        if not node.easy or self._clocks is not None:
             self._arm(node, None, now)
         self._node = node
 
@@ -322,23 +336,23 @@ class Conversation(Position):
 
     def expire(self, now: float) -> list[Expired]:
         """Return the messages of this role whose time is up at `now`; the conversation has then failed."""
-        if self.error is not None or self._deadlines is None:
+        if self.error is not None or self._clocks is None:
             return []
-        late = [
-            Expired(self.role, move.label, self._node.limits[move])
-            for move, deadline in self._deadlines.items()
-            if now >= deadline
-        ]
+        late = [Expired(self.role, move.label, self._node.limits[move]) for move in self._clocks.late(now)]
         if late:
             self.error = late[0]
         return late
+
+    def ring(self, now: float) -> list[Move]:
+        """Return the timers of this role that have come at `now`, each once: messages that it may send from now on."""
+        return [] if self.error is not None or self._clocks is None else self._clocks.ring(now)
 
     # --------------------------------------------------------------------------------------- the one funnel
 
     def _advance(self, step: Step, now: float) -> None:
         """Move the machine. Every send and every receive passes here."""
         node = step.node
-        if not node.easy or self._deadlines is not None:
+        if not node.easy or self._clocks is not None:
             self._arm(self.table.fill(node), step.move, now)
         self._node = node
         if step.leaves:
@@ -355,12 +369,8 @@ class Conversation(Position):
         self._held = [envelope for envelope in self._held or () if self.lateness(envelope) <= 0] or None
 
     def _arm(self, node: Node, taken: Move | None, now: float) -> None:
-        # A limited send keeps the deadline it got when it first became possible, through moves of other lanes.
-        running = self._deadlines or {}
-        self._deadlines = {
-            move: running[move] if move in running and move != taken else now + limit
-            for move, limit in node.limits.items()
-        } or None
+        before = self._clocks or Clocks({}, {})
+        self._clocks = before.after(taken, node.limits, node.delays, now)
 
     # ---------------------------------------------------------------------------------- snapshot and restore
 
@@ -381,7 +391,7 @@ class Conversation(Position):
             "held": plain(self._held or ()),
             "values": stored(self._values or {}),
             "left": list(self._left),
-            "deadlines": [(list(move), at) for move, at in (self._deadlines or {}).items()],
+            "clocks": None if self._clocks is None else self._clocks.snapshot(),
         }
 
     @classmethod
@@ -416,14 +426,8 @@ class Conversation(Position):
                 conversation.confirmed += peering.acked
         conversation._held = envelopes(snapshot["held"]) or None
         conversation._values = restored(snapshot["values"])
-        deadlines = {_move(fields): at for fields, at in snapshot["deadlines"]}
-        conversation._deadlines = deadlines or None
+        conversation._clocks = None if snapshot["clocks"] is None else Clocks.restore(snapshot["clocks"])
         return conversation
-
-
-def _move(fields: list[Any]) -> Move:
-    direction, peer, label, lane = fields
-    return Move(Direction(direction), peer, label, _lane(lane))
 
 
 def _lane(parts: list[list[int]]) -> Lane:

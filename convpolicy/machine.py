@@ -120,10 +120,10 @@ Target = TypeVar("Target", bound=Hashable)
 
 
 class Row(NamedTuple, Generic[Target]):
-    """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so;
-    `effects` what moves have to do with values, `leaves` which blocks that may be interrupted moves leave.
-    `interrupts` are the interrupts that the role may send or receive now; one that it has begun to send, and has to
-    send to more roles, is not among them.
+    """What leaves a state. `limits` has the seconds within which a send must happen, where the policy says so, and
+    `delays` those that must pass before one, which makes it a timer; `effects` what moves have to do with values,
+    `leaves` which blocks that may be interrupted moves leave. `interrupts` are the interrupts that the role may send or
+    receive now; one that it has begun to send, and has to send to more roles, is not among them.
     """
 
     moves: Mapping[Move, Target]
@@ -132,6 +132,7 @@ class Row(NamedTuple, Generic[Target]):
     effects: Mapping[Move, Effect] = {}
     leaves: Mapping[Move, frozenset[int]] = {}
     interrupts: tuple[Move, ...] = ()
+    delays: Mapping[Move, float] = {}
 
     def continues(self, move: Move) -> bool:
         """Return whether the move says an interrupt to one more role, which has been said to others before."""
@@ -266,6 +267,10 @@ class Machine:
     def limit(self, state: State, move: Move) -> float | None:
         """Return in how many seconds after entering `state` the send must happen; None when at any time."""
         return self.row(state).limits.get(move)
+
+    def delay(self, state: State, move: Move) -> float | None:
+        """Return how many seconds after entering `state` the send may happen at the earliest; None when at once."""
+        return self.row(state).delays.get(move)
 
     def key(self, state: State) -> Hashable:
         """Return what the state stands for in the projection: what the role may be in, globally."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from convpolicy.clocks import Clocks
 from convpolicy.errors import ConversationError, LocalViolation
 from convpolicy.machine import Direction, Lane, Move, Symbol, independent
 from convpolicy.peering import WINDOW, Envelope, Peering, heads
@@ -35,7 +36,7 @@ class Position:
     """
 
     __slots__ = (
-        "_deadlines",
+        "_clocks",
         "_held",
         "_history",
         "_interrupted",
@@ -80,7 +81,7 @@ class Position:
     _left: Counts  # how often each block was left that may be interrupted
     _interrupted: dict[Lane, int] | None  # how often one was, by the lane of the interrupt
     _values: Values | None
-    _deadlines: dict[Move, float] | None
+    _clocks: Clocks | None
 
     # -------------------------------------------------------------------------------------------- the state
 
@@ -230,8 +231,15 @@ class Position:
 
     @property
     def deadline(self) -> float | None:
-        """When the first limited message of this role is due; None when none is."""
-        return min(self._deadlines.values()) if self._deadlines and self.error is None else None
+        """When the first limited message of this role is due, or its first timer; None when none is."""
+        return self._clocks.next if self._clocks is not None and self.error is None else None
+
+    def opens(self, label: str, now: float) -> float | None:
+        """Return in how many seconds the timer of a message of this role rings, 0 when it has; None without one."""
+        if self._clocks is None or self.error is not None:
+            return None
+        timers = (move for move in self._clocks.openings if move.label == label)
+        return min((self._clocks.early(move, now) for move in timers), default=None)
 
     @property
     def resend_at(self) -> float | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Any, NamedTuple
 
 from convpolicy.errors import LocalViolation, RemoteViolation, one_of
 from convpolicy.machine import CRASH, Direction, Move
+from convpolicy.policy.durations import duration
 from convpolicy.policy.effects import Untrue
 
-__all__ = ["Situation", "false_here", "false_there", "not_allowed", "not_expected", "refused"]
+__all__ = ["Situation", "false_here", "false_there", "not_allowed", "not_expected", "not_in_time", "refused"]
 
 
 class Situation(NamedTuple):
@@ -61,6 +63,16 @@ def _local(here: Situation, label: str, problem: str, values: Mapping[str, Any] 
         history=here.history,
         values=values,
     )
+
+
+def not_in_time(here: Situation, move: Move, delay: float | None, wait: float) -> LocalViolation:
+    """Return the error for a message whose timer rings in `wait` seconds, or whose time was up; then that is 0."""
+    others = here._replace(moves=tuple(other for other in here.moves if other != move))
+    if delay is None or not wait:
+        return _local(others, move.label, f"{here.role} may not send {move.label} any more: its time is up")
+    left = ceil(wait * 1000) / 1000
+    when = f"it may be said after {duration(delay)}, which is in {left:.15g} s"
+    return _local(others, move.label, f"{here.role} may not send {move.label} yet: {when}")
 
 
 def not_expected(here: Situation, sender: str, label: str, seq: int) -> RemoteViolation:

@@ -75,12 +75,25 @@ class Node:
     A label that may be sent to several peers now has no step of its own: `sends[label]` is None. `plain` are the
     `receives` for which nobody has to look at values or blocks: mostly that very dictionary. `crashes` are the steps
     for peers that have stopped. `sink` is whether the role is done here, with nothing to send or to receive. A node
-    is empty until it is `ready`; it is `easy` when it is, and no message has a limit here. Where the role is `away`, in
-    other conversations, what depends on the lanes that they were started in waits until they are over: a node has none
-    of these steps.
+    is empty until it is `ready`; it is `easy` when it is, and no message has a limit or a delay here. Where the role is
+    `away`, in other conversations, what depends on the lanes that they were started in waits until they are over: a
+    node has none of these steps.
     """
 
-    __slots__ = ("away", "crashes", "easy", "final", "limits", "plain", "ready", "receives", "sends", "sink", "state")
+    __slots__ = (
+        "away",
+        "crashes",
+        "delays",
+        "easy",
+        "final",
+        "limits",
+        "plain",
+        "ready",
+        "receives",
+        "sends",
+        "sink",
+        "state",
+    )
 
     def __init__(self, state: State, away: frozenset[Lane] = frozenset()) -> None:
         self.state, self.away = state, away
@@ -91,6 +104,7 @@ class Node:
         self.plain = self.receives
         self.crashes: tuple[Step, ...] = ()
         self.limits: Limits = {}
+        self.delays: Limits = {}
 
     def step(self, code: bytes) -> Step:
         """Return the step out of the node with this code, which there is one of."""
@@ -158,11 +172,10 @@ class Table:
                 node.sends[move.label] = None if move.label in node.sends else step
         if row.effects or row.leaves or any(self.paths[index] for index in node.receives):
             node.plain = {index: step for index, step in node.receives.items() if self._is_plain(step)}
-        node.final, node.limits = row.final and not node.away, row.limits
-        if node.away:
-            node.limits = {move: limit for move, limit in row.limits.items() if _may_go_on(move, node.away)}
+        node.final = row.final and not node.away
+        node.limits, node.delays = (_here(node, times) for times in (row.limits, row.delays))
         node.sink = not row.moves and not node.away
-        node.ready, node.easy = True, not node.limits
+        node.ready, node.easy = True, not node.limits and not node.delays
         return node
 
     def _is_plain(self, step: Step) -> bool:
@@ -290,6 +303,11 @@ class Table:
     def said(self, codes: bytes) -> tuple[str, ...]:
         """Return the labels that a history of two-byte codes stands for."""
         return tuple(self.labels[int.from_bytes(codes[at : at + 2], "big")] for at in range(0, len(codes), 2))
+
+
+def _here(node: Node, times: Limits) -> Limits:
+    """Return the times of the sends that need not wait."""
+    return {move: time for move, time in times.items() if _may_go_on(move, node.away)}
 
 
 def _may_go_on(move: Move, away: frozenset[Lane]) -> bool:

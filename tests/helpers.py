@@ -11,6 +11,7 @@ from convpolicy import Memory, Policy, Role, par, send, seq
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import ConversationError
 from convpolicy.link.port import Port
+from convpolicy.machine import Move
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
@@ -74,6 +75,7 @@ class Actor:
         self.heard: list[object] = []
         self.errors: list[ConversationError | None] = []
         self.finishes = 0
+        self.rung: list[str] = []
 
     def welcome(self, conversation: Conversation) -> Actor:
         conversation.prompt = self.prompt
@@ -101,6 +103,12 @@ class Actor:
 
     def finished(self, conversation: Conversation) -> None:
         self.finishes += 1
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        self.rung += [move.label for move in timers]
+        for move in timers:
+            for message in self.reply(move):
+                self.say(conversation, message)
 
     def failed(self, conversation: Conversation) -> None:
         self.errors.append(conversation.error)

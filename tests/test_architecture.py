@@ -16,13 +16,14 @@ import convpolicy
 PACKAGE = Path(convpolicy.__file__).parent
 
 # What each part may import of the others. `show` reads values only; the last ones may use everything above them.
-VALUES = {"errors", "policy", "machine", "interop", "rounds"}
+VALUES = {"errors", "policy", "machine", "interop", "rounds", "clocks"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "policy": {"errors"},
     "machine": {"errors", "policy", "interop"},
     "interop": {"errors", "policy", "machine"},
     "rounds": {"machine"},
+    "clocks": {"machine"},
     "table": VALUES,
     "verify": VALUES,
     "show": {*VALUES, "verify"},
@@ -41,7 +42,7 @@ BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = {*EVERYTHING, "verbs", "__init__"}
 BELOW["cli"] = {*BELOW["testing"], "testing"}
 
-PURE = {"errors", "policy", "machine", "interop", "rounds", "table", "verify", "show"}
+PURE = {"errors", "policy", "machine", "interop", "rounds", "clocks", "table", "verify", "show"}
 PURE |= {"peering", "refusals", "position", "conversation"}
 IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
 UNSAFE = {"pickle", "cPickle", "dill", "marshal", "shelve", "recv_pyobj", "send_pyobj"}

@@ -79,21 +79,27 @@ def send(
     message: type[M] | Label,
     *,
     within: float | timedelta | None = None,
+    after: float | timedelta | None = None,
     where: str | None = None,
 ) -> Send:
     """`message` goes from `sender` to `receiver`, or to each of several.
 
-    `within` (seconds, or a timedelta) is how soon it must be sent once the sender may send it. `where` is what must
-    be true of it: of its fields, and with `Label.field` of the last message with that label.
+    `within` (seconds, or a timedelta) is how soon it must be sent once the sender may send it. With `after` it begins
+    a branch of a choice that is its sender's timer: it must not be sent before that time has passed. `where` is what
+    must be true of it: of its fields, and with `Label.field` of the last message with that label.
 
     Raises:
         TypeError: the message is neither a label nor a class whose fields can be read.
         PolicySyntaxError: `where` is not a condition.
     """
     receivers = receiver if isinstance(receiver, tuple) else (receiver,)
-    seconds = within.total_seconds() if isinstance(within, timedelta) else within
-    limit = None if seconds is None else float(seconds)
-    return Send(sender, receivers, label_of(message), limit, where=None if where is None else condition(where))
+    guard = None if where is None else condition(where)
+    return Send(sender, receivers, label_of(message), _seconds(within), where=guard, after=_seconds(after))
+
+
+def _seconds(time: float | timedelta | None) -> float | None:
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time
+    return None if seconds is None else float(seconds)
 
 
 def seq(*steps: Statement) -> Seq:

@@ -66,8 +66,8 @@ def _term(  # noqa: C901 - one case a statement
     for each in children(statement):
         inside.append(_term(each, (statement.name, *loops) if isinstance(statement, Loop) else loops, numbers))  # noqa: PERF401
     match statement:
-        case Send(sender, receivers, label, within, where=where, connects=connects):
-            limit = "" if within is None else f" within {within!r}"
+        case Send(sender, receivers, label, within, where=where, connects=connects, after=after):
+            limit = ("" if after is None else f" after {after!r}") + ("" if within is None else f" within {within!r}")
             guard = "" if where is None else f" where {where}"
             new = " connects" if connects else ""
             return f"({sender} -> {' '.join(r.name for r in receivers)} : {label}{limit}{guard}{new})"

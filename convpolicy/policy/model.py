@@ -56,9 +56,9 @@ __all__ = [
 class Send:
     """`label from sender to receivers`; to several receivers it is sent to each, in the written order.
 
-    `within` is the number of seconds in which it must be sent once its sender may send it; `where` is what must be
-    true of its fields, and of what was said before. One that `connects` opens the connection of the two, in a policy in
-    which roles are connected explicitly: one with such a message.
+    `within` is the number of seconds in which it must be sent once its sender may send it, `after` those before which
+    it must not; `where` is what must be true of its fields, and of what was said before. One that `connects` opens the
+    connection of the two, in a policy in which roles are connected explicitly: one with such a message.
     """
 
     sender: AnyRole
@@ -68,6 +68,7 @@ class Send:
     at: Position | None = field(default=None, compare=False, repr=False)
     where: Expression | None = None
     connects: bool = False
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

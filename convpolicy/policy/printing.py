@@ -77,9 +77,8 @@ def _statement(statement: Statement) -> str:  # noqa: C901, PLR0912 - one case a
     match statement:
         case Send(sender, receivers, label, where=where, connects=True):
             return f"{_label(label, where)} connect {sender} to {_list(receivers)};"
-        case Send(sender, receivers, label, within, where=where):
-            limit = "" if within is None else f" within {duration(within)}"
-            return f"{_label(label, where)} from {sender} to {_list(receivers)}{limit};"
+        case Send(sender, receivers, label, where=where):
+            return f"{_label(label, where)} from {sender} to {_list(receivers)}{_times(statement)};"
         case Crash(role, receivers):
             return f"crash from {role} to {_list(receivers)};"
         case Disconnect(one, other):
@@ -101,6 +100,11 @@ def _statement(statement: Statement) -> str:  # noqa: C901, PLR0912 - one case a
             return f"do {protocol}({_list(roles)});"
         case Invite(caller, protocol, roles):
             return f"{caller} calls {protocol}({_list(roles)});"
+
+
+def _times(send: Send) -> str:
+    after = "" if send.after is None else f" after {duration(send.after)}"
+    return after if send.within is None else f"{after} within {duration(send.within)}"
 
 
 def _label(label: Label, where: Expression | None) -> str:

@@ -234,7 +234,8 @@ class Reader:
         label, where = self._label(signature), self._where(signature)
         sender = self._role(tokens(node)[0])
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
-        return Send(sender, receivers, label, self._within(node), label.at, where)
+        within, after = self._time(node, "within"), self._time(node, "after")
+        return Send(sender, receivers, label, within, label.at, where, after=after)
 
     def _connect(self, node: Node) -> Send:
         """Read a message that connects; where none is written, it is called `Connect`."""
@@ -254,16 +255,18 @@ class Reader:
         return where
 
     def _crash(self, node: Node) -> Crash:
-        for limit in parts(node, "within"):
-            hint = "nobody sends it, so there is no time for it: take the `within` away."
-            raise PolicySyntaxError("a crash has no `within`", at=place(self._source, limit), hint=hint)
+        for limit in parts(node, "within", "after"):
+            hint = f"nobody sends it, so there is no time for it: take the `{limit.data}` away."
+            raise PolicySyntaxError(f"a crash has no `{limit.data}`", at=place(self._source, limit), hint=hint)
         receivers = tuple(self._role(name) for name in tokens(parts(node, "names")[0]))
         return Crash(self._role(tokens(node)[0]), receivers, place(self._source, node))
 
-    def _within(self, node: Node) -> float | None:
-        for limit in parts(node, "within"):
-            return self._seconds(tokens(limit, "DURATION")[0])
-        return None
+    def _time(self, node: Node, word: str) -> float | None:
+        found = parts(node, word)
+        for again in found[1:]:
+            at = place(self._source, again)
+            raise PolicySyntaxError(f"`{word}` is there twice", at=at, hint="take one of the two away.")
+        return self._seconds(tokens(found[0], "DURATION")[0]) if found else None
 
     def _seconds(self, duration: Token) -> float:
         try:

@@ -38,6 +38,7 @@ _RARE = {
     "COLON",
     "SELF",
     "_WITHIN",
+    "_AFTER",
 }
 _SIGNS = {
     "_SEMICOLON": "`;`",
@@ -156,6 +157,7 @@ _WRITTEN = {
     **dict.fromkeys(("rec", "continue"), _LOOP),
     "do": "a call is written `do Other(A, B);`.",
     "within": "a time limit is written `within 30s`, before the `;`.",
+    "after": "a timer is written `after 24h`, before the `;`.",
     "}": "there is a `}` too many, or something is left out before it.",
 }
 

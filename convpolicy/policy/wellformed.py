@@ -39,6 +39,7 @@ from convpolicy.policy.model import (
 )
 from convpolicy.policy.nearest import did_you_mean, nearest
 from convpolicy.policy.payload import SORTS, sort_parts
+from convpolicy.policy.timers import ensure_timers
 
 __all__ = [
     "INTERRUPTIBLE",
@@ -83,6 +84,7 @@ def ensure(policy: Policy) -> None:
     _reliable(policy)
     _connected_in_order(policy)
     ensure_blocks(policy)
+    ensure_timers(policy)
     _all_are_there(policy)
     _one_payload_each(policy)
 

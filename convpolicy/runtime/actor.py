@@ -17,10 +17,11 @@ from typing import Any, cast
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError
+from convpolicy.machine import Move
 from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
+from convpolicy.runtime.handlers import INVITED, RANG, RETURNED, Handler, replies, shown
 from convpolicy.runtime.turns import UNINTERRUPTED, Turn
 from convpolicy.table import Step
 
@@ -113,6 +114,15 @@ class Actor:
         if conversation.keeps:
             self._more(conversation)
 
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """Call the handlers of these timers, unless the conversation has gone on before they can begin."""
+        if conversation.id in self._starting:
+            asyncio.get_running_loop().call_soon(self.rang, conversation, timers)
+            return
+        for move in timers:
+            if move in conversation.moves():
+                self._handle(conversation, Received(RANG + move.label, None, ""))
+
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over, and go on in the one that it was started from."""
         self._ended.set()
@@ -175,9 +185,9 @@ class Actor:
         turn = Turn(conversation) if conversation.interruptible else UNINTERRUPTED
         try:
             if handler.takes_conversation:
-                result = handler.function(payload, self._dialogue(conversation, sender))
+                result = handler.run(payload, self._dialogue(conversation, sender))
             else:
-                result = handler.function(payload)
+                result = handler.run(payload)
             if result is None:
                 return
             messages = replies(result)

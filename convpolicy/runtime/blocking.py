@@ -16,7 +16,7 @@ from convpolicy.policy.model import AnyRole, Invited, Label, Message, Role
 from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.player import Joining
 from convpolicy.runtime.running import loop_factory
-from convpolicy.runtime.script import Script
+from convpolicy.runtime.script import Script, Until
 
 __all__ = ["BlockingInner", "BlockingJoining", "BlockingScript"]
 
@@ -86,25 +86,54 @@ class BlockingScript(Generic[Sends, Receives]):
         self._loop.call(self._script.send(message, to=to))
 
     @overload
-    def receive(self, *, by: AnyRole | None = None, timeout: float | None = None) -> Receives: ...
-    @overload
-    def receive(self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None) -> M: ...
+    def receive(self, *, by: AnyRole | None = None, timeout: float | None = None, until: Until = None) -> Receives: ...
     @overload
     def receive(
-        self, one: type[M], other: type[N], /, *, by: AnyRole | None = None, timeout: float | None = None
+        self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None, until: Until = None
+    ) -> M: ...
+    @overload
+    def receive(
+        self,
+        one: type[M],
+        other: type[N],
+        /,
+        *,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
+        until: Until = None,
     ) -> M | N: ...
     @overload
     def receive(
-        self, one: type[M], other: type[N], third: type[O], /, *, timeout: float | None = None
+        self,
+        one: type[M],
+        other: type[N],
+        third: type[O],
+        /,
+        *,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
+        until: Until = None,
     ) -> M | N | O: ...
     @overload
     def receive(
-        self, label: Label, /, *labels: Label, by: AnyRole | None = None, timeout: float | None = None
+        self,
+        label: Label,
+        /,
+        *labels: Label,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
+        until: Until = None,
     ) -> Message: ...
 
-    def receive(self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None) -> Any:
+    def receive(
+        self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None, until: Until = None
+    ) -> Any:
         """Return the next message of these classes, or the next of any. See `Script.receive`."""
-        return self._loop.call(self._script.receive(*messages, by=by, timeout=timeout))
+        return self._loop.call(self._script.receive(*messages, by=by, timeout=timeout, until=until))
+
+    def due(self, message: type[Any] | Label, /) -> None:
+        """Wait until a message may be said that the policy has `after` a time. See `Script.due`."""
+        self._loop.call(self._script.due(message))
 
     def __iter__(self) -> Iterator[Receives]:
         messages = aiter(self._script)

@@ -136,11 +136,18 @@ class Delivery:
                 self._resends.enter(key, again)
 
     def overdue(self, now: float) -> Iterator[Conversation]:
-        """Yield the conversations in which a deadline may have passed."""
+        """Yield the conversations in which a deadline may have passed; then tell their owners of timers that ring."""
         for key in self._deadlines.due(now):
             conversation = self._find(key)
             if conversation is not None:
                 yield conversation
+                self._ring(conversation, now)
+
+    def _ring(self, conversation: Conversation, now: float) -> None:
+        rung = conversation.ring(now)
+        if rung:
+            conversation.owner.rang(conversation, rung)
+            self.moved(conversation)
 
 
 def routes(conversation: Conversation) -> Collection[Peer]:

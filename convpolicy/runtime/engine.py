@@ -224,6 +224,8 @@ class Engine(Presence):
         Raises:
             PayloadError, LocalViolation: it does not fit its declaration, or its condition; nothing has changed.
         """
+        if self._timed:
+            conversation.ensure_in_time(step, self.now)
         if self._nested and step.index in self.nest.part_of(conversation).calls:
             raise self.nest.uncalled(conversation, step)
         codec = conversation.table.codecs[step.index]

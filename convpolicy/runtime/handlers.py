@@ -21,10 +21,12 @@ __all__ = [
     "AT_LEAST_ONCE",
     "AT_MOST_ONCE",
     "INVITED",
+    "RANG",
     "RETURNED",
     "Declares",
     "EffectsOutside",
     "Handler",
+    "OnTimer",
     "Register",
     "label_of",
     "replies",
@@ -33,9 +35,12 @@ __all__ = [
 
 # What handlers are registered for besides messages, under signs that no message can be called by.
 INVITED, RETURNED = "↓", "↑"
+RANG = "⏲"  # with the label of the message whose timer it is
 _SIGNS: dict[type[Any], str] = {Crashed: CRASH, Invited: INVITED, Returned: RETURNED}
 
 EffectsOutside: TypeAlias = Literal["at_least_once", "at_most_once"]
+_OF_TIMER = "Give it none, or one, the conversation: there is no message."
+
 AT_LEAST_ONCE: Final = "at_least_once"
 AT_MOST_ONCE: Final = "at_most_once"
 
@@ -84,17 +89,37 @@ class Register(Protocol[M, S]):
         ...
 
 
+class OnTimer(Protocol[S]):
+    """The decorator that `service.after(Message)` returns: it gives the function back as it is."""
+
+    @overload
+    def __call__(self, handler: Callable[P, AsyncIterator[S]], /) -> Callable[P, AsyncIterator[S]]: ...
+    @overload
+    def __call__(self, handler: Callable[P, Iterator[S]], /) -> Callable[P, Iterator[S]]: ...
+    @overload
+    def __call__(
+        self, handler: Callable[P, Awaitable[S | list[S] | None]], /
+    ) -> Callable[P, Awaitable[S | list[S] | None]]: ...
+    @overload
+    def __call__(self, handler: Callable[P, S | list[S] | None], /) -> Callable[P, S | list[S] | None]: ...
+    def __call__(self, handler: Any, /) -> Any:
+        """Register the handler."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A registered function: how many parameters it takes, and how often it is tried.
 
-    `effect` is what may become of what it does elsewhere, when the process is interrupted: see `Service.on`.
+    `effect` is what may become of what it does elsewhere, when the process is interrupted: see `Service.on`. One
+    `of_timer` is called without a message.
     """
 
     function: Callable[..., object]
     takes_conversation: bool
     attempts: int
     effect: EffectsOutside = AT_LEAST_ONCE
+    of_timer: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -108,11 +133,14 @@ class Handler:
         label: str,
         attempts: int,
         effect: EffectsOutside = AT_LEAST_ONCE,
+        *,
+        of_timer: bool = False,
     ) -> Handler:
         """Look at a function.
 
         Raises:
-            ServiceError: it takes other parameters than a message, or a message and a conversation.
+            ServiceError: it takes other parameters than a message, or a message and a conversation; one of a timer
+                takes none, or a conversation.
         """
         try:
             parameters = [
@@ -122,13 +150,18 @@ class Handler:
             ]
         except (TypeError, ValueError) as problem:
             raise ServiceError(f"the handler of {label} is not a function: {function!r}") from problem
-        if len(parameters) not in (1, 2):
+        messages = 0 if of_timer else 1
+        if not messages <= len(parameters) <= messages + 1:
             name = getattr(function, "__name__", repr(function))
             raise ServiceError(
-                f"{name}, the handler of {label}, takes {len(parameters)} parameters.\n"
-                f"  Give it one, the message, or two, the message and the conversation."
+                f"{name}, the handler of {shown(label)}, takes {len(parameters)} parameters.\n  "
+                + (_OF_TIMER if of_timer else "Give it one, the message, or two, the message and the conversation.")
             )
-        return cls(function, len(parameters) == 2, attempts, effect)
+        return cls(function, len(parameters) > messages, attempts, effect, of_timer)
+
+    def run(self, message: object, *conversation: object) -> object:
+        """Call the function with what it takes."""
+        return self.function(*conversation) if self.of_timer else self.function(message, *conversation)
 
 
 def label_of(message: type[Any] | Label) -> str:
@@ -140,6 +173,8 @@ def label_of(message: type[Any] | Label) -> str:
 
 def shown(label: str) -> str:
     """Return a label as the program writes it."""
+    if label.startswith(RANG):
+        return f"{label.removeprefix(RANG)}'s timer"
     return next((kind.__name__ for kind, sign in _SIGNS.items() if sign == label), label)
 
 

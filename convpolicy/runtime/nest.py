@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import Aborted, LocalViolation, PayloadError
-from convpolicy.machine import Lane
+from convpolicy.machine import Lane, Move
 from convpolicy.policy.model import AnyRole, Invited, Message, Role
 from convpolicy.runtime.part import Part
 from convpolicy.table import Step
@@ -223,6 +223,9 @@ class _Waiting:
 
     def finished(self, conversation: Conversation) -> None:
         """Nobody is to be told."""
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """The program finds out when it enters."""
 
     def failed(self, conversation: Conversation) -> None:
         """The program finds out when it enters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from convpolicy.conversation import Conversation, Envelope
+from convpolicy.machine import Move
 
 __all__ = ["Owner"]
 
@@ -23,6 +24,9 @@ class Owner(Protocol):
 
     def finished(self, conversation: Conversation) -> None:
         """Nothing more will be sent or received, and everything is acknowledged."""
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """The time of these messages has come: from now on they may be said."""
 
     def failed(self, conversation: Conversation) -> None:
         """The conversation's `error` is set; nothing more will come."""

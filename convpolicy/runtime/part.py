@@ -31,7 +31,8 @@ class Part:
 
     `stopping` are the numbers of the roles that may stop and for which the policy has branches; `notices` is
     whether this role has any of these. `codecs` has one codec for each label index; `sends` and `receives` map the
-    labels of this role's messages; `timed` is whether any message of the policy has to be sent within a time.
+    labels of this role's messages; `timed` is whether any message of the policy has a time, `timers` are the labels of
+    those that this role must not send before one.
     `versions` has this part, and those of other versions of the policy that `beside` added, by fingerprint.
     `callings` are the calls of nested protocols that the role makes, `calls` and `invitations` the label indices of
     what it says for them, and of what others say to it; the latter with as whom it is invited. `invited` are the
@@ -59,7 +60,8 @@ class Part:
         graph = graph_of(self._words)
         self.stopping = frozenset(machine.roles.index(role) for role in graph.stopping)
         self.notices = any(s.label == CRASH and s.receiver == self.role for s in machine.symbols)
-        self.timed = any(isinstance(s, Send) and s.within is not None for s in said(policy))
+        self.timers = frozenset(symbol.label for symbol in graph_of(policy).timers if symbol.sender == self.role)
+        self.timed = bool(graph_of(policy).timers) or any(isinstance(s, Send) and s.within for s in said(policy))
         self._wakes = [_wakes(project(graph, role)) for role in machine.roles] if self.stopping else []
         self.versions: dict[bytes, Part] = {self.fingerprint: self}
         self.callings = tuple(calling for calling in graph.callings if calling.caller == self.role)

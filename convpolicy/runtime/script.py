@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import chain
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Unfinished, one_of
-from convpolicy.machine import CRASH
+from convpolicy.machine import CRASH, Move
 from convpolicy.policy.model import AnyRole, Crashed, Invited, Label, Message, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
@@ -21,13 +21,15 @@ from convpolicy.runtime.handlers import label_of
 from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.nest import Call
 
-__all__ = ["Script"]
+__all__ = ["Script", "Until"]
 
 Sends = TypeVar("Sends", contravariant=True)
 Receives = TypeVar("Receives", covariant=True)
 M = TypeVar("M")
 N = TypeVar("N")
 O = TypeVar("O")  # noqa: E741
+
+Until: TypeAlias = type[Any] | Label | None  # a message of this role that has a timer
 
 
 class Script(Dialogue[Sends], Generic[Sends, Receives]):
@@ -56,6 +58,11 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     def finished(self, conversation: Conversation) -> None:
         """Everything is said and acknowledged."""
         del conversation
+        self._changed.set()
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """These messages may be said now."""
+        del conversation, timers
         self._changed.set()
 
     def failed(self, conversation: Conversation) -> None:
@@ -87,13 +94,45 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     # ----------------------------------------------------------------------------------------- receiving
 
-    @overload
-    async def receive(self, *, by: AnyRole | None = None, timeout: float | None = None) -> Receives: ...
-    @overload
-    async def receive(self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None) -> M: ...
+    async def due(self, message: type[Any] | Label, /) -> None:
+        """Wait until a message of this role may be said that the policy has `after` a time.
+
+        Raises:
+            LocalViolation: it is not among what this role may say here, or has no `after`.
+            ConversationError: the conversation has ended early.
+        """
+        self._endpoint.check()
+        label = label_of(message)
+        while (left := self._opens(label)) != 0:
+            self._ensure_alive()
+            if left is None:
+                raise self._conversation.violation(f"{self.role} has no timer for {label} now", label)
+            await self._change(f"{label}'s timer")
+
+    def _opens(self, label: str) -> float | None:
+        """Return in how many seconds a timer rings; 0 when it has, None when there is none now."""
+        engine = self._endpoint.engine
+        engine.tick()
+        return self._conversation.opens(label, engine.now)
+
     @overload
     async def receive(
-        self, one: type[M], other: type[N], /, *, by: AnyRole | None = None, timeout: float | None = None
+        self, *, by: AnyRole | None = None, timeout: float | None = None, until: Until = None
+    ) -> Receives: ...
+    @overload
+    async def receive(
+        self, message: type[M], /, *, by: AnyRole | None = None, timeout: float | None = None, until: Until = None
+    ) -> M: ...
+    @overload
+    async def receive(
+        self,
+        one: type[M],
+        other: type[N],
+        /,
+        *,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
+        until: Until = None,
     ) -> M | N: ...
     @overload
     async def receive(
@@ -105,22 +144,31 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         *,
         by: AnyRole | None = None,
         timeout: float | None = None,
+        until: Until = None,
     ) -> M | N | O: ...
     @overload
     async def receive(
-        self, label: Label, /, *labels: Label, by: AnyRole | None = None, timeout: float | None = None
+        self,
+        label: Label,
+        /,
+        *labels: Label,
+        by: AnyRole | None = None,
+        timeout: float | None = None,
+        until: Until = None,
     ) -> Message: ...
 
     async def receive(
-        self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None
+        self, *messages: type[Any] | Label, by: AnyRole | None = None, timeout: float | None = None, until: Until = None
     ) -> Any:
         """Return the next message of these classes, or the next of any; other legal messages are kept for later.
 
-        With `by`, only what that role sends. `sender` says afterwards who sent it. `Crashed` is a role that has
-        stopped, where the policy has a branch for that.
+        With `by`, only what that role sends; with `until`, a message that the policy has `after` a time, it waits no
+        longer than until that may be said: `receive(Payment, until=Reminder)`. `sender` says afterwards who sent it.
+        `Crashed` is a role that has stopped, where the policy has a branch for that.
 
         Raises:
-            TimeoutError: none came within `timeout` seconds. Nothing is lost by it, nor by cancelling.
+            TimeoutError: none came within `timeout` seconds, or before the timer. Nothing is lost by it, nor by
+                cancelling.
             LocalViolation: none of them can come any more, or this role must send first.
             ConversationError: the conversation has ended early.
         """
@@ -128,17 +176,19 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         wanted = set(chain.from_iterable(map(self._labels_of, messages))) or None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
+        self._ensure_timer(until)
         received = self._take(wanted, sender)
         if received is not None:
             return received.payload
-        if timeout is None:
-            return (await self._next(wanted, sender)).payload
+        if timeout is None and until is None:
+            return (await self._next(wanted, sender, None)).payload
         try:
             async with asyncio.timeout(timeout):
-                return (await self._next(wanted, sender)).payload
+                return (await self._next(wanted, sender, None if until is None else label_of(until))).payload
         except TimeoutError as late:
             self._timed_out(late)
-            within = f" within {timeout:g} s"
+            within = "" if timeout is None else f" within {timeout:g} s"
+            within = within if until is None else f"{within} before {label_of(until)}'s timer"
             raise TimeoutError(f"no {_words(wanted, sender)} came{within}; {self._conversation.describe()}") from None
 
     def _timed_out(self, late: TimeoutError) -> None:
@@ -151,12 +201,14 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             return [part.table.labels[index] for index in part.invitations]
         return [label_of(message)]
 
-    async def _next(self, wanted: set[str] | None, sender: str | None) -> Received:
+    async def _next(self, wanted: set[str] | None, sender: str | None, until: str | None) -> Received:
         while True:
             received = self._take(wanted, sender)
             if received is not None:
                 return received
             self._ensure_possible(wanted, sender)
+            if until is not None and self._opens(until) == 0:
+                raise TimeoutError
             await self._change(_words(wanted, sender))
 
     def _take(self, wanted: set[str] | None = None, sender: str | None = None) -> Received | None:
@@ -185,6 +237,12 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             if not any(label in (None, s.label) and sender in (None, s.sender) for s in symbols):
                 words = _words(None if label is None else {label}, sender)
                 raise self._conversation.violation(f"{self.role} never receives {words}", words)
+
+    def _ensure_timer(self, until: Until) -> None:
+        part = self._endpoint.engine.nest.part_of(self._conversation)
+        if until is not None and label_of(until) not in part.timers:
+            label = label_of(until)
+            raise self._conversation.violation(f"{self.role} has no timer for {label} to wait for", label)
 
     def _ensure_possible(self, wanted: set[str] | None, sender: str | None) -> None:
         conversation = self._conversation

@@ -25,10 +25,12 @@ from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import (
     AT_LEAST_ONCE,
     INVITED,
+    RANG,
     RETURNED,
     Declares,
     EffectsOutside,
     Handler,
+    OnTimer,
     Register,
     label_of,
     shown,
@@ -125,6 +127,33 @@ class Service(Generic[Sends, Receives]):
 
         return cast("Register[Any, Any]", register)
 
+    def after(self, message: type[S] | Label, *, attempts: int | None = None) -> OnTimer[S]:
+        """Register the handler of a timer: `@seller.after(Reminder)`, for a message that the policy has `after` a time.
+
+        It is called when that time has passed and nothing else was said in the choice: with nothing, or with the
+        conversation, and what it returns or yields is sent. It is called once each time the choice is reached; the
+        message may be said later too, and another one of the choice instead. `attempts` is as for `on`.
+
+        Raises:
+            ServiceError: the policy has no timer of this role for it, or it has a handler already.
+        """
+        tries = attempts if attempts is not None else 1 if self.journal is None else ATTEMPTS
+        name = label_of(message)
+        if name not in self.part.timers:
+            raise ServiceError(
+                f"{self.role} has no timer for {name} in {self.part.policy}.\n"
+                f"  It has one for {one_of(sorted(self.part.timers), empty='nothing', word='and')}."
+            )
+        label = RANG + name
+        if label in self._handlers:
+            raise ServiceError(f"{self.role} has a handler for {shown(label)} already.\n  Remove one of the two.")
+
+        def register(handler: Callable[..., Any], /) -> Any:
+            self._handlers[label] = Handler.of(handler, label, tries, of_timer=True)
+            return handler
+
+        return cast("OnTimer[Any]", register)
+
     def _unhandled(self, message: Any) -> str:
         """Return the label of what gets a handler. Raises ServiceError when it cannot have one."""
         if message is Crashed and not self.part.notices:
@@ -194,6 +223,12 @@ class Service(Generic[Sends, Receives]):
                 f"  It receives {one_of(map(shown, receives), word='and')}: give each a handler with "
                 f"`@service.on({missing[0]})`."
             )
+        for name in sorted(self.part.timers):
+            if RANG + name not in self._handlers:
+                raise ServiceError(
+                    f"{self.role} of {self.part.policy} has no handler for {name}'s timer, so it would never say it.\n"
+                    f"  Give it one with `@service.after({name})`."
+                )
         for protocol, role in self.part.inner:
             self._ensure_nested(protocol, role)
 
@@ -238,6 +273,8 @@ class Service(Generic[Sends, Receives]):
             JournalError: the journal is in use, or of another format, or of another version of the policy.
         """
         self.ensure_complete()
+        if self.part.timers and self.journal is not None:
+            raise ServiceError(f"{self.role} has timers, which a journal does not keep yet.\n  Leave `journal` out.")
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = self.actor(at_most)

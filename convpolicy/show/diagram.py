@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from convpolicy.machine import Machine, State
+from convpolicy.policy.durations import duration
 
-__all__ = ["MOST", "Diagram", "Edge", "Node", "diagram_of"]
+__all__ = ["MOST", "Diagram", "Edge", "Node", "diagram_of", "times"]
 
 MOST = 500  # nobody reads more states than these; a wide machine has millions
 
@@ -25,7 +26,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A move from one state to another: `Seller!Order`, with its time limit where it has one."""
+    """A move from one state to another: `Seller!Order`, with its times where it has any."""
 
     source: State
     target: State
@@ -54,5 +55,10 @@ def diagram_of(machine: Machine, most: int = MOST) -> Diagram:
 
 def _edges(machine: Machine, state: State) -> Iterator[Edge]:
     for move, target in machine.moves[state].items():
-        limit = machine.limit(state, move)
-        yield Edge(state, target, f"{move}" if limit is None else f"{move} within {limit:g} s")
+        yield Edge(state, target, f"{move}{times(machine.limit(state, move), machine.delay(state, move))}")
+
+
+def times(within: float | None, after: float | None) -> str:
+    """Return the times of a message, to follow what it is called: ` after 24h within 30h`."""
+    earliest = "" if after is None else f" after {duration(after)}"
+    return earliest if within is None else f"{earliest} within {within:g} s"

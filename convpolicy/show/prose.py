@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from convpolicy.errors import one_of
 from convpolicy.machine import CRASH, Direction, Machine
+from convpolicy.show.diagram import times
 from convpolicy.show.story import (
     MOST,
     Act,
@@ -79,7 +80,7 @@ class _Speaker:
 
     def interrupted(self, ended: Break) -> str:
         """Say what may end a block, and where that leads."""
-        acts = tuple(Act(move, None) for move in ended.moves)
+        acts = tuple(Act(move, None, None) for move in ended.moves)
         sends = tuple(act for act in acts if act.move.direction is Direction.SEND)
         receives = tuple(act for act in acts if act.move.direction is Direction.RECEIVE)
         parts = [f"end it with {self._names(sends, 'to')}"] if sends else []
@@ -215,12 +216,11 @@ class _Speaker:
         return " or ".join(parts)
 
     def _names(self, acts: Acts, preposition: str) -> str:
-        """Return the labels, with the peer unless there is only one, and with the time limit."""
+        """Return the labels, with the peer unless there is only one, and with their times."""
         groups: dict[str, dict[str, None]] = {}
-        for move, limit in acts:
+        for move, limit, delay in acts:
             peer = f" {preposition} {move.peer}" if self._names_peers else ""
-            within = "" if limit is None else f" within {limit:g} s"
-            groups.setdefault(f"{peer}{within}", {})[_label(move.label)] = None
+            groups.setdefault(f"{peer}{times(limit, delay)}", {})[_label(move.label)] = None
         return one_of(f"{one_of(labels)}{behind}" for behind, labels in groups.items())
 
 

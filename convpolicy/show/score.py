@@ -24,6 +24,7 @@ from convpolicy.policy.model import (
     Seq,
     Statement,
 )
+from convpolicy.show.diagram import times
 
 __all__ = ["Frame", "Item", "Message", "Note", "Score", "messages", "of_policy", "of_steps", "roles_in"]
 
@@ -121,8 +122,8 @@ class _Writer:
 
     def write(self, statement: Statement, names: Names) -> Iterator[Item]:  # noqa: C901 - one case a statement
         match statement:
-            case Send(sender, receivers, label, within, connects=connects):
-                note = "connects" if connects else "" if within is None else f"within {within:g} s"
+            case Send(sender, receivers, label, within, connects=connects, after=after):
+                note = "connects" if connects else times(within, after).strip()
                 for receiver in receivers:
                     yield Message(names[sender], names[receiver], label.name, note)
             case Disconnect() | Crash():

@@ -46,10 +46,11 @@ class Point(NamedTuple):
 
 
 class Act(NamedTuple):
-    """A move and its time limit."""
+    """A move, within which time it must happen, and after which."""
 
     move: Move
     limit: float | None
+    delay: float | None
 
 
 class End(Enum):
@@ -286,7 +287,9 @@ class _Teller:
         return Beat(self._acts(point, moves)), Point(targets.pop(), point.scope)
 
     def _acts(self, point: Point, moves: Iterable[Move]) -> Acts:
-        return tuple(Act(move, self._machine.limit(point.state, move)) for move in moves)
+        return tuple(
+            Act(move, self._machine.limit(point.state, move), self._machine.delay(point.state, move)) for move in moves
+        )
 
     def _branch(self, entry: Point) -> Pick | Point:
         if self._shared(entry) or self._branches(entry):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from convpolicy.conversation import Arrival, Conversation, Envelope, Received, name_of
 from convpolicy.errors import Expired
+from convpolicy.machine import Move
 from convpolicy.policy.model import Policy, Role
 from convpolicy.testing.clock import ManualClock
 from convpolicy.verify.check import require
@@ -36,6 +37,7 @@ class Pair:
         self.sides = {role: Conversation(project(policy, role), bytes(16), now=self._clock()) for role in policy.roles}
         self._trace: list[str] = []
         self._stopped: set[Role[Any, Any]] = set()
+        self._rung: dict[str, set[Move]] = {}
         self.received: list[object] = []
 
     def sends(self, role: Role[M, Any], message: M, *, to: Role[Any, M] | None = None) -> None:
@@ -92,6 +94,15 @@ class Pair:
     def owes(self) -> dict[Role[Any, Any], set[str]]:
         """What each role must still send now; roles that owe nothing are left out."""
         return {role: set(side.owes) for role, side in self.sides.items() if side.owes}
+
+    @property
+    def due(self) -> dict[Role[Any, Any], set[str]]:
+        """The messages whose timers have rung, at the clock's time: those that each role may say from now on."""
+        for side in self.sides.values():
+            for move in side.ring(self._clock()):
+                self._rung.setdefault(side.role, set()).add(move)
+        rung = {role: self._rung.get(role.name, set()) & set(side.moves()) for role, side in self.sides.items()}
+        return {role: {move.label for move in moves} for role, moves in rung.items() if moves}
 
     @property
     def expired(self) -> list[Expired]:

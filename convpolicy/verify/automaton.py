@@ -66,6 +66,11 @@ class Automaton:
             return self.terms.graph.exchanges[origin][0].at
         return None
 
+    def delay(self, state: int, symbol: Symbol) -> float | None:
+        """Return how many seconds must pass in `state` before a message, where it is a timer."""
+        exchanges = (self.terms.graph.exchanges[origin][0] for origin in self.origins(state, symbol))
+        return next((exchange.delay for exchange in exchanges if exchange.delay is not None), None)
+
     def origins(self, state: int, symbol: Symbol) -> tuple[int, ...]:
         """Return the graph's positions at which this message is exchanged in `state`."""
         steps = (step for term in self.states[state] for step in self.terms.steps(term))

@@ -3,10 +3,12 @@
 - *Sender-driven*: two moves that leave one state have the same sender, or lie in independent lanes. Without it
   implementability is undecidable in general (Stutz, "Asynchronous Multiparty Session Type Implementability is
   Decidable - Lessons Learned from Message Sequence Charts", ECOOP 2023, has the boundary).
+- *Timer*: where one of two such moves is a timer, `after 24h`, the policy is refused: a late message and the timer
+  would send the two roles down different branches, however well the machines come through it.
 - *Sink-final*: where the conversation may be over, nothing more can happen.
 - No *global deadlock*: where the conversation is not over, something can happen.
 
-All three must hold of the whole policy and of every branch of a `par` on its own.
+All of them must hold of the whole policy and of every branch of a `par` on its own.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ __all__ = ["Ineligible", "Rule", "ineligible"]
 
 
 class Rule(StrEnum):
-    """The three rules, by the names that findings carry."""
+    """The rules, by the names that findings carry."""
 
     SENDER_DRIVEN = "sender-driven"
+    TIMER = "timer"
     SINK_FINAL = "sink-final"
     GLOBAL_DEADLOCK = "global-deadlock"
 
@@ -75,14 +78,25 @@ def _in(automaton: Automaton) -> Iterator[Ineligible]:
             yield Ineligible(Rule.SINK_FINAL, automaton, state, tuple(moves)[:1])
         if not moves and not automaton.is_final(state):
             yield Ineligible(Rule.GLOBAL_DEADLOCK, automaton, state)
-        two = _two_senders(tuple(moves))
-        if two:
-            yield Ineligible(Rule.SENDER_DRIVEN, automaton, state, two)
+        two = list(_two_senders(tuple(moves)))
+        raced = next((_timer_first(automaton, state, pair) for pair in two if _has_timer(automaton, state, pair)), ())
+        if raced:
+            yield Ineligible(Rule.TIMER, automaton, state, raced)
+        elif two:
+            yield Ineligible(Rule.SENDER_DRIVEN, automaton, state, two[0])
 
 
-def _two_senders(moves: tuple[Symbol, ...]) -> tuple[Symbol, ...]:
+def _two_senders(moves: tuple[Symbol, ...]) -> Iterator[tuple[Symbol, Symbol]]:
     if len({symbol.sender for symbol in moves}) > 1:
         for one, other in combinations(moves, 2):
             if one.sender != other.sender and not independent(one.lane, other.lane):
-                return one, other
-    return ()
+                yield one, other
+
+
+def _has_timer(automaton: Automaton, state: int, pair: tuple[Symbol, Symbol]) -> bool:
+    return any(automaton.delay(state, symbol) is not None for symbol in pair)
+
+
+def _timer_first(automaton: Automaton, state: int, pair: tuple[Symbol, Symbol]) -> tuple[Symbol, Symbol]:
+    one, other = pair
+    return pair if automaton.delay(state, one) is not None else (other, one)

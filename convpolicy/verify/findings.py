@@ -267,6 +267,12 @@ def _unfit(fault: Ineligible) -> tuple[str | None, str, str]:
         case Rule.SENDER_DRIVEN, (one, other):
             detail = f"either {one} or {other}, and {one.sender} cannot know which: one of them must decide"
             return one.sender, f"{one.sender} and {other.sender} may both go first", detail
+        case Rule.TIMER, (timer, other):
+            detail = (
+                f"{other} may be under way when {timer.sender}'s timer for {_named(timer)} rings: one of the two roles "
+                f"must decide, by a timer of its own"
+            )
+            return timer.sender, f"{timer.sender}'s timer and {other.sender} may both decide", detail
         case _:
             return _nothing_follows(fault)
 

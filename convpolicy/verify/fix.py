@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from convpolicy.errors import PolicyError, one_of
+from convpolicy.policy.durations import duration
 from convpolicy.policy.model import (
     Again,
     AnyRole,
@@ -79,6 +80,8 @@ def _changes(policy: Policy, one: Found, suffering: Sequence[str]) -> Iterator[C
         case Rule.SENDER_DRIVEN if choice:
             yield from _ask_to_begin(policy, choice)
             yield from _begin_with_word(policy, choice)
+        case Rule.TIMER if choice:
+            yield from _one_decides(one, choice)
         case findings.INTERRUPT:
             yield from _say_that_the_block_is_over(policy, finding.role)
         case Condition.LANES:
@@ -183,6 +186,21 @@ def _ask_to_begin(policy: Policy, choice: Choice) -> Iterator[Change]:
             texts.append(_add(branch, asked, "begin with"))
     if texts:
         yield "; ".join(texts), choice, replace(choice, branches=tuple(branches))
+
+
+def _one_decides(one: Found, choice: Choice) -> Iterator[Change]:
+    """Let the role that the timer would be in a race with have it: what it says ends the race where it begins."""
+    for number, branch in enumerate(choice.branches):
+        opening = beginning(branch)
+        if opening and opening.after is not None and opening.sender.name == one.finding.role:
+            for other in opening.receivers:
+                told = tuple(opening.sender if role == other else role for role in opening.receivers)
+                turned = replace(opening, sender=other, receivers=told)
+                branches = list(choice.branches)
+                branches[number] = swapped(branch, opening, turned)
+                timer = f"the timer: `{_written(turned)[:-1]} after {duration(opening.after)};`"
+                text = f"let {other} have {timer}, in `choice at {other}`{_line(choice)}"
+                yield text, choice, replace(choice, chooser=other, branches=tuple(branches))
 
 
 # ---------------------------------------------------------------------------------- blocks that may be interrupted

@@ -57,7 +57,7 @@ END = 0
 
 
 class Exchange(NamedTuple):
-    """An edge that is one message. `limit` is its `within` in seconds, `at` its place in the text.
+    """An edge that is one message. `limit` is its `within` in seconds, `delay` its `after`, `at` its place in the text.
 
     `label` has its fields, `where` its condition. Names in that are looked up in `scope`: `heard` are the receivers of
     the message so far, this one included.
@@ -71,6 +71,7 @@ class Exchange(NamedTuple):
     where: Expression | None
     scope: Scope
     heard: Audience
+    delay: float | None = None
 
 
 class Scope(NamedTuple):
@@ -200,6 +201,12 @@ class Graph:
     def crashes(self) -> bool:
         """Whether the policy says what happens when a role stops."""
         return any(symbol.label == CRASH for symbol in self.symbols)
+
+    @property
+    def timers(self) -> tuple[Symbol, ...]:
+        """The messages that must not be said before a time has passed."""
+        every = (exchange for exchanges in self.exchanges.values() for exchange in exchanges)
+        return tuple(exchange.symbol for exchange in every if exchange.delay is not None)
 
     @property
     def stopping(self) -> tuple[str, ...]:
@@ -374,9 +381,9 @@ class _Builder:
             known = self.graph.labels.get(symbol, ())
             if send.label not in known:
                 self.graph.labels[symbol] = (*known, send.label)
-            self.graph.exchanges[here] = [
-                Exchange(symbol, after, send.within, send.at, send.label, send.where, place.scope, audience[:number])
-            ]
+            delay = send.after if number == 1 else None  # who has told one of them, tells the others
+            about = send.within, send.at, send.label, send.where, place.scope, audience[:number], delay
+            self.graph.exchanges[here] = [Exchange(symbol, after, *about)]
             if send.connects:
                 self.graph.connecting.add(here)
             after = here

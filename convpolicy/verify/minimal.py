@@ -50,7 +50,7 @@ def _refined(rows: Mapping[Key, Row[Key]]) -> dict[Key, int]:
 def _alike(rows: Mapping[Key, Row[Key]]) -> list[set[Key]]:
     blocks: dict[Hashable, set[Key]] = {}
     for key, row in rows.items():
-        belonging = (frozenset(about.items()) for about in (row.limits, row.effects, row.leaves))
+        belonging = (frozenset(about.items()) for about in (row.limits, row.delays, row.effects, row.leaves))
         looks = (row.final, frozenset(row.moves), row.interrupts, *belonging)
         blocks.setdefault(looks, set()).add(key)
     return list(blocks.values())

@@ -129,6 +129,7 @@ class _Taken(NamedTuple):
     effect: Effect | None = None
     left: frozenset[int] = frozenset()
     interrupting: bool = False
+    delay: float | None = None
 
 
 class _Viewpoint:
@@ -214,12 +215,13 @@ class _Viewpoint:
         """Return what the role may do in `state`, in the order of the policy's symbols."""
         targets: dict[Move, list[Item]] = {}
         limits: dict[Move, float] = {}
+        delays: dict[Move, float] = {}
         effects: dict[Move, list[Effect]] = {}
         leaves: dict[Move, frozenset[int]] = {}
         interrupts: set[Move] = set()
         for item in state:
             beside = frozenset[int]().union(*(self._open(other) for other in state if other is not item))
-            for move, target, limit, effect, left, interrupting in self._moves(item):
+            for move, target, limit, effect, left, interrupting, delay in self._moves(item):
                 targets.setdefault(move, []).append(target)
                 interrupts |= {move} if interrupting else set()
                 if beside or left:
@@ -229,10 +231,12 @@ class _Viewpoint:
                 if limit is not None:
                     # The role cannot tell which of the places it is in, so the tightest limit holds.
                     limits[move] = min(limit, limits.get(move, limit))
+                if delay is not None:
+                    delays[move] = max(delay, delays.get(move, delay))
         ordered = sorted(targets, key=lambda move: self._graph.symbols[symbol_of(self._role, move)])
         after = {move: self.closure(targets[move]) for move in ordered}
         ends = tuple(move for move in ordered if move in interrupts)
-        return Row(after, END in state, limits, dict(self._together(effects)), leaves, ends)
+        return Row(after, END in state, limits, dict(self._together(effects)), leaves, ends, delays)
 
     def _together(self, effects: dict[Move, list[Effect]]) -> Iterator[tuple[Move, Effect]]:
         """Yield the one effect of each move that has any; note the moves whose places in the policy differ."""
@@ -253,7 +257,8 @@ class _Viewpoint:
                     left = row.leaves.get(move, frozenset()) | self._left(item.number, after)
                     target = item._replace(branches=branches)
                     ends = move in row.interrupts
-                    yield _Taken(move, target, row.limits.get(move), row.effects.get(move), left, ends)
+                    times = row.limits.get(move), row.delays.get(move)
+                    yield _Taken(move, target, times[0], row.effects.get(move), left, ends, times[1])
             if self._interruptible(item):
                 yield from self._interrupts(self._blocks[item.number])
             return
@@ -261,8 +266,9 @@ class _Viewpoint:
         for exchange in self._graph.exchanges.get(position, ()):
             own = move_of(self._role, exchange.symbol)
             if own is not None:  # keeping the time is the sender's business: the receiver's clock starts elsewhere
-                limit = exchange.limit if own.direction is Direction.SEND else None
-                yield _Taken(own, exchange.target, limit, self._effect(position, owed))
+                sends = own.direction is Direction.SEND
+                limit, delay = (exchange.limit, exchange.delay) if sends else (None, None)
+                yield _Taken(own, exchange.target, limit, self._effect(position, owed), delay=delay)
 
     def _open(self, item: Item) -> frozenset[int]:
         """Return the blocks in an item that the role may still be in: it leaves them when it moves elsewhere."""

@@ -159,8 +159,8 @@ class DurableActor(Actor):
     def _result(self, handler: Handler, call: Call) -> object:
         call.is_async = handler.is_async
         if not handler.takes_conversation:
-            return handler.function(call.received.payload)
-        return handler.function(call.received.payload, DurableDialogue[Any](call, self.engine.ledger))
+            return handler.run(call.received.payload)
+        return handler.run(call.received.payload, DurableDialogue[Any](call, self.engine.ledger))
 
     def _drive_call(self, call: Call, messages: Iterator[object]) -> None:
         """Send what a handler yields, until it ends or the peer's credit is spent."""

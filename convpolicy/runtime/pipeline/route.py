@@ -53,8 +53,8 @@ def _ensure_tasks(part: Part) -> None:
         )
     if part.timed:
         raise WiringError(
-            f"{part.policy} has messages that must be sent within a time, and tasks of a pipeline may wait as long as "
-            f"no worker is free.\n  Leave `within` out, and set the pipeline's `lease`."
+            f"{part.policy} has messages that have their time, and tasks of a pipeline may wait as long as "
+            f"no worker is free.\n  Leave `within` and `after` out, and set the pipeline's `lease`."
         )
     if not part.machine.finals:
         raise WiringError(

@@ -87,6 +87,11 @@ def plan(policy: Policy, tree: Tree) -> Plan:
             f"{policy.name} is not carried by {tree}: it has blocks that may be interrupted, and a tree hands on "
             f"what is late.\n  Carry it over a Bus."
         )
+    if graph.timers:
+        raise WiringError(
+            f"{policy.name} is not carried by {tree}: {graph.timers[0].label} is a timer, and over a tree "
+            f"the root's program keeps the time.\n  Leave `after` out, or carry it over a Bus."
+        )
     for symbol in graph.symbols:
         if symbol.sender != root:
             raise WiringError(_against_the_stream(policy, symbol, tree))

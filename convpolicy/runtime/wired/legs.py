@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import Aborted, ConversationError, PeerLost, Quarantined, Unplayable
+from convpolicy.machine import Move
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.timetable import Timetable
 from convpolicy.runtime.wired.loans import Players, Terms
@@ -63,6 +64,9 @@ class Leg:
 
     def finished(self, conversation: Conversation) -> None:
         """It is done."""
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """Nothing is timed here: it only carries what is said elsewhere."""
 
     def failed(self, conversation: Conversation) -> None:
         """The player is gone, or could not deal with it."""

@@ -43,8 +43,9 @@ def spine(machine: Machine, shared: Shared) -> Machine:
 
     def expand(state: State) -> Row[State]:
         reached = closure(machine, state, shared)
-        limits = {move: limit for move, limit in machine.row(state).limits.items() if shared(move)}
-        return Row(_after(machine, reached, shared), any(map(machine.is_final, reached)), limits)
+        row, ends = machine.row(state), any(map(machine.is_final, reached))
+        limits, delays = ({move: t for move, t in times.items() if shared(move)} for times in (row.limits, row.delays))
+        return Row(_after(machine, reached, shared), ends, limits, delays=delays)
 
     return _like(machine, expand, machine.start)
 
@@ -82,7 +83,7 @@ def leg(machine: Machine) -> Machine:
             return Row({}, True)
         row = machine.row(machine.start if key == _HEAD else key)
         moves = {move: _END if target == machine.start else target for move, target in row.moves.items()}
-        return Row(moves, row.final, row.limits, row.effects)
+        return Row(moves, row.final, row.limits, row.effects, delays=row.delays)
 
     return _like(machine, expand, _HEAD)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from convpolicy.conversation import WINDOW, Conversation, Envelope
 from convpolicy.errors import ConversationError, RoundOver
+from convpolicy.machine import Move
 from convpolicy.runtime.endings import error_of
 from convpolicy.wire.frame import Ended
 from convpolicy.wire.thread import Thread as Header
@@ -39,6 +40,9 @@ class Receipt:
 
     def finished(self, conversation: Conversation) -> None:
         """It is counted."""
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """Nothing is timed here: it only carries what is said elsewhere."""
 
     def failed(self, conversation: Conversation) -> None:
         """The player is gone; who sent the leg gives it to another one."""

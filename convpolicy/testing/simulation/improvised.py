@@ -15,6 +15,7 @@ from convpolicy.errors import LocalViolation, PolicyError
 from convpolicy.machine import CRASH, Direction, Move
 from convpolicy.policy.model import Crashed, Label, Role, has_conditions
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.handlers import OnTimer
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
 from convpolicy.testing.simulation.improvising import Improviser
@@ -53,7 +54,23 @@ class Improvised:
         for label in labels:
             name = label.name if isinstance(label, Label) else CRASH
             service.on(label)(self._thoughtful(name) if thinks else self._prompt(name))
+        for name in service.part.timers:
+            timer: OnTimer[object] = service.after(service.part.sends[name])
+            timer(self._on_time(name))
         return service
+
+    def _on_time(self, label: str) -> Callable[[AnyDialogue], Iterator[object]]:
+        def rung(conversation: AnyDialogue) -> Iterator[object]:
+            part = self._find(conversation.id)
+            with _alone(conversation) as first:
+                timer = self._improviser.timer(part)
+                if first and timer is not None and timer.label == label:
+                    yield self._made(timer)
+                while first and (move := self._improviser.next(part)) is not None:
+                    if not self._told(move, part, conversation):
+                        yield self._made(move)
+
+        return rung
 
     def _prompt(self, label: str) -> Callable[[object, AnyDialogue], Iterator[object]]:
         def answer(message: object, conversation: AnyDialogue) -> Iterator[object]:
@@ -138,12 +155,17 @@ class Improvised:
         part = self._find(conversation.id)
         improviser = self._improviser
         while part.machine.row(part.state).moves:
-            move = improviser.next(part)
+            move, timer = improviser.next(part), improviser.timer(part)
             if move is not None and not improviser.waits(part):
                 await asyncio.sleep(improviser.pause())
                 await self._sends(move, part, conversation)
             elif improviser.awaits(part):
-                await self._receives(part, conversation, patient=move is None)
+                came = await self._receives(part, conversation, patient=move is None, timer=timer)
+                if timer is not None and move is None and not came:
+                    await self._sends(timer, part, conversation)
+            elif move is None and timer is not None and not part.machine.is_final(part.state):
+                await conversation.due(Label(timer.label))
+                await self._sends(timer, part, conversation)
             elif move is None:
                 return
 
@@ -161,13 +183,17 @@ class Improvised:
                 return
         raise self._nothing_fits(move)
 
-    async def _receives(self, part: Part, conversation: AnyScript, *, patient: bool) -> None:
+    async def _receives(self, part: Part, conversation: AnyScript, *, patient: bool, timer: Move | None = None) -> bool:
+        """Receive a message, and return True; where it is `patient` not after the timer has rung."""
+        until = Label(timer.label) if timer is not None and patient else None
         with contextlib.suppress(TimeoutError):
-            message = await conversation.receive(timeout=None if patient else self._improviser.pause())
+            message = await conversation.receive(timeout=None if patient else self._improviser.pause(), until=until)
             sender = conversation.sender.name if conversation.sender else ""
             label = part.moves[-1].move.label
             part.handled.append((sender, label, message))
             self._improviser.heard(label, message)
+            return True
+        return False
 
 
 @contextlib.contextmanager

@@ -40,15 +40,19 @@ class Improviser:
         return self._random.choice(self.first)
 
     def next(self, part: Part) -> Move | None:
-        """Return what to say next; None when there is nothing to say, or it has been enough."""
+        """Return what to say next; None when there is nothing to say but by a timer, or it has been enough."""
         row = part.machine.row(part.state)
-        sends = [move for move in row.moves if move.direction is Direction.SEND]
+        sends = [move for move in row.moves if move.direction is Direction.SEND and move not in row.delays]
         over = len(part.moves) >= self._freely
         if not sends or (over and row.final):
             return None
         if over:
             return min(sends, key=lambda move: (self._far.get(row.moves[move], 0), self._random.random()))
         return self._random.choice(sends)
+
+    def timer(self, part: Part) -> Move | None:
+        """Return a message that may be said when its timer has rung; None when there is none here."""
+        return next(iter(part.machine.row(part.state).delays), None)
 
     def waits(self, part: Part) -> bool:
         """Return whether to see what comes before saying something: only where something may come."""
