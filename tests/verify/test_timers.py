@@ -6,6 +6,7 @@ import pytest
 from quoting import quoting, reminding
 
 from convpolicy import Policy
+from convpolicy.verify.check import check
 from convpolicy.verify.decide import Verdict
 from convpolicy.verify.projection import project
 
@@ -48,7 +49,7 @@ def test_a_timer_beside_a_message_of_another_role_is_refused_with_who_decides_in
     assert str(finding.fix) == (
         "let Buyer have the timer: `Lapsed from Buyer to Seller after 1d;`, in `choice at Buyer` (line 3)"
     )
-    assert finding.fix.policy.check()
+    assert check(finding.fix.policy)
     assert "fix: let Buyer have the timer" in str(report)
 
 
