@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from convpolicy.link.wiring import Wiring
     from convpolicy.runtime.dialogue import Dialogue
     from convpolicy.runtime.observing import Observed
+    from convpolicy.runtime.parting import ExitReport
     from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
     from convpolicy.runtime.player import Player
     from convpolicy.runtime.script import Script
@@ -105,6 +106,7 @@ __all__ = [
     "Crashed",
     "CreditSpent",
     "Dialogue",
+    "ExitReport",
     "Expired",
     "Exposed",
     "Faults",
@@ -191,6 +193,7 @@ _PLAYING = {
     "Bus": "convpolicy.link.bus",
     "Compatibility": "convpolicy.verify.compatibility",
     "Dialogue": "convpolicy.runtime.dialogue",
+    "ExitReport": "convpolicy.runtime.parting",
     "Faults": "convpolicy.link.memory",
     "Gap": "convpolicy.runtime.tree.gap",
     "Journal": "convpolicy.journal.port",

@@ -155,7 +155,7 @@ def test_every_rule_can_be_broken(rule, part, text):
 
 NAMES = """
 Aborted Acceptance Batch BatchReport Bus ChannelRetired Compatibility ConvPolicyError ConversationError Crashed
-CreditSpent Dialogue Expired Exposed Faults Field ForeignThread Forked Gap IllFormed InDoubt Invited Journal
+CreditSpent Dialogue ExitReport Expired Exposed Faults Field ForeignThread Forked Gap IllFormed InDoubt Invited Journal
 JournalError JournalFailed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotCompatible
 NotImplementable NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
 PolicySyntaxError Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role RoundOver SQLite

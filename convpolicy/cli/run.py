@@ -42,6 +42,7 @@ def run(
         via=_links(via or [], over, bus=bus),
         at_most=at_most,
         started=lambda url: typer.echo(f"{service.role} {where} {url}"),
+        ended=lambda report: typer.echo(f"{service.role} has ended, {report}") if report.open else None,
     )
 
 

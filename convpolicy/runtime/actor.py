@@ -22,6 +22,7 @@ from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import INVITED, RANG, RETURNED, Handler, replies, shown
+from convpolicy.runtime.parting import ExitReport
 from convpolicy.runtime.turns import UNINTERRUPTED, Turn
 from convpolicy.table import Step
 
@@ -332,22 +333,26 @@ class Actor:
         """Return the handlers that run as tasks, by conversation."""
         return self._tasks.values()
 
-    async def stop(self, drain: float) -> None:
-        """Let open conversations finish, for at most `drain` seconds; abort what is left."""
+    async def stop(self, drain: float) -> ExitReport:
+        """Let open conversations finish for at most `drain` seconds; abort the rest, and say what became of all."""
         self._draining = True
         self.endpoint.engine.drain()
+        before = tuple(self.endpoint.engine.conversations.values())
         await self.endpoint.idle(drain)
         await self._abort(tuple(self.endpoint.engine.conversations.values()))
+        return ExitReport.of(before, self.endpoint.engine.conversations)
 
-    async def stop_beside(self, drain: float) -> None:
+    async def stop_beside(self, drain: float) -> ExitReport:
         """The same for what is its own, where others go on."""
         self._draining = True
+        before = self._own()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain):
                 while self._own():
                     self._ended.clear()
                     await self._ended.wait()
         await self._abort(self._own())
+        return ExitReport.of(before, self.endpoint.engine.conversations)
 
     def _own(self) -> list[Conversation]:
         return [each for each in self.endpoint.engine.conversations.values() if each.owner is self]

@@ -37,6 +37,7 @@ from convpolicy.runtime.handlers import (
 )
 from convpolicy.runtime.observing import Observation, Observed
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.parting import ExitReport
 from convpolicy.runtime.running import run_until_signal
 from convpolicy.runtime.tree.gap import Gap
 
@@ -51,6 +52,7 @@ S = TypeVar("S")
 ATTEMPTS = 5  # of a handler, where there is a journal
 
 Started = Callable[[str], None]  # what is called with the address of a service that has begun
+Ended = Callable[[ExitReport], object]  # what is called with what became of its conversations at the end
 
 
 class Service(Generic[Sends, Receives]):
@@ -312,16 +314,20 @@ class Service(Generic[Sends, Receives]):
         timeout: float = 10.0,
         at_most: int | None = None,
         started: Started | None = None,
+        ended: Ended | None = None,
     ) -> None:
         """Play until the task is cancelled; then let open conversations finish for `drain` seconds.
 
-        The others are as for `start`, and it raises as that does.
+        `ended` is called with what `Playing.stop` returns; not when the task is cancelled again meanwhile. The others
+        are as for `start`, and it raises as that does.
         """
         playing = await self.start(via, timeout=timeout, at_most=at_most, started=started)
         try:
             await playing.until_broken()
         finally:
-            await playing.stop(drain=drain)
+            report = await playing.stop(drain=drain)
+            if ended is not None and report is not None:
+                ended(report)
 
     def run(
         self,
@@ -331,9 +337,12 @@ class Service(Generic[Sends, Receives]):
         timeout: float = 10.0,
         at_most: int | None = None,
         started: Started | None = None,
+        ended: Ended | None = None,
     ) -> None:
         """Play until SIGINT or SIGTERM, then end cleanly; a second signal ends at once. See `serve`."""
-        run_until_signal(lambda: self.serve(via, drain=drain, timeout=timeout, at_most=at_most, started=started))
+        run_until_signal(
+            lambda: self.serve(via, drain=drain, timeout=timeout, at_most=at_most, started=started, ended=ended)
+        )
 
 
 class Playing(Generic[Sends]):
@@ -411,13 +420,15 @@ class Playing(Generic[Sends]):
         """
         return await self._endpoint.idle(timeout)
 
-    async def stop(self, *, drain: float = 5.0) -> None:
+    async def stop(self, *, drain: float = 5.0) -> ExitReport | None:
         """Refuse new conversations, let open ones finish for `drain` seconds, abort the rest, and close.
 
-        With a journal the rest stays there, and goes on at the next start.
+        With a journal the rest stays there, and goes on at the next start. Returns what has become of those that were
+        open; None over a tree or a pipeline, which end in their own ways.
         """
-        await self._actor.stop(drain)
+        report = await self._actor.stop(drain)
         self._endpoint.close()
+        return report
 
 
 class Beside(Playing[Sends]):
@@ -427,10 +438,11 @@ class Beside(Playing[Sends]):
         super().__init__(endpoint, actor)
         self._leave = leave
 
-    async def stop(self, *, drain: float = 5.0) -> None:
+    async def stop(self, *, drain: float = 5.0) -> ExitReport | None:
         """Enter nothing new, let what is open finish for `drain` seconds, and abort the rest; the others play on."""
-        await self._actor.stop_beside(drain)
+        report = await self._actor.stop_beside(drain)
         self._leave(Aborted(f"{self._endpoint.part.role} is shutting down", by=self._endpoint.part.role))
+        return report
 
 
 class Unending(Playing[Sends]):

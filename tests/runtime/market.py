@@ -35,4 +35,8 @@ def bank(payment: Payment) -> None: ...
 if __name__ == "__main__":
     broker = sys.argv[1] == "--bus"
     urls = sys.argv[2:] if broker else sys.argv[1:]
-    seller.run(via=Bus(*urls, broker=broker), started=lambda url: print(url, flush=True))
+    seller.run(
+        via=Bus(*urls, broker=broker),
+        started=lambda url: print(url, flush=True),
+        ended=lambda report: print(report, flush=True),
+    )

@@ -35,7 +35,7 @@ class Market:
     def end(self, number: signal.Signals, *, within: float = 20.0) -> tuple[int, str]:
         """Send a signal; return the exit code and what the process said on its way out."""
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=within)
+        self.said, errors = self.process.communicate(timeout=within)
         return self.process.returncode, errors
 
 
@@ -73,6 +73,32 @@ async def test_a_signal_in_the_middle_of_a_conversation_ends_it_at_the_buyer_too
             market.process.send_signal(signal.SIGTERM)
             await conversation.receive()
     assert market.process.wait(timeout=20) == 0
+
+
+async def test_at_its_end_a_service_says_what_became_of_its_conversations(market: Market) -> None:
+    buyer = purchase.service(Buyer)
+
+    @buyer.on(Invoice)
+    def pay(invoice: Invoice) -> Payment:
+        return Payment(invoice.amount)
+
+    @buyer.on(Shipment)
+    def unpack(_shipment: Shipment) -> None: ...
+
+    buys = await buyer.start(Bus(market.url))
+    waits = [await buys.open(Order("nothing", 1)) for _ in range(3)]
+    while not all(each._conversation.peers[1].acked for each in waits):
+        await asyncio.sleep(0.005)
+    code = asyncio.to_thread(market.end, signal.SIGTERM)
+    task = asyncio.ensure_future(code)
+    waits[0].abort("the buyer has changed its mind")
+    assert await task == (0, "")
+    assert [str(each.error).partition("\n")[0] for each in waits] == [
+        "Buyer aborted the conversation: the buyer has changed its mind",
+        *["Seller aborted the conversation: Seller is shutting down"] * 2,
+    ]
+    assert market.said.splitlines()[-1] in ("3 conversations open: 3 aborted", "2 conversations open: 2 aborted")
+    await buys.stop()
 
 
 async def test_a_second_signal_ends_at_once(market: Market) -> None:
