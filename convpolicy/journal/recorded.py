@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import msgspec
+from msgspec import Raw
 
 from convpolicy.conversation import Arrival, Conversation, Envelope, Received
 from convpolicy.journal.port import Kind, Ledger, Record
@@ -26,7 +26,7 @@ class Recorder:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.arriving: bytes | msgspec.Raw = b""
+        self.arriving: bytes | Raw = b""
         self.took: tuple[int, Record] | None = None  # the last message that was taken as it came, in this turn
 
 
@@ -65,18 +65,21 @@ class RecordedConversation(Conversation):
                 self.confirmed_upto(step.peer)
         return envelope
 
-    def receive(self, envelope: Envelope, *, now: float = 0.0) -> Received | Arrival:
-        """Take an envelope, and the message in it when the state allows it. See `Conversation.receive`."""
-        taken = self.taken
-        received = super().receive(envelope, now=now)
-        if type(received) is Received and self.taken == taken:  # it went at once, and not by `accept` and `take`
+    def hear(self, envelope: Envelope, now: float) -> Step | None:
+        """Take an envelope about which nothing is out of the ordinary. See `Conversation.hear`."""
+        if envelope.ack > self.peers[envelope.sender].sent:  # more than was ever said here
+            return None
+        step = super().hear(envelope, now)
+        if step is not None:
             self.taken += 1
-            if self.recorder is not None:
-                body = bytes(self.recorder.arriving)
+            recorder = self.recorder
+            if recorder is not None:
+                payload: Any = envelope.payload  # as it has come, unless it was read already
+                body = bytes(payload if type(payload) is Raw else recorder.arriving)
                 record = _arrived(Kind.TOOK, envelope, body, self.taken)
-                self.recorder.ledger.write(self.number, record)
-                self.recorder.took = (self.number, record)
-        return received
+                recorder.ledger.write(self.number, record)
+                recorder.took = self.number, record
+        return step
 
     def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
         """Take an envelope, and keep its message. See `Conversation.accept`."""

@@ -264,8 +264,13 @@ class Actor:
     def _has_begun(self, conversation: Conversation) -> None:
         """Take what has come meanwhile when an async handler, which has just begun, awaits something or has ended."""
         self._starting.discard(conversation.id)
-        conversation.prompt = self.prompt
+        conversation.prompt = self._acts_at_once(conversation)
         asyncio.get_running_loop().call_soon(self._more, conversation)
+
+    def _acts_at_once(self, conversation: Conversation) -> bool:
+        """Return whether what comes in a conversation is acted on as soon as it has come."""
+        del conversation
+        return self.prompt
 
     def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
         tasks = self._tasks[conversation]
@@ -273,7 +278,7 @@ class Actor:
         if not tasks:
             del self._tasks[conversation]
         self._starting.discard(conversation.id)
-        conversation.prompt = self.prompt
+        conversation.prompt = self._acts_at_once(conversation)
         if inspect.iscoroutine(result):
             result.close()  # it has not begun when the task was cancelled before that
 

@@ -109,7 +109,7 @@ class OnTimer(Protocol[S]):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A registered function: how many parameters it takes, and how often it is tried.
+    """A registered function: how many parameters it takes, how often it is tried, and whether it has to be awaited.
 
     `effect` is what may become of what it does elsewhere, when the process is interrupted: see `Service.on`. One
     `of_timer` is called without a message.
@@ -119,12 +119,8 @@ class Handler:
     takes_conversation: bool
     attempts: int
     effect: EffectsOutside = AT_LEAST_ONCE
+    is_async: bool = False
     of_timer: bool = False
-
-    @property
-    def is_async(self) -> bool:
-        """Whether calling it gives something to be awaited."""
-        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
 
     @classmethod
     def of(
@@ -157,7 +153,8 @@ class Handler:
                 f"{name}, the handler of {shown(label)}, takes {len(parameters)} parameters.\n  "
                 + (_OF_TIMER if of_timer else "Give it one, the message, or two, the message and the conversation.")
             )
-        return cls(function, len(parameters) > messages, attempts, effect, of_timer)
+        is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        return cls(function, len(parameters) > messages, attempts, effect, is_async, of_timer)
 
     def run(self, message: object, *conversation: object) -> object:
         """Call the function with what it takes."""

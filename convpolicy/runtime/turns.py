@@ -55,5 +55,8 @@ class _Uninterrupted(Turn):
     def said(self) -> None:
         """Note nothing."""
 
+    def goes_on_in(self, conversation: Conversation) -> None:
+        """Look at nothing."""
+
 
 UNINTERRUPTED = _Uninterrupted()

@@ -39,8 +39,6 @@ TRACE = 16 * 1024  # characters of a traceback that are kept
 class DurableActor(Actor):
     """An actor whose endpoint has a journal."""
 
-    prompt = False  # what comes is written down first
-
     def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
         super().__init__(handlers, at_most, {})
         self._aside: set[bytes] = set()  # the conversations that do not go on by themselves
@@ -59,7 +57,7 @@ class DurableActor(Actor):
         loop = asyncio.get_running_loop()
         for replayed in replays:
             conversation = replayed.conversation
-            conversation.owner = self
+            conversation.owner, conversation.prompt = self, not replayed.aside and not replayed.unhandled
             if replayed.data:
                 conversation.memory = msgspec.msgpack.decode(replayed.data, type=dict[str, object])
                 self._packed[conversation.id] = replayed.data
@@ -72,8 +70,10 @@ class DurableActor(Actor):
         """Call the handlers again that had not ended, and then those of what had come and was not looked at."""
         for each in unhandled:
             self._again(conversation, each.received, each.cause, each.failures + 1, begun=each.begun)
-        if conversation.error is None and conversation.keeps:
-            self._more(conversation)
+        if conversation.error is None:
+            conversation.prompt = conversation.id not in self._starting and self._acts_at_once(conversation)
+            if conversation.keeps:
+                self._more(conversation)
         self.endpoint.wake()
 
     def _again(
@@ -95,6 +95,9 @@ class DurableActor(Actor):
 
     # ----------------------------------------------------------------------------------- owning conversations
 
+    def _acts_at_once(self, conversation: Conversation) -> bool:
+        return conversation.id not in self._aside
+
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible; in a conversation that is set aside, just keep it."""
         if conversation.id in self._aside:
@@ -103,11 +106,8 @@ class DurableActor(Actor):
             super().arrived(conversation, envelope, now)
 
     def _more(self, conversation: Conversation) -> None:
-        while conversation.id not in self._starting and conversation.id not in self._aside:
-            kept = self.endpoint.take(conversation)
-            if kept is None:
-                return
-            self._handle(conversation, kept)
+        if conversation.id not in self._aside:
+            super()._more(conversation)
 
     def relieved(self, conversation: Conversation) -> None:
         """Go on with what had to wait. See `Actor.relieved`."""
@@ -132,8 +132,12 @@ class DurableActor(Actor):
 
     # --------------------------------------------------------------------------------------- calling handlers
 
-    def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+    def handle(self, conversation: Conversation, label: str, sender: str, payload: Any, attempt: int = 1) -> None:
+        """Have the handler of a message called, which the conversation has just taken. See `Actor.handle`."""
+        if conversation.id in self._aside:  # since the message before, which was taken in the same turn
+            return
         recorded = cast("RecordedConversation", conversation)
+        received = Received(label, payload, sender)
         self._begin(Call(self.endpoint, recorded, received, recorded.taken, attempt=attempt))
 
     def _begin(self, call: Call) -> None:
@@ -171,6 +175,7 @@ class DurableActor(Actor):
                 if not call.say(message):
                     waiting = call, chain((message,), messages)
                     self._waiting.setdefault(call.conversation.id, []).append(waiting)
+                    call.conversation.blocked = True
                     return
             self._done(call)
         except JournalFailed:
@@ -254,6 +259,7 @@ class DurableActor(Actor):
 
     def _set_aside(self, conversation: RecordedConversation, cause: int, problem: Exception) -> None:
         self._aside.add(conversation.id)
+        conversation.prompt = False
         conversation.note(Record(Kind.ASIDE, cause=cause))
         self.engine.ledger.set_aside(conversation.number, aside=True)
         _log.error(

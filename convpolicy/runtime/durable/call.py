@@ -21,7 +21,7 @@ from convpolicy.journal.rerun import Rerun
 from convpolicy.link.port import Link
 from convpolicy.policy.model import Role
 from convpolicy.runtime.dialogue import Dialogue
-from convpolicy.runtime.turns import Turn
+from convpolicy.runtime.turns import UNINTERRUPTED, Turn
 
 if TYPE_CHECKING:
     from convpolicy.runtime.endpoint import Endpoint
@@ -64,7 +64,8 @@ class Call:
         self.endpoint, self.conversation, self.received = endpoint, conversation, received
         self.cause, self.attempt, self.rerun = cause, attempt, rerun
         self.is_async = False
-        self._turn = Turn(conversation if rerun is None else rerun.shadow)
+        seen = conversation if rerun is None else rerun.shadow
+        self._turn = Turn(seen) if conversation.interruptible else UNINTERRUPTED
         self._effects: ExitStack | None = None
 
     @property

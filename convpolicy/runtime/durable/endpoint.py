@@ -33,7 +33,7 @@ class DurableEndpoint(Endpoint):
     ) -> None:
         super().__init__(part, link, **settings)
         self._journal, self._resume = journal, resume
-        self._settled: asyncio.Future[None] | None = None
+        self._settled = asyncio.Event()  # of what is said until the next turn
         self._broken = asyncio.Event()
         self._why: JournalFailed | None = None
 
@@ -82,9 +82,8 @@ class DurableEndpoint(Endpoint):
         except JournalFailed as broken:
             self.broke(broken)
         else:
-            if self._settled is not None:
-                settled, self._settled = self._settled, None
-                settled.set_result(None)
+            settled, self._settled = self._settled, asyncio.Event()
+            settled.set()
 
     def broke(self, broken: JournalFailed) -> None:
         """Stop here: nothing is sent any more, not even a farewell, for nobody knows what is in the journal."""
@@ -97,8 +96,7 @@ class DurableEndpoint(Endpoint):
         for conversation in tuple(self.engine.conversations.values()):
             conversation.error = broken
             conversation.owner.failed(conversation)
-        if self._settled is not None:
-            self._settled.set_exception(broken)
+        self._settled.set()
         if not self._met.done():
             self._met.set_exception(broken)
         self._broken.set()
@@ -110,10 +108,10 @@ class DurableEndpoint(Endpoint):
             raise self._why
         if self._closed or not self._ledger.dirty:
             return
-        if self._settled is None:
-            self._settled = self._loop.create_future()
         self.wake()
-        await asyncio.shield(self._settled)
+        await self._settled.wait()
+        if self._why is not None:
+            raise self._why
 
     async def until_broken(self) -> None:
         """Wait until this cannot go on, and raise why. See `Endpoint.until_broken`."""
