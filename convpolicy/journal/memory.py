@@ -29,7 +29,8 @@ class Fate(Enum):
 class MemoryJournal(Journal):
     """A simulated disk with one journal on it. `fate` is asked what becomes of each commit; without it they are kept.
 
-    The other parameters are as for `SQLite`.
+    `id` are the 16 bytes by which the journal is known, random where they are not given. The other parameters are as for
+    `SQLite`.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class MemoryJournal(Journal):
         patience: float = 7 * DAY,
         clock: Callable[[], float] = time.time,
         fate: Callable[[], Fate] | None = None,
+        id: bytes = b"",  # noqa: A002
     ) -> None:
         super().__init__(retention=retention, patience=patience)
-        self._clock, self.fate = clock, fate
+        self._clock, self.fate, self._id = clock, fate, id
         self._disk = sqlite3.connect(":memory:", isolation_level=None)
         self._open: MemoryLedger | None = None
 
@@ -49,7 +51,7 @@ class MemoryJournal(Journal):
         """Open it. Raises as `Journal.open` does."""
         if self._open is not None:
             raise JournalError("this journal is open already.\n  Close it, or `crash` it, first.")
-        self._open = MemoryLedger(self, self._disk, self.retention, self._clock)
+        self._open = MemoryLedger(self, self._disk, self.retention, self._clock, self._id)
         return self._open
 
     def crash(self) -> None:
@@ -75,9 +77,14 @@ class MemoryLedger(SQLiteLedger):
     """The open journal on a simulated disk."""
 
     def __init__(
-        self, journal: MemoryJournal, disk: sqlite3.Connection, retention: float, clock: Callable[[], float]
+        self,
+        journal: MemoryJournal,
+        disk: sqlite3.Connection,
+        retention: float,
+        clock: Callable[[], float],
+        new_id: bytes,
     ) -> None:
-        super().__init__(disk, "in memory", retention, clock)
+        super().__init__(disk, "in memory", retention, clock, new_id=new_id)
         self._journal, self._closed = journal, False
 
     def _flush(self) -> None:

@@ -7,7 +7,6 @@ guessed at; an older one is brought up to date here, step by step, when there is
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -47,8 +46,8 @@ class Identity(NamedTuple):
     epoch: int
 
 
-def establish(database: sqlite3.Connection, path: str) -> Identity:
-    """Make the tables where there are none, and begin another epoch.
+def establish(database: sqlite3.Connection, path: str, new_id: bytes) -> Identity:
+    """Make the tables where there are none, for a journal with this new id, and begin another epoch.
 
     Raises:
         JournalError: the file is of a format that this version of the library does not know.
@@ -59,7 +58,7 @@ def establish(database: sqlite3.Connection, path: str) -> Identity:
         for statement in filter(str.strip, _TABLES.split(";")):
             database.execute(statement)
         _put(database, "format", FORMAT)
-        _put(database, "id", os.urandom(16))
+        _put(database, "id", new_id)
         _put(database, "epoch", 0)
     _migrate(database, path)
     known = read_identity(database, path)

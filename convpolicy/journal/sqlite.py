@@ -70,7 +70,7 @@ class SQLite(Journal):
 
 
 class SQLiteLedger(Ledger):
-    """The open journal. `lock` is a file descriptor that is closed with it."""
+    """The open journal. `lock` is a file descriptor that is closed with it; a new journal gets the id `new_id`."""
 
     def __init__(
         self,
@@ -79,9 +79,10 @@ class SQLiteLedger(Ledger):
         retention: float,
         clock: Callable[[], float],
         lock: int | None = None,
+        new_id: bytes = b"",
     ) -> None:
         self._database, self._path, self._retention, self._clock, self._lock = database, path, retention, clock, lock
-        self.id, self.epoch = establish(database, path)
+        self.id, self.epoch = establish(database, path, new_id or os.urandom(16))
         self._accounts = Accounts(database)
         self._numbers = self._accounts.highest()
         self._begun: list[tuple[int, Opening]] = []
