@@ -29,8 +29,8 @@ class Fate(Enum):
 class MemoryJournal(Journal):
     """A simulated disk with one journal on it. `fate` is asked what becomes of each commit; without it they are kept.
 
-    `id` are the 16 bytes by which the journal is known, random where they are not given. The other parameters are as for
-    `SQLite`.
+    `id` are the 16 bytes by which the journal is known, random where they are not given. The other parameters are as
+    for `SQLite`.
     """
 
     def __init__(

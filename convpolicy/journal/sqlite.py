@@ -59,7 +59,7 @@ class SQLite(Journal):
             try:
                 database = _connected(self.path)
                 undo.callback(database.close)
-                ledger = SQLiteLedger(database, str(self.path), self.retention, self._clock, lock)
+                ledger = SQLiteLedger(database, str(self.path), self.retention, self._clock, lock=lock)
             except sqlite3.DatabaseError as problem:
                 raise _cannot(self.path, problem) from problem
             undo.pop_all()
@@ -78,6 +78,7 @@ class SQLiteLedger(Ledger):
         path: str,
         retention: float,
         clock: Callable[[], float],
+        *,
         lock: int | None = None,
         new_id: bytes = b"",
     ) -> None:

@@ -184,6 +184,11 @@ class BlockingScript(Generic[Sends, Receives]):
         return self._script.link
 
     @property
+    def alternative(self) -> str | None:
+        """Where the conversation may go on, when this process gives its link up; see `Playing.retire`."""
+        return self._script.alternative
+
+    @property
     def id(self) -> str:
         """The conversation's id, in hexadecimal: the same at every role."""
         return self._script.id
