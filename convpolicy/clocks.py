@@ -14,7 +14,10 @@ from typing import Any
 
 from convpolicy.machine import Move, independent
 
-__all__ = ["Clocks"]
+__all__ = ["RANG", "Clocks"]
+
+# With the label of a message behind it, what its role is told when its timer rings; no message can be called so.
+RANG = "⏲"
 
 Times = Mapping[Move, float]
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from convpolicy.clocks import Clocks
+from convpolicy.clocks import RANG, Clocks
 from convpolicy.errors import Expired, RemoteViolation
-from convpolicy.machine import Lane, Machine, Move, State
+from convpolicy.machine import Lane, Machine, Move, State, move_of
 from convpolicy.peering import WINDOW, Arrival, Envelope, Peering, Received, envelopes, plain
 from convpolicy.policy.effects import changed, restored, stored
 from convpolicy.policy.model import Crashed, Role, name_of
@@ -346,6 +346,19 @@ class Conversation(Position):
     def ring(self, now: float) -> list[Move]:
         """Return the timers of this role that have come at `now`, each once: messages that it may send from now on."""
         return [] if self.error is not None or self._clocks is None else self._clocks.ring(now)
+
+    def rang(self, label: int) -> Received:
+        """Take a timer's ringing again, by the label's index; return what its role was told.
+
+        Raises:
+            LookupError: there is no such timer now.
+        """
+        clocks, symbol = self._clocks, self.table.machine.symbols[label]
+        timer = move_of(self.role, symbol)
+        if clocks is None or timer is None or timer not in clocks.openings:
+            raise LookupError(f"there is no timer for {symbol.label} now")
+        clocks.rung |= {timer}
+        return Received(RANG + symbol.label, None, "")
 
     # --------------------------------------------------------------------------------------- the one funnel
 

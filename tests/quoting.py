@@ -41,7 +41,7 @@ class Invoice(NamedTuple):
 
 
 class Reminder(NamedTuple):
-    count: int
+    nth: int
 
 
 class Receipt(NamedTuple):

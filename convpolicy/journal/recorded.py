@@ -111,6 +111,13 @@ class RecordedConversation(Conversation):
 
     # ---------------------------------------------------------------------------------------- its handlers
 
+    def rang(self, label: int) -> Received:
+        """Take a timer's ringing: its handler is to be called. See `Conversation.rang`."""
+        told = super().rang(label)
+        self.taken += 1
+        self.note(Record(Kind.RANG, label=label, cause=self.taken))
+        return told
+
     def handled(self, cause: int) -> None:
         """Note that the handler of a message has ended; in the turn in which it came, that is one record with it."""
         took = None if self.recorder is None else self.recorder.took

@@ -119,6 +119,8 @@ def apply(conversation: Conversation, record: Record, codecs: Sequence[PayloadCo
         case Kind.TAKEN:
             table = conversation.table
             return _received(conversation.take([table.labels[record.label]], table.roles[record.peer], now=now))
+        case Kind.RANG:
+            return conversation.rang(record.label)
         case Kind.REFUSED:
             conversation.dismiss(record.peer, record.seq)
         case Kind.STOPPED:

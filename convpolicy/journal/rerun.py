@@ -19,6 +19,7 @@ from convpolicy.wire.payload import PayloadCodec
 __all__ = ["Rerun"]
 
 _TAKEN = {Kind.TAKEN, Kind.TOOK, Kind.STEP}
+_CAUSES = {*_TAKEN, Kind.RANG}  # what handlers are called for
 
 
 class Rerun:
@@ -35,7 +36,7 @@ class Rerun:
         self._records = account.records
         self._at = 0
         if cause:
-            taken = (n for n, (_, r) in enumerate(self._records) if r.kind in _TAKEN and r.cause == cause)
+            taken = (n for n, (_, r) in enumerate(self._records) if r.kind in _CAUSES and r.cause == cause)
             self._advance(1 + next(taken))
         self._events = [n for n, (_, r) in enumerate(self._records) if n >= self._at and self._is_event(r)]
         self._events.reverse()

@@ -15,13 +15,14 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
+from convpolicy.clocks import RANG
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import Aborted, ConversationError
 from convpolicy.machine import Move
 from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.handlers import INVITED, RANG, RETURNED, Handler, replies, shown
+from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
 from convpolicy.runtime.parting import ExitReport
 from convpolicy.runtime.turns import UNINTERRUPTED, Turn
 from convpolicy.table import Step
@@ -122,7 +123,10 @@ class Actor:
             return
         for move in timers:
             if move in conversation.moves():
-                self._handle(conversation, Received(RANG + move.label, None, ""))
+                self._on_time(conversation, move)
+
+    def _on_time(self, conversation: Conversation, timer: Move) -> None:
+        self._handle(conversation, Received(RANG + timer.label, None, ""))
 
     def finished(self, conversation: Conversation) -> None:
         """Forget a conversation that is over, and go on in the one that it was started from."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
+from convpolicy.clocks import RANG
 from convpolicy.errors import ServiceError
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Invited, Label, Returned
@@ -21,7 +22,6 @@ __all__ = [
     "AT_LEAST_ONCE",
     "AT_MOST_ONCE",
     "INVITED",
-    "RANG",
     "RETURNED",
     "Declares",
     "EffectsOutside",
@@ -35,7 +35,6 @@ __all__ = [
 
 # What handlers are registered for besides messages, under signs that no message can be called by.
 INVITED, RETURNED = "↓", "↑"
-RANG = "⏲"  # with the label of the message whose timer it is
 _SIGNS: dict[type[Any], str] = {Crashed: CRASH, Invited: INVITED, Returned: RETURNED}
 
 EffectsOutside: TypeAlias = Literal["at_least_once", "at_most_once"]

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
+from convpolicy.clocks import RANG
 from convpolicy.conversation import name_of
 from convpolicy.errors import Aborted, ConversationError, ServiceError, one_of
 from convpolicy.journal.port import Journal
@@ -25,7 +26,6 @@ from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import (
     AT_LEAST_ONCE,
     INVITED,
-    RANG,
     RETURNED,
     Declares,
     EffectsOutside,
@@ -275,8 +275,6 @@ class Service(Generic[Sends, Receives]):
             JournalError: the journal is in use, or of another format, or of another version of the policy.
         """
         self.ensure_complete()
-        if self.part.timers and self.journal is not None:
-            raise ServiceError(f"{self.role} has timers, which a journal does not keep yet.\n  Leave `journal` out.")
         if at_most is not None and at_most < 1:
             raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
         actor = self.actor(at_most)

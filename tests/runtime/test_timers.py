@@ -62,7 +62,7 @@ def debtor(seen: list[object], *, pays_after: int) -> Service[Any, Any]:
     @service.on(Reminder)
     def reminded(reminder: Reminder) -> Payment | None:
         seen.append((reminder, round(now())))
-        return Payment(1) if reminder.count == pays_after else None
+        return Payment(1) if reminder.nth == pays_after else None
 
     service.on(Receipt)(seen.append)
     return service
@@ -157,6 +157,10 @@ def test_a_service_without_a_handler_for_its_timer_does_not_start() -> None:
         service.ensure_complete()
 
 
+def two(_one: object, _other: object) -> None:
+    pass
+
+
 def test_only_timers_of_the_role_have_handlers_one_each() -> None:
     service = reminding.service(Creditor)
     with pytest.raises(ServiceError, match=r"(?s)Creditor has no timer for Receipt in Reminding.*one for Reminder"):
@@ -164,7 +168,7 @@ def test_only_timers_of_the_role_have_handlers_one_each() -> None:
     with pytest.raises(ServiceError, match=r"(?s)no timer for Payment in Reminding.*one for nothing"):
         reminding.service(Debtor).after(Payment)
     with pytest.raises(ServiceError, match=r"(?s)the handler of Reminder's timer, takes 2 .*none, or one, the conv"):
-        service.after(Reminder)(lambda _one, _two: None)
+        service.after(Reminder)(two)
     service.after(Reminder)(reminds)
     with pytest.raises(ServiceError, match="a handler for Reminder's timer already"):
         service.after(Reminder)

@@ -22,6 +22,7 @@ from convpolicy.errors import InDoubt, JournalFailed, ReplayDiffers
 from convpolicy.journal.port import Kind, Record
 from convpolicy.journal.recorded import RecordedConversation
 from convpolicy.journal.replay import Replay, Unhandled
+from convpolicy.machine import Move, symbol_of
 from convpolicy.runtime import actor
 from convpolicy.runtime.actor import Actor
 from convpolicy.runtime.durable.call import Call, DurableDialogue, packed
@@ -108,6 +109,15 @@ class DurableActor(Actor):
     def _more(self, conversation: Conversation) -> None:
         if conversation.id not in self._aside:
             super()._more(conversation)
+
+    def rang(self, conversation: Conversation, timers: list[Move]) -> None:
+        """Call the handlers of timers; in a conversation that is set aside they ring when it goes on."""
+        if conversation.id not in self._aside:
+            super().rang(conversation, timers)
+
+    def _on_time(self, conversation: Conversation, timer: Move) -> None:
+        symbol = symbol_of(conversation.role, timer)
+        self._handle(conversation, conversation.rang(conversation.table.machine.symbols.index(symbol)))
 
     def relieved(self, conversation: Conversation) -> None:
         """Go on with what had to wait. See `Actor.relieved`."""

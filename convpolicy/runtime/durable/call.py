@@ -153,7 +153,7 @@ class DurableDialogue(Dialogue[Sends]):
     __slots__ = ("_call", "_ledger")
 
     def __init__(self, call: Call, ledger: Ledger) -> None:
-        sender = Role[Any, Any](call.received.sender)
+        sender = Role[Any, Any](call.received.sender) if call.received.sender else None
         super().__init__(call.endpoint, call.conversation, sender=sender)
         self._call, self._ledger = call, ledger
 

@@ -18,7 +18,7 @@ from convpolicy.journal.port import Kind, Record
 from convpolicy.journal.recorded import RecordedConversation
 from convpolicy.journal.rerun import Rerun
 from convpolicy.link.port import Link
-from convpolicy.policy.model import Role
+from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.durable.call import taken_step
 from convpolicy.runtime.script import Script
 
@@ -96,6 +96,14 @@ class DurableScript(Script[Sends, Receives], Generic[Sends, Receives]):
             again.wait(awaited)
             self._done += 1
             raise _TimedOutBefore
+
+    async def due(self, message: type[Any] | Label, /) -> None:
+        """Wait until a message may be said; it may, where the program had gone on after that. See `Script.due`."""
+        if self._again is None:
+            await super().due(message)
+
+    def _opens(self, label: str) -> float | None:
+        return super()._opens(label) if self._again is None else None  # then the journal says how it went
 
     def _timed_out(self, late: TimeoutError) -> None:
         if not isinstance(late, _TimedOutBefore):
