@@ -462,6 +462,8 @@ def test_a_payload_that_does_not_fit_is_refused_by_its_field_and_never_reaches_t
     refused = next(item for item in answers if isinstance(item, Refused))
     assert refused.reason == "Order does not fit its declaration at `$.quantity`: Expected `int`, got `str`"
     assert rig.selling.heard == []
+    stranger.says(envelope("Order", 2, ["chair", 2], rig=rig))
+    assert rig.selling.heard == [CHAIR], "what was refused is over, and what comes after it is heard"
 
 
 CONDITIONED = Policy(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import msgpack
+import msgspec
 import pytest
 from helpers import (
     CHAIR,
@@ -24,9 +26,12 @@ from hypothesis import strategies as st
 from town import Town, begins, silent
 
 from convpolicy import Faults, Policy, Unplayable, label, roles, send, seq
-from convpolicy.conversation import name_of
+from convpolicy.conversation import Envelope, name_of
+from convpolicy.link.port import LISTENER
 from convpolicy.policy.model import Message
 from convpolicy.runtime.switch import GRACE
+from convpolicy.wire import frame
+from convpolicy.wire.frame import Unknown
 
 Reply = Callable[[object], list[object]]
 
@@ -240,6 +245,27 @@ def test_a_player_that_hangs_is_reported_after_ten_seconds_and_told_so_when_it_g
     town.run(2.0)
     assert len(selling.errors) == 1
     assert not seller.conversations
+
+
+def test_nobody_speaks_for_a_role_that_another_one_plays() -> None:
+    town = Town()
+    _, selling = town.player("Seller", silent)
+    _, buying = town.player("Buyer", buys)
+    stranger, _ = town.player("Buyer", silent)
+    conversation = begins(buying)
+    town.run(0.1)
+    passed = town.switch.statistics()["passed"]
+    for sender, label_ in ((0, "Payment"), (1, "Invoice")):
+        index = conversation.table.labels.index(label_)
+        said = Envelope(conversation.id, sender, 1 - sender, 2 - sender, 0, index, msgspec.Raw(msgpack.packb(["9"])))
+        (one,) = frame.encode([said])
+        stranger._port.transmit(LISTENER, one)
+        town.switch.turn()
+        (answer,) = [item for _, one in stranger._port.drain(9) for item in frame.decode(one)]
+        assert answer == Unknown(conversation.id, 1 - sender, sender)
+    assert town.switch.statistics()["passed"] == passed
+    town.run(0.1)
+    assert (selling.heard, buying.heard) == ([CHAIR], [])
 
 
 def test_a_player_that_drains_finishes_what_it_has_and_gets_nothing_new() -> None:
