@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def is_enough(path: Path) -> bool:
+    """Return whether a program may come to its end: there is this file."""
+    return path.exists()
+
+
 class Log:
     """The file at `path`. A line is words without spaces in the first of them; the last may be a sentence."""
 

@@ -19,9 +19,11 @@ from .town import Town, free_urls
 
 
 class Topology(NamedTuple):
-    """`build` adds the programs to a town; `well` is whether all of them have got somewhere since they were left in peace.
+    """What there is to know of one kind of town.
 
-    `compare` yields what is wrong, and `tells` says in words what was done. `ends` are the kinds of programs, by the beginning of their names, that end by themselves when it is enough.
+    `build` adds the programs. `well` is whether all of them have got somewhere since they were left in peace. `compare`
+    yields what is wrong when all is over, and `tells` says in words what was done. `ends` are the kinds of programs, by
+    the beginning of their names, that end by themselves when it is enough; who is `spared` is not killed.
     """
 
     build: Callable[[Town], Awaitable[None]]
@@ -86,7 +88,9 @@ def trade(town: Town) -> str:
     """Return what was traded, in words."""
     asked, answered = heard(town, "buyer", "asked").total(), heard(town, "buyer", "answered").total()
     told = heard(town, "buyer", "told").total()
-    return f"{asked:,} orders: {answered:,} answered, {told:,} told of a failure, {asked - answered - told:,} died asking"
+    return (
+        f"{asked:,} orders: {answered:,} answered, {told:,} told of a failure, {asked - answered - told:,} died asking"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- with journals

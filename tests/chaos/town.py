@@ -1,4 +1,4 @@
-"""Programs that are processes of their own, with fault proxies between them; each can be killed, stopped, and cut off."""
+"""Programs that are processes of their own, with fault proxies between them: to be killed, stopped, and cut off."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -116,7 +117,7 @@ class Town:
         return self.programs[name]
 
     async def behind(self, url: str, *, pair: bool = False) -> str:
-        """Return another address for `url`, that of a proxy before it; with `pair`, and another before its next port."""
+        """Return another address for `url`, that of a proxy before it; with `pair`, also before its next port."""
         port, (found,) = int(url.rpartition(":")[2]), free_urls(1)
         at = int(found.rpartition(":")[2])
         for more in (0, 1) if pair else (0,):
@@ -132,7 +133,7 @@ class Town:
             await until(lambda program=program: program.up, f"{program.name} does not come up")
 
 
-async def until(condition, problem: str) -> None:  # noqa: ANN001
+async def until(condition: Callable[[], bool], problem: str) -> None:
     """Wait for something that must come. Raises Failed when it does not."""
     try:
         async with asyncio.timeout(PATIENCE):

@@ -1,7 +1,7 @@
 """The gate: every planted defect must be noticed, and by a check that finds nothing in the package as it is.
 
-Defects are tried side by side, each in a copy of its own. One that survives, a patch that does not apply, and a check that
-cannot be made or fails without any defect, all fail the gate.
+Defects are tried side by side, each in a copy of its own. One that survives, a patch that does not apply, and a check
+that cannot be made or fails without any defect, all fail the gate.
 """
 
 from __future__ import annotations

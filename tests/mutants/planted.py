@@ -1,4 +1,4 @@
-"""A planted defect: a patch against the package, in a file that says above the patch why it is one, and what should notice.
+"""A planted defect: a patch against the package, in a file that says first why it is one, and what should notice.
 
     Nothing is kept to be sent again: what the network loses is lost.
     check: simulate purchase --faults drop
@@ -55,7 +55,11 @@ class Mutant:
 
     def plant(self, folder: Path) -> Path:
         """Copy the package into `folder`, change the copy, and return the folder. Raises Drifted."""
-        copied(folder)
+        self.apply(copied(folder))
+        return folder
+
+    def apply(self, folder: Path) -> None:
+        """Change the copy of the package that is in `folder`. Raises Drifted."""
         applied = subprocess.run(
             ["git", "apply", "-p1", "--whitespace=nowarn", "-"],
             cwd=folder,
@@ -68,11 +72,11 @@ class Mutant:
         )
         same = [name for name in self.files if (folder / name).read_bytes() == (ROOT / name).read_bytes()]
         if applied.returncode or same:
+            why = applied.stderr.strip() or "it changes nothing"
             raise Drifted(
-                f"{self.name} does not apply to {', '.join(self.files)} any more: {applied.stderr.strip() or 'no effect'}\n"
+                f"{self.name} does not apply to {', '.join(self.files)} any more: {why}\n"
                 f"  The code has changed: write the defect into the new code, or drop it if it cannot be made there."
             )
-        return folder
 
 
 def mutants() -> list[Mutant]:

@@ -1,4 +1,4 @@
-"""Plays a policy of the gallery, or of the examples, in the simulator, for a check: `python -m mutants.seeds simulate purchase`."""
+"""Plays a policy of the gallery in the simulator, for a check: `python -m mutants.seeds simulate purchase`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sells or buys with a journal until it is killed, and goes on where it was: `python durable.py ROLE URL LOG ENOUGH [broker]`.
+"""Sells or buys with a journal until it is killed, and goes on where it was.
 
-What is sold, paid and bought is in the journal's database, which is LOG with another ending. A buyer buys until there is
-a file ENOUGH.
+`python durable.py ROLE URL LOG ENOUGH [broker]`. What is sold, paid and bought is in the journal's database, which is
+LOG with another ending. A buyer buys until there is a file ENOUGH.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from chaos.log import Log
+from chaos.log import Log, is_enough
 from helpers import NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
 from convpolicy import Bus, Dialogue, SQLite
@@ -79,7 +79,7 @@ async def buy() -> None:
                 name = f"{me}-{lane}-{number}"
                 if name in have:
                     continue
-                if enough.exists() and not log.has("asked", name):
+                if is_enough(enough) and not log.has("asked", name):
                     return
                 await one(name)
                 await asyncio.sleep(0.02)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from chaos.log import Log
+from chaos.log import Log, is_enough
 from runtime.rendering import Frame, Image, Sink, Source, Worker, render
 
 from convpolicy import Pipeline
 
 role, urls, log, enough = sys.argv[1], sys.argv[2].split(","), Log(Path(sys.argv[3])), Path(sys.argv[4])
-via = Pipeline({(Source, Worker): urls[0], (Worker, Sink): urls[1]}, lease=3.0, attempts=1_000)  # who is killed strikes a task
+# Who is killed strikes the tasks that it has, and so often that they would be set aside.
+via = Pipeline({(Source, Worker): urls[0], (Worker, Sink): urls[1]}, lease=3.0, attempts=1_000)
 worker, sink = render.service(Worker), render.service(Sink)
 
 
@@ -37,7 +38,7 @@ async def put_in() -> None:
     total = 0
     async with render.batch(Source, via=via) as batch:
         log.tell("up", str(os.getpid()))
-        while not enough.exists():
+        while not is_enough(enough):
             await batch.put_all(Frame(total + number) for number in range(100))
             total += 100
         report = await batch.done()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from chaos.log import Log
+from chaos.log import Log, is_enough
 from trees import Edition, Farewell, Publisher_, Reader, newsletter
 
 from convpolicy import ConversationError, Gap, LinkError, Tree
@@ -28,7 +28,7 @@ async def publish() -> None:
     async with newsletter.player(Publisher_, via=via) as publisher, publisher.join() as conversation:
         log.tell("up", str(os.getpid()))
         for number in count(begins + 1):
-            if enough.exists():
+            if is_enough(enough):
                 break
             await conversation.send(Edition(number))
             await asyncio.sleep(0.004)

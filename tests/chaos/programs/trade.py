@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from chaos.log import Log
+from chaos.log import Log, is_enough
 from helpers import NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
 from convpolicy import Bus, ConversationError, Dialogue, LinkError
@@ -60,7 +60,7 @@ async def buy() -> None:
 
         async def buys(lane: int) -> None:
             for number in count():
-                if enough.exists():
+                if is_enough(enough):
                     return
                 await one(f"{os.getpid()}-{lane}-{number}")
                 await asyncio.sleep(0.02)
