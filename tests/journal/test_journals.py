@@ -217,6 +217,13 @@ def test_another_process_does_not_get_a_file_that_is_open(tmp_path: Path) -> Non
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
 
 
+def test_each_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    ledger = SQLite(tmp_path / "a.db").open()
+    (full,) = ledger._database.execute("PRAGMA synchronous").fetchone()
+    assert full == 2, "FULL: with less, a power failure takes commits back that were told of"
+    ledger.close()
+
+
 def test_it_can_be_looked_at_while_it_is_open(tmp_path: Path) -> None:
     ledger = SQLite(tmp_path / "buyer.db").open()
     turn(ledger, (ledger.begin(opening(255)), SENT))
