@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
-from shop import PATIENCE, accounts, buy, counted, kill, selling
+from shop import PATIENCE, accounts, buy, counted, kill, opened, selling
 
 from convpolicy import Forked, JournalFailed, Memory, Script
 from convpolicy.conversation import Envelope
@@ -136,6 +136,7 @@ async def test_what_comes_late_after_a_restart_is_not_done_again(monkeypatch: py
             port.transmit(LISTENER, one)
         assert await buy(link, MemoryJournal()) == [Invoice(NINE), Shipment("1Z")]
     assert [counted(journal, "order of chair"), counted(journal, "payment")] == [2, 2], "one for each purchase"
+    assert opened(journal) == 2, "and nothing was wrong with its journal"
 
 
 async def test_who_has_seen_more_than_was_said_knows_another_future_of_this_journal() -> None:
