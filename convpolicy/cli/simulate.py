@@ -48,6 +48,7 @@ def simulate(
     seed: Annotated[int | None, typer.Option(metavar="K", help="Only the run of this seed.")] = None,
     faults: _Faults = None,
     bus: Annotated[bool, typer.Option("--bus", help="Over a service bus, also with two roles.")] = False,
+    durable: Annotated[bool, typer.Option("--durable", help="With a journal for every process.")] = False,
     log: Annotated[
         bool, typer.Option("--log", help="Print everything that happens in a run that breaks a rule.")
     ] = False,
@@ -64,6 +65,7 @@ def simulate(
             faults=kinds,
             roles=dict(_player(policy, target) for target in targets or ()),
             bus=bus or None,
+            durable=durable,
             progress=progress,
         )
     _print(report, log=log, as_json=as_json)

@@ -486,7 +486,7 @@ class Engine(Presence):
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
             answer = self._tombs.answer(item.conversation, item.receiver, item.sender)
-            if answer is None:
+            if answer is None and (item.upto or not item.room):  # else its first message may be on its way still
                 self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
             elif type(answer) is Ended:
                 self.peers.say(peer, answer)

@@ -69,10 +69,7 @@ class Switch:
         self._clock, self._most = clock, most
         nonce = new_id(16)
         self.peers = Peers(
-            port,
-            lambda _peer, answer: Hello(VERSION, nonce, [], answer, bus=True),
-            self,
-            lost_after=lost_after,
+            port, lambda _peer, answer: Hello(VERSION, nonce, [], answer, bus=True), self, lost_after=lost_after
         )
         self._enforcement = Enforcement(enforce)
         self._casts: dict[bytes, Cast] = {}
@@ -185,11 +182,10 @@ class Switch:
             self.peers.say(peer, Forget(receiver, [id]))
         elif (bound.restored and self.now < self._settled_at) or bound.waits(receiver, self.now, RETURN):
             self.dropped += 1  # it comes again when its player has come or is back, or over another bus
+        elif envelope.policy is None and bound.restored and self.now < self._back_by(peer):
+            self.dropped += 1  # there was one, and it may be slow to come back
         elif envelope.policy is None:
-            if bound.restored and self.now < self._settled_at + RETURN:
-                self.dropped += 1  # there was one, and it may be slow to come back
-            else:
-                self.peers.say(peer, Unknown(id, receiver, sender))
+            self.peers.say(peer, Unknown(id, receiver, sender))
         elif envelope.thread == HELD:  # for one player of many, who has not said yet that it is here
             self.peers.say(peer, Unplayed(id, receiver, f"no {self._casts[bound.policy].roles[receiver]} holds it"))
         else:
@@ -293,8 +289,12 @@ class Switch:
             return
         if role in bound.finished:
             self.peers.say(peer, Forget(role, [item.conversation]))
-        elif bound.restored and role not in bound.stopped and self.now >= self._settled_at + RETURN:
+        elif bound.restored and role not in bound.stopped and self.now >= self._back_by(peer):
             self._stop(item.conversation, bound, role, "it did not come back to the service bus")
+
+    def _back_by(self, asker: Peer) -> float:
+        """Return until when somebody waits for the players of an earlier bus; who has a journal does for long."""
+        return self._settled_at + (self.peers.patience if asker.durable else RETURN)
 
     def _finished(self, peer: Peer, sender: int, id: bytes) -> None:  # noqa: A002
         bound = self.bound.get(id)

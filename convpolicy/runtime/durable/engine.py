@@ -197,6 +197,11 @@ class DurableEngine(Engine):
             self.back(peer)
         super().met(peer)
 
+    def lost(self, peer: Peer, why: str) -> None:
+        """A process is gone for good. A service bus is not: what goes over it waits until there is one again."""
+        if peer.hello is None or not peer.hello.bus:
+            super().lost(peer, why)
+
     def _superseded(self, peer: Peer, item: Superseded) -> None:
         seen = f"it knows this journal as opened for the {item.epoch}th time, and this is the {self.ledger.epoch}th"
         who = peer.role if peer.hello is not None else "the other side"

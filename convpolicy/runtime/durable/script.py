@@ -160,4 +160,4 @@ class DurableScript(Script[Sends, Receives], Generic[Sends, Receives]):
         self._conversation, self._rerun = self._live, None
         if self._live.id in self._durable.engine.conversations or self._live.error is not None:
             await super().leave(error)
-            await self._durable.settled()
+        await self._durable.settled()  # who leaves it without an error may forget it

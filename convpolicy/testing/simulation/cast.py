@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard, cast
 
-from convpolicy.errors import ConversationError, LinkError, LocalViolation, PolicyError, Unfinished
+from convpolicy.errors import ConversationError, JournalFailed, LinkError, LocalViolation, PolicyError, Unfinished
+from convpolicy.journal.port import Journal
 from convpolicy.link.port import Link
 from convpolicy.machine import Direction
 from convpolicy.policy.model import Role
@@ -33,8 +34,11 @@ AnyScript: TypeAlias = Script[Any, Any]
 Work: TypeAlias = Coroutine[Any, Any, None]
 Plays: TypeAlias = Callable[[AnyScript], Awaitable[object]]
 
-# What a user may give for a role: a service, what makes one for each process, or a script.
-Given: TypeAlias = AnyService | Callable[[], AnyService] | Plays
+Makes: TypeAlias = Callable[[], AnyService] | Callable[[Journal], AnyService]
+
+# What a user may give for a role: a service, what makes one for each process, from its journal where it takes one, or
+# a script.
+Given: TypeAlias = AnyService | Makes | Plays
 
 REACH = 60.0  # seconds that a process waits for the other side before it ends, and is started again
 DRAIN = 90.0  # seconds in which conversations that are open may come to their end
@@ -50,6 +54,7 @@ class Stage:
     link: Link
     improvised: Improvised
     jobs: Jobs | None  # of the role that opens
+    journal: Journal | None
     given: Given | None
     scripted: bool  # whether an improvised role is a script, and not a service
     thinks: bool  # whether its handlers are async
@@ -84,7 +89,7 @@ def program_of(stage: Stage) -> Callable[[Process], Any]:
     given = stage.given
     if given is None:
         begins = _may_begin(stage.policy, Role[Any, Any](stage.role))
-        must = stage.jobs is not None and not stage.improvised.opens_with_one
+        must = stage.jobs is not None and (stage.journal is not None or not stage.improvised.opens_with_one)
         if must or (stage.scripted and begins == (stage.jobs is not None)):
             return lambda process: _scripts(stage, stage.improvised.script, process)
         return lambda process: _serves(stage, stage.improvised.service(thinks=stage.thinks), process)
@@ -92,8 +97,15 @@ def program_of(stage: Stage) -> Callable[[Process], Any]:
         return lambda process: _serves(stage, given, process)
     if inspect.iscoroutinefunction(given):
         return lambda process: _scripts(stage, cast("Plays", given), process)
-    make = cast("Callable[[], AnyService]", given)
-    return lambda process: _serves(stage, make(), process)
+    return lambda process: _serves(stage, _made(cast("Makes", given), stage.journal), process)
+
+
+def _made(make: Makes, journal: Journal | None) -> AnyService:
+    """Return a service that a user's function makes; with a journal where it takes one."""
+    parameters = inspect.signature(make).parameters.values()
+    if any(p.kind is not p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+        return cast("Callable[[Journal | None], AnyService]", make)(journal)
+    return cast("Callable[[], AnyService]", make)()
 
 
 def _is_service(given: Given) -> TypeGuard[AnyService]:
@@ -125,7 +137,7 @@ async def _opens(stage: Stage, playing: Playing[Any], jobs: Jobs, process: Proce
 
 async def _scripts(stage: Stage, plays: Plays, process: Process) -> None:
     role = Role[Any, Any](stage.role)
-    async with stage.policy.player(role, via=stage.link, timeout=REACH) as player:
+    async with stage.policy.player(role, via=stage.link, timeout=REACH, journal=stage.journal) as player:
         if stage.jobs is None:
             work = [_takes(stage, plays, player) for _ in range(SEATS)]
         else:
@@ -137,7 +149,7 @@ async def _scripts(stage: Stage, plays: Plays, process: Process) -> None:
 async def _takes(stage: Stage, plays: Plays, player: Player[Any, Any]) -> None:
     """Play in one conversation after the other."""
     while True:
-        with _noting(stage):
+        with contextlib.suppress(JournalFailed), _noting(stage):  # the process is about to end
             async with player.join() as conversation:
                 await plays(conversation)
 
@@ -146,9 +158,13 @@ async def _asked(stage: Stage, plays: Plays, player: Player[Any, Any], jobs: Job
     """Open the conversations that are asked for, as many at once as there are."""
 
     async def one(number: int) -> None:
-        with _noting(stage):
-            async with player.join() as conversation:
-                await plays(conversation)
+        try:
+            with _noting(stage):
+                name = "" if stage.journal is None else f"order {number}"
+                async with player.join(name=name) as conversation:
+                    await plays(conversation)
+        except JournalFailed:
+            return  # it is taken up again by the process that follows
         jobs.over(number)
 
     async with asyncio.TaskGroup() as group:
@@ -175,6 +191,8 @@ def _noting(stage: Stage) -> Generator[None]:
         yield
     except (LocalViolation, Unfinished) as problem:
         stage.wrong(problem)
+    except JournalFailed:
+        raise
     except (ConversationError, LinkError):
         pass
     except Exception as problem:  # noqa: BLE001 - a script may raise anything

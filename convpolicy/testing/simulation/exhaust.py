@@ -32,16 +32,18 @@ def exhaust(
     every: int = 1,
     roles: Mapping[Role[Any, Any], Given] | None = None,
     bus: bool | None = None,
+    durable: bool = False,
     progress: Callable[[Report], None] | None = None,
 ) -> Report:
     """Play one conversation again and again, each time with a crash at another step of another process.
 
-    A step is a frame that is taken, is about to be sent, or has been. Both kinds of crash are tried, with the
+    A step is a frame that is taken, is about to be sent, or has been, and, when `durable`, a commit.
+    Both kinds of crash are tried, with the
     connections closed and without. With `pairs`, so is every second crash after every first one. `every` tries only
     every so many steps, for a size that fits. `seeds` decide how improvised roles play; the others are as for
     `simulate`, and so is what is raised. It stops at the first run in which a rule is broken.
     """
-    setting = setting_of(policy, faults=Faults(), roles=roles, conversations=1, bus=bus)
+    setting = setting_of(policy, faults=Faults(), roles=roles, conversations=1, bus=bus, durable=durable)
     report = Report(policy.name)
     for seed in seeds:
         for crashes in _singles(setting, seed, every):

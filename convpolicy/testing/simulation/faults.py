@@ -8,8 +8,8 @@ played again, and how it is made smaller.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.testing.simulation.chance import Chance
@@ -51,6 +51,8 @@ _WORDS = {
     "pause": "{where} stands still for {value:.1f} s",
     "crash": "{where} is killed at its step {at:g}",
     "outage": "the machine of {where} fails at its step {at:g}",
+    "disk": "commit {at:g} of {where} fails",
+    "clock": "the clock of {where} is set by {value:+g} s",
 }
 KINDS = tuple(_WORDS)
 FRAMES = ("drop", "duplicate", "reorder", "delay", "lie")
@@ -64,6 +66,8 @@ class Faults:
     both, briefly or for long), `pause` (a process stands still), `crash` (a process is killed, at any step, and
     started again) and `outage` (the same without its connections being closed) are the shares of runs in which such a
     thing happens, up to three times; `lie` of those in which a peer says what it may not.
+    Where there are journals, `disk` and `clock` are those in which a commit fails and the process has to end, and in
+    which the clock on the wall is set, forth or back. Nothing happens to the processes that it `spares`, such as `bus`.
     """
 
     drop: float = 0.0
@@ -76,9 +80,12 @@ class Faults:
     crash: float = 0.0
     outage: float = 0.0
     lie: float = 0.0
+    disk: float = 0.0
+    clock: float = 0.0
+    spares: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        wrong = [field.name for field in fields(self) if not 0 <= getattr(self, field.name) <= 1]
+        wrong = [kind for kind in KINDS if not 0 <= getattr(self, kind) <= 1]
         if wrong:
             raise PolicyError(f"{wrong[0]} is {getattr(self, wrong[0])}, and not from 0 to 1.\n  Write a share.")
 
@@ -98,7 +105,8 @@ class Faults:
         unknown = [kind for kind in chosen if kind not in KINDS]
         if unknown:
             raise PolicyError(f"there is no fault `{unknown[0]}`.\n  There are {one_of(KINDS, word='and')}.")
-        return cls(**{kind: 0.2 if kind in FRAMES else 0.5 for kind in chosen})
+        sizes: dict[str, Any] = {kind: 0.2 if kind in FRAMES else 0.5 for kind in chosen}
+        return replace(cls(), **sizes)
 
 
 class Plan:
@@ -113,7 +121,7 @@ class Plan:
         self.happened: dict[Fault, float] = {}
         self.quiet = False  # whether frames are left alone from now on
         self._only = None if only is None else {(f.kind, f.where, f.at): f for f in only}
-        self._rates = {field.name: self._rate(field.name, getattr(faults, field.name)) for field in fields(faults)}
+        self._rates = {kind: self._rate(kind, getattr(faults, kind)) for kind in KINDS}
 
     def _rate(self, kind: str, most: float) -> float:
         if kind not in FRAMES:

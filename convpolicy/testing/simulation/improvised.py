@@ -12,14 +12,15 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeAlias
 
 from convpolicy.errors import LocalViolation, PolicyError
+from convpolicy.journal.port import Journal
 from convpolicy.machine import CRASH, Direction, Move
-from convpolicy.policy.model import Crashed, Label, Role, has_conditions
+from convpolicy.policy.model import Crashed, Label, Role, has_conditions, name_of
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import OnTimer
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
 from convpolicy.testing.simulation.improvising import Improviser
-from convpolicy.testing.simulation.record import Part
+from convpolicy.testing.simulation.record import Part, Said, Walk
 from convpolicy.verbs import Policy
 
 __all__ = ["Improvised", "NothingFits"]
@@ -29,31 +30,41 @@ AnyScript: TypeAlias = Script[Any, Any]
 Find: TypeAlias = Callable[[str], Part]
 
 TRIES = 500  # messages that are made up before a condition on values counts as one that nothing fits
-THINKING = "thinking"  # what a handler that is not done leaves in the conversation's data
 
 
 class Improvised:
     """One process's improvised play of a role. `find` gives its part in a conversation by the conversation's id.
 
-    `unfit` is told when no message fits a condition, which is nobody's fault.
+    `improvises` gives what makes things up, by what it is for. `unfit` is told when no message fits a condition, which
+    is nobody's fault. With a `journal`, handlers answer at once and scripts make up the same again when they are run
+    again.
     """
 
     def __init__(
-        self, policy: Policy, role: str, improviser: Improviser, find: Find, unfit: Callable[[NothingFits], None]
+        self,
+        policy: Policy,
+        role: str,
+        improvises: Callable[[str], Improviser],
+        *,
+        find: Find,
+        unfit: Callable[[NothingFits], None],
+        journal: Journal | None = None,
     ) -> None:
-        self._policy, self._role = policy, role
-        self._improviser, self._find, self._unfit = improviser, find, unfit
+        self._policy, self._role, self._journal = policy, role, journal
+        self._improvises, self._find, self._unfit = improvises, find, unfit
+        self._improviser = improvises("")
+        self._thinking: set[str] = set()  # conversations in which a handler is not done
         self._careful = has_conditions(policy)
 
     # ----------------------------------------------------------------------------------------- a service
 
     def service(self, *, thinks: bool) -> Service[Any, Any]:
         """Return a service with a handler for everything; one that `thinks` has async ones."""
-        service = self._policy.service(Role[Any, Any](self._role))
+        service = self._policy.service(Role[Any, Any](self._role), journal=self._journal)
         labels: list[Any] = [*service.part.receives.values(), *([Crashed] if service.part.notices else [])]
         for label in labels:
             name = label.name if isinstance(label, Label) else CRASH
-            service.on(label)(self._thoughtful(name) if thinks else self._prompt(name))
+            service.on(label)(self._thoughtful(name) if thinks and self._journal is None else self._prompt(name))
         for name in service.part.timers:
             timer: OnTimer[object] = service.after(service.part.sends[name])
             timer(self._on_time(name))
@@ -62,7 +73,7 @@ class Improvised:
     def _on_time(self, label: str) -> Callable[[AnyDialogue], Iterator[object]]:
         def rung(conversation: AnyDialogue) -> Iterator[object]:
             part = self._find(conversation.id)
-            with _alone(conversation) as first:
+            with self._alone(conversation) as first:
                 timer = self._improviser.timer(part)
                 if first and timer is not None and timer.label == label:
                     yield self._made(timer)
@@ -75,7 +86,7 @@ class Improvised:
     def _prompt(self, label: str) -> Callable[[object, AnyDialogue], Iterator[object]]:
         def answer(message: object, conversation: AnyDialogue) -> Iterator[object]:
             part = self._handled(label, message, conversation)
-            with _alone(conversation) as first:
+            with self._alone(conversation) as first:
                 while first and (move := self._improviser.next(part)) is not None:
                     if not self._told(move, part, conversation):
                         yield self._made(move)
@@ -85,7 +96,7 @@ class Improvised:
     def _thoughtful(self, label: str) -> Callable[[object, AnyDialogue], AsyncIterator[object]]:
         async def answer(message: object, conversation: AnyDialogue) -> AsyncIterator[object]:
             part = self._handled(label, message, conversation)
-            with _alone(conversation) as first:
+            with self._alone(conversation) as first:
                 while first and (move := self._improviser.next(part)) is not None:
                     pause = self._improviser.pause()
                     if pause or self._improviser.waits(part):
@@ -124,6 +135,18 @@ class Improvised:
                 return True
         raise self._nothing_fits(move)
 
+    @contextlib.contextmanager
+    def _alone(self, conversation: AnyDialogue) -> Generator[bool]:
+        """Give whether no other handler of the conversation is still at it: that one says what there is to say."""
+        first = conversation.id not in self._thinking
+        if first:
+            self._thinking.add(conversation.id)
+        try:
+            yield first
+        finally:
+            if first:
+                self._thinking.discard(conversation.id)
+
     def _nothing_fits(self, move: Move) -> NothingFits:
         problem = NothingFits(move.label)
         self._unfit(problem)
@@ -134,7 +157,7 @@ class Improvised:
     async def goes_on(self, conversation: AnyDialogue) -> None:
         """Say what is left to say at the beginning of a conversation that a service has opened."""
         part = self._find(conversation.id)
-        with _alone(conversation) as first:
+        with self._alone(conversation) as first:
             while first and conversation.error is None and (move := self._improviser.next(part)) is not None:
                 if not self._told(move, part, conversation):
                     conversation.tell(self._made(move))
@@ -152,61 +175,66 @@ class Improvised:
 
     async def script(self, conversation: AnyScript) -> None:
         """Play a conversation to its end."""
-        part = self._find(conversation.id)
-        improviser = self._improviser
-        while part.machine.row(part.state).moves:
-            move, timer = improviser.next(part), improviser.timer(part)
-            if move is not None and not improviser.waits(part):
-                await asyncio.sleep(improviser.pause())
-                await self._sends(move, part, conversation)
-            elif improviser.awaits(part):
-                came = await self._receives(part, conversation, patient=move is None, timer=timer)
-                if timer is not None and move is None and not came:
-                    await self._sends(timer, part, conversation)
-            elif move is None and timer is not None and not part.machine.is_final(part.state):
-                await conversation.due(Label(timer.label))
-                await self._sends(timer, part, conversation)
-            elif move is None:
+        again = self._journal is not None  # so that the conversation may be ahead of its script
+        improviser = self._improvises(conversation.id) if again else self._improviser
+        walk = improviser.walk() if again else self._find(conversation.id)
+        while walk.machine.row(walk.state).moves:
+            moves = await self._goes_on(walk, conversation, improviser)
+            if moves is None:
                 return
+            for move in moves if again else ():
+                walk.play(Said(0.0, move))
 
-    async def _sends(self, move: Move, part: Part, conversation: AnyScript) -> None:
+    async def _goes_on(self, walk: Walk, conversation: AnyScript, improviser: Improviser) -> list[Move] | None:
+        """Say or take something, and return the moves; None when it has been enough."""
+        move, timer = improviser.next(walk), improviser.timer(walk)
+        if move is not None and not improviser.waits(walk):
+            await asyncio.sleep(improviser.pause())
+            return await self._sends(move, walk, conversation, improviser)
+        if improviser.awaits(walk):
+            came = await self._receives(walk, conversation, improviser, patient=move is None, timer=timer)
+            if came or timer is None or move is not None:
+                return came
+            return await self._sends(timer, walk, conversation, improviser)
+        if move is not None:
+            return []
+        if timer is None or walk.machine.is_final(walk.state):
+            return None
+        await conversation.due(Label(timer.label))
+        return await self._sends(timer, walk, conversation, improviser)
+
+    async def _sends(self, move: Move, walk: Walk, conversation: AnyScript, improviser: Improviser) -> list[Move]:
+        """Say a message, and return the moves by which it goes to its receivers."""
         for _ in range(TRIES):
-            message = self._improviser.message(move)
+            message = improviser.message(move)
+            said = improviser.after_saying(move, walk)
             try:
                 await conversation.send(message, to=Role[Any, Any](move.peer))
             except LocalViolation as problem:
                 if not problem.values:
                     raise
-                move = self._improviser.next(part) or move
+                move = improviser.next(walk) or move
             else:
-                self._improviser.said(move, message)
-                return
+                improviser.said(move, message)
+                return said
         raise self._nothing_fits(move)
 
-    async def _receives(self, part: Part, conversation: AnyScript, *, patient: bool, timer: Move | None = None) -> bool:
-        """Receive a message, and return True; where it is `patient` not after the timer has rung."""
+    async def _receives(
+        self, walk: Walk, conversation: AnyScript, improviser: Improviser, *, patient: bool, timer: Move | None
+    ) -> list[Move]:
+        """Take a message, and return the move; none where it is `patient` and the timer rings, or too late."""
         until = Label(timer.label) if timer is not None and patient else None
-        with contextlib.suppress(TimeoutError):
-            message = await conversation.receive(timeout=None if patient else self._improviser.pause(), until=until)
-            sender = conversation.sender.name if conversation.sender else ""
-            label = part.moves[-1].move.label
-            part.handled.append((sender, label, message))
-            self._improviser.heard(label, message)
-            return True
-        return False
-
-
-@contextlib.contextmanager
-def _alone(conversation: AnyDialogue) -> Generator[bool]:
-    """Give whether no other handler of the conversation is still at it: that one says what there is to say."""
-    first = THINKING not in conversation.data
-    if first:
-        conversation.data[THINKING] = True
-    try:
-        yield first
-    finally:
-        if first:
-            conversation.data.pop(THINKING, None)
+        try:
+            message = await conversation.receive(timeout=None if patient else improviser.pause(), until=until)
+        except TimeoutError:
+            return []
+        sender = conversation.sender.name if conversation.sender else ""
+        label = CRASH if isinstance(message, Crashed) else name_of(message)
+        improviser.heard(label, message)
+        if isinstance(walk, Part):
+            walk.handled.append((sender, label, message))
+            return [walk.moves[-1].move]
+        return [improviser.after_hearing(label, sender, walk)]
 
 
 def _ambiguous(move: Move, part: Part) -> bool:

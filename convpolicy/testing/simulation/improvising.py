@@ -12,7 +12,7 @@ from random import Random
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.runtime.part import Part as Casting
 from convpolicy.testing.simulation.messages import Messages
-from convpolicy.testing.simulation.record import Part
+from convpolicy.testing.simulation.record import Walk
 
 __all__ = ["Improviser"]
 
@@ -29,6 +29,10 @@ class Improviser:
         self._freely = random.randrange(1, FREELY)
         self._far = _distances(casting.machine)
 
+    def walk(self) -> Walk:
+        """Return the machine of the role, where it begins."""
+        return Walk(self._casting.machine)
+
     @property
     def first(self) -> list[Move]:
         """What the role may begin with."""
@@ -39,7 +43,7 @@ class Improviser:
         """Return what to begin with."""
         return self._random.choice(self.first)
 
-    def next(self, part: Part) -> Move | None:
+    def next(self, part: Walk) -> Move | None:
         """Return what to say next; None when there is nothing to say but by a timer, or it has been enough."""
         row = part.machine.row(part.state)
         sends = [move for move in row.moves if move.direction is Direction.SEND and move not in row.delays]
@@ -50,18 +54,29 @@ class Improviser:
             return min(sends, key=lambda move: (self._far.get(row.moves[move], 0), self._random.random()))
         return self._random.choice(sends)
 
-    def timer(self, part: Part) -> Move | None:
+    def timer(self, part: Walk) -> Move | None:
         """Return a message that may be said when its timer has rung; None when there is none here."""
         return next(iter(part.machine.row(part.state).delays), None)
 
-    def waits(self, part: Part) -> bool:
+    def waits(self, part: Walk) -> bool:
         """Return whether to see what comes before saying something: only where something may come."""
         moves = part.machine.row(part.state).moves
         return any(move.direction is Direction.RECEIVE for move in moves) and self._random.random() < PATIENCE
 
-    def awaits(self, part: Part) -> bool:
+    def awaits(self, part: Walk) -> bool:
         """Return whether something may come."""
         return any(move.direction is Direction.RECEIVE for move in part.machine.row(part.state).moves)
+
+    def after_saying(self, move: Move, walk: Walk) -> list[Move]:
+        """Return the moves by which a message goes to all its receivers, `move` to the first of them."""
+        table = self._casting.table
+        step = table.node(walk.state).sends[move.label, move.peer]
+        return [move] if step is None else [each.move for each in table.together(step)]
+
+    def after_hearing(self, label: str, sender: str, walk: Walk) -> Move:
+        """Return the move by which a message is taken."""
+        moves = walk.machine.row(walk.state).moves
+        return next(m for m in moves if (m.direction, m.label, m.peer) == (Direction.RECEIVE, label, sender))
 
     def message(self, move: Move) -> object:
         """Make up the message of a move."""

@@ -13,6 +13,7 @@ from itertools import combinations
 
 from convpolicy.errors import Expired
 from convpolicy.machine import CRASH, Direction, Lane
+from convpolicy.testing.simulation.journals import Kept, unkept
 from convpolicy.testing.simulation.record import Part
 from convpolicy.testing.simulation.world import Problem, World
 
@@ -27,7 +28,20 @@ def broken(world: World) -> list[Problem]:
             found.update(
                 (Problem(rule.__name__.replace("_", " "), words, id), None) for words in rule(world, id, parts)
             )
+    for id, kept in _kept(world).items():  # noqa: A001
+        if id not in world.wire.lied:
+            found.update((Problem("is kept", words, id), None) for words in unkept(kept))
     return list(found)
+
+
+def _kept(world: World) -> dict[bytes, list[Kept]]:
+    """Return what the journals have of each conversation."""
+    found: dict[bytes, list[Kept]] = {}
+    for name, disk in world.disks.items():
+        for account in disk.accounts():
+            machine = world.castings[account.opening.role].machine
+            found.setdefault(account.opening.id, []).append(Kept(name, machine, account))
+    return found
 
 
 def follows_its_machine(_world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
@@ -44,6 +58,8 @@ def keeps_the_order(world: World, id: bytes, parts: list[Part]) -> Iterator[str]
     if id in world.wire.lied or id in world.wire.replayed:
         return
     for part in parts:
+        if part.resumed:
+            continue  # its journal is held against the others'
         for (sender, lane), taken in _channels(part).items():
             said = _said(world, id, part, sender, lane)
             if taken != said[: len(taken)]:
@@ -53,6 +69,8 @@ def keeps_the_order(world: World, id: bytes, parts: list[Part]) -> Iterator[str]
 def handles_once(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
     """A program is given each message that its role takes once, and as it was sent."""
     for part in parts:
+        if world.setting.durable:
+            return  # what is taken and not committed is given again: effects count by their commits
         moves = [said.move for said in part.moves if said.move.direction is Direction.RECEIVE]
         taken = [(move.peer, move.label) for move in moves]
         given = [(sender, label) for sender, label, _ in part.handled]
@@ -64,7 +82,7 @@ def handles_once(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  
 
 def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
     """Where all end well, everything that was said is taken. What was acknowledged has come: `Wire` sees to that."""
-    if not all(part.well for part in parts) or id in world.wire.lied:
+    if not all(part.well for part in parts) or id in world.wire.lied or world.setting.durable:
         return
     for one, other in [*combinations(parts, 2), *((b, a) for a, b in combinations(parts, 2))]:
         said = sum(1 for s in one.moves if (s.move.direction, s.move.peer) == (Direction.SEND, other.role))
@@ -77,6 +95,8 @@ def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]: 
 def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
     """No role of a conversation is played by two, unless the first is dead and so is the bus that knew of it."""
     for one, other in combinations(parts, 2):
+        if world.setting.durable and one.process.name == other.process.name:
+            continue
         excused = one.lost is not None and one.lost <= other.opened and world.plan.bus_died
         if one.role == other.role and not excused:
             yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
@@ -89,7 +109,7 @@ def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[s
         if why is None or isinstance(why, Expired) or id in world.wire.lied:
             continue
         healed = world.healed is not None and part.opened >= world.healed
-        if healed or not world.plan.excuses(part.ended or 0.0):
+        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0):
             when = "when all is well again" if healed else "and nothing was wrong"
             yield f"{part.process.name} gives up {when}: {type(why).__name__}: {_first(why)}"
 

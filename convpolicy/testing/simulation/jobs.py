@@ -36,7 +36,14 @@ class Jobs:
 
     def over(self, number: int) -> None:
         """Note that one is over, or is played by handlers from here on."""
-        del self._at[number]
+        self._at.pop(number, None)
+
+    def again(self, process: Process) -> None:
+        """Ask again for what a process was at that is gone."""
+        for number in sorted(number for number, each in self._at.items() if each is process):
+            del self._at[number]
+            self._waiting.append(number)
+            self._wanted.set()
 
     @property
     def done(self) -> bool:

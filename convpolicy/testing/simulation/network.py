@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -151,7 +150,6 @@ class _Connection:
     def _arrive(self, sender: SimulatedPort, receiver: SimulatedPort, frame: bytes) -> None:
         self._under_way[sender] -= 1
         if self.whole and receiver.open:
-            self.network.wire.arrived(receiver.process, frame)
             receiver.frames.append((LISTENER if sender is self.far else self.address, frame))
             receiver.wake()
 
@@ -241,6 +239,8 @@ class SimulatedPort(Port):
 
     def drain(self, limit: int) -> list[tuple[Address, bytes]]:
         taken = [self.frames.popleft() for _ in range(min(limit, len(self.frames)))]
+        for _, frame in taken:
+            self._network.wire.arrived(self.process, frame)
         if taken:
             self.process.step("takes frames")
         return taken
@@ -250,7 +250,7 @@ class SimulatedPort(Port):
             return Delivery.SENT  # of the dead, to nobody
         self.process.step("is about to send")
         delivery = self._hand_over(address, frame)
-        self.process.step(f"has sent {zlib.crc32(frame):08x}: {delivery.value}")
+        self.process.step(f"has sent {len(frame)} bytes: {delivery.value}")
         return delivery
 
     def _hand_over(self, address: Address, frame: bytes) -> Delivery:

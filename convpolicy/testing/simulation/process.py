@@ -39,6 +39,7 @@ class Process:
     ) -> None:
         self.name, self.life, self.loop = name, life, loop
         self.alive = True
+        self.killed = False  # whether it was, at a step
         self.silent = False  # whether nobody will hear from its machine that it is gone
         self.plays = True  # whether it plays a role, and does not only pass on what others say
         self.steps = 0
@@ -67,7 +68,7 @@ class Process:
         self.steps += 1
         self._tell(self.name, what)
         if self.steps in self._killed_at:
-            self.alive, self.silent = False, self._killed_at[self.steps]
+            self.alive, self.killed, self.silent = False, True, self._killed_at[self.steps]
             raise Killed
 
     def run(self, call: Call) -> None:
@@ -79,6 +80,11 @@ class Process:
             return
         with contextlib.suppress(Killed):  # where a task has not caught it, as it does whatever ends it
             self.loop.perform(call)
+        self._bury_the_dead()
+
+    def end(self) -> None:
+        """End it between two steps, without another word."""
+        self.alive = False
         self._bury_the_dead()
 
     def kill(self) -> None:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError
-from convpolicy.machine import Move
+from convpolicy.machine import Machine, Move
 from convpolicy.runtime.observing import Observation
 from convpolicy.table import Step
 from convpolicy.testing.simulation.process import Process
 
-__all__ = ["Event", "Part", "Record", "Said"]
+__all__ = ["Event", "Part", "Record", "Said", "Walk"]
 
 
 class Event(NamedTuple):
@@ -37,29 +37,14 @@ class Said(NamedTuple):
     move: Move
 
 
-class Part:
-    """One process's part in one conversation: its moves, and how it ended.
+class Walk:
+    """Moves played on a projected machine: `state` is where that stands, `broken` the first that it does not have."""
 
-    Every move is played on the projected machine at once; `state` is where that stands, and `broken` the first move
-    that it does not have.
-    """
-
-    def __init__(self, process: Process, conversation: Conversation, opened: float) -> None:
-        self.process, self.conversation, self.opened = process, conversation, opened
-        self.machine = conversation.table.machine
-        self.state = self.machine.start
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.state = machine.start
         self.moves: list[Said] = []
-        # What its program was given, where it says so: sender, label, and the message.
-        self.handled: list[tuple[str, str, object]] = []
         self.broken: Move | None = None
-        self.ended: float | None = None
-        self.lost: float | None = None  # when its process died
-        self.error: ConversationError | None = None
-
-    @property
-    def role(self) -> str:
-        """The role that it plays."""
-        return self.machine.role
 
     def play(self, said: Said) -> None:
         """Take a move."""
@@ -69,6 +54,31 @@ class Part:
             self.state = target
         elif self.broken is None:
             self.broken = said.move
+
+
+class Part(Walk):
+    """One process's part in one conversation: its moves, played as they are made, and how it ended.
+
+    When `resumed`, it began in a process before this one, and the first moves are not here.
+    """
+
+    def __init__(self, process: Process, conversation: Conversation, opened: float) -> None:
+        super().__init__(conversation.table.machine)
+        self.process, self.conversation, self.opened = process, conversation, opened
+        self.resumed = bool(conversation.history)
+        if self.resumed:
+            names = {self.machine.name(state): state for state in self.machine.states()}
+            self.state = names[conversation.state]
+        # What its program was given, where it says so: sender, label, and the message.
+        self.handled: list[tuple[str, str, object]] = []
+        self.ended: float | None = None
+        self.lost: float | None = None  # when its process died
+        self.error: ConversationError | None = None
+
+    @property
+    def role(self) -> str:
+        """The role that it plays."""
+        return self.machine.role
 
     @property
     def well(self) -> bool:
@@ -128,7 +138,7 @@ class Record:
 
     def part(self, id: str, process: Process) -> Part:  # noqa: A002
         """Return the part that a process has in the conversation of this id, in hexadecimal."""
-        return next(part for part in self.parts[bytes.fromhex(id)] if part.process is process)
+        return next(part for part in reversed(self.parts[bytes.fromhex(id)]) if part.process is process)
 
 
 class _Onlooker(Observation):

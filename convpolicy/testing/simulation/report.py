@@ -62,8 +62,11 @@ class Report:
         """Add one run."""
         self.seeds += 1
         for parts in world.record.parts.values():
+            if world.setting.durable and all(part.ended is None for part in parts):
+                continue  # killed before it was in a journal, and so nobody has heard of it
             self.conversations += 1
-            self.ended_early += not all(part.well for part in parts)
+            later = {part.process.name: part for part in parts}  # the last process's part, where one was started again
+            self.ended_early += not all(part.well for part in later.values())
             self.messages += sum(len(part.moves) for part in parts) // 2
         self.faults.update(fault.kind for fault in world.plan.happened)
 

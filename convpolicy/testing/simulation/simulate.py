@@ -7,7 +7,8 @@ from typing import Any
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.policy import model
-from convpolicy.policy.model import Label, Role
+from convpolicy.policy.model import Label, Role, has_conditions
+from convpolicy.runtime.service import Service
 from convpolicy.testing.simulation.cast import Given
 from convpolicy.testing.simulation.faults import Fault, Faults
 from convpolicy.testing.simulation.invariants import broken
@@ -29,6 +30,7 @@ def simulate(
     messages: Mapping[type[Any] | Label | str, Make] | None = None,
     conversations: int = 3,
     bus: bool | None = None,
+    durable: bool = False,
     only: Iterable[Fault] | None = None,
     failures: int = 1,
     progress: Callable[[Report], None] | None = None,
@@ -38,16 +40,17 @@ def simulate(
     `roles` are the user's services, functions that make one, or scripts (`async def buy(conversation)`); what nobody
     is given for is improvised. `messages` makes messages where chance alone finds no good ones. Up to `conversations`
     are opened in a run. With a `bus` the processes talk over a service bus, as they always do with more than two roles.
+    When `durable`, every process has a journal on a simulated disk, and a crash is no reason to give anything up.
     `faults` is what may go wrong, everything but lies when not given; with `only`, just these faults happen, as when
     a failing seed is looked at again. It stops after so many `failures`, the first of which is made small and drawn.
     `progress` is called after every run.
 
-    Raises:
-        NotImplementable: the policy cannot be followed.
-        PolicyError: it cannot be played: a role would begin by itself, no message fits a condition, or a service that
-            was given has no handler for something.
+    Raises NotImplementable; and PolicyError when it cannot be played: a role would begin by itself, no message fits a
+    condition, or a service that was given has no handler for something.
     """
-    setting = setting_of(policy, faults=faults, roles=roles, messages=messages, conversations=conversations, bus=bus)
+    setting = setting_of(
+        policy, faults=faults, roles=roles, messages=messages, conversations=conversations, bus=bus, durable=durable
+    )
     report = Report(policy.name)
     chosen = None if only is None else tuple(only)
     for seed in seeds:
@@ -78,8 +81,11 @@ def setting_of(
     messages: Mapping[type[Any] | Label | str, Make] | None = None,
     conversations: int = 3,
     bus: bool | None = None,
+    durable: bool = False,
 ) -> Setting:
     """Return what is common to all runs of `simulate`, whose parameters these are."""
+    if durable:
+        _ensure_durable(policy, roles or {})
     return Setting(
         policy=_playable(policy, roles or {}),
         faults=Faults.all() if faults is None else faults,
@@ -87,7 +93,23 @@ def setting_of(
         makers={_name(label): make for label, make in (messages or {}).items()},
         conversations=conversations,
         bus=len(policy.roles) > 2 if bus is None else bus,
+        durable=durable,
     )
+
+
+def _ensure_durable(policy: model.Policy, roles: Mapping[Role[Any, Any], Given]) -> None:
+    """Raise PolicyError for what cannot be played with journals."""
+    for role, given in roles.items():
+        if isinstance(given, Service) and given.journal is None:
+            raise PolicyError(
+                f"the service of {role.name} has no journal.\n  Give a function that makes it from one: "
+                f"`lambda journal: policy.service({role.name}, journal=journal)`, and its handlers."
+            )
+    if has_conditions(policy):
+        raise PolicyError(
+            f"{policy.name} has conditions on values, of which nobody can improvise the same twice.\n"
+            "  Leave `durable` out."
+        )
 
 
 def _playable(policy: model.Policy, given: Iterable[Role[Any, Any]]) -> Policy:

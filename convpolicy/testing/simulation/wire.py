@@ -19,6 +19,9 @@ __all__ = ["Passed", "Wire"]
 Channel = tuple[bytes, int, int]  # conversation, from, to
 
 
+_Key = tuple[str, bytes, int, int]  # process, conversation, from, to
+
+
 class Passed(NamedTuple):
     """A message as it was first handed over."""
 
@@ -28,14 +31,18 @@ class Passed(NamedTuple):
 
 
 class Wire:
-    """Everything that was seen. `wrong` is told of what must not be: the rule, in words, and the conversation."""
+    """Everything that was seen. `wrong` is told of what must not be: the rule, in words, and the conversation.
 
-    def __init__(self, wrong: Callable[[str, bytes], None]) -> None:
-        self._wrong = wrong
+    Where processes are `durable`, what has come counts for nothing before a commit.
+    """
+
+    def __init__(self, wrong: Callable[[str, bytes], None], *, durable: bool = False) -> None:
+        self._wrong, self._durable = wrong, durable
         self.said: dict[Channel, dict[int, Passed]] = {}
         self.lied: set[bytes] = set()  # conversations in which somebody said what it may not
         self.replayed: set[bytes] = set()  # conversations in which two processes have spoken for one role
-        self._came: dict[tuple[str, bytes, int, int], set[int]] = {}
+        self._came: dict[_Key, set[int]] = {}
+        self._fresh: dict[str, list[tuple[_Key, int]]] = {}
 
     def lies(self, frame: bytes, other: bytes) -> None:
         """Note that one frame went on as another one."""
@@ -57,15 +64,26 @@ class Wire:
         for item in taken_apart(frame):
             if type(item) is Envelope:
                 key = (receiver.name, item.conversation, item.sender, item.receiver)
-                self._came.setdefault(key, set()).add(item.seq)
+                self._fresh.setdefault(receiver.name, []).append((key, item.seq))
+        if not self._durable or not receiver.plays:
+            self.committed(receiver.name)
+
+    def committed(self, name: str) -> None:
+        """Whatever has come to a process may be acknowledged now."""
+        for key, seq in self._fresh.pop(name, ()):
+            self._came.setdefault(key, set()).add(seq)
+
+    def gone(self, name: str) -> None:
+        """What had come to a process that is gone, and was not committed, has not come."""
+        self._fresh.pop(name, None)
 
     def _message(self, who: Process, envelope: Envelope) -> None:
         channel = self.said.setdefault((envelope.conversation, envelope.sender, envelope.receiver), {})
         message = Passed(envelope.label, bytes(envelope.payload), who)
         before = channel.setdefault(envelope.seq, message)
-        if before.by is not who:
+        if before.by is not who and not (self._durable and before.by.name == who.name):
             self.replayed.add(envelope.conversation)
-        elif before != message:
+        elif before[:2] != message[:2]:
             self._wrong(f"message {envelope.seq} is sent again with other bytes", envelope.conversation)
 
     def _acknowledges(self, who: Process, conversation: bytes, role: int, other: int, upto: int) -> None:

@@ -17,11 +17,13 @@ from itertools import permutations
 from typing import Any, NamedTuple
 
 from convpolicy.errors import ConversationError, LinkError, PolicyError
+from convpolicy.journal.memory import Fate
 from convpolicy.policy.model import Role
 from convpolicy.runtime.service_bus import ServiceBus
 from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
 from convpolicy.testing.simulation.cast import Given, Stage, opener, program_of
 from convpolicy.testing.simulation.chance import Chance
+from convpolicy.testing.simulation.disk import Disk
 from convpolicy.testing.simulation.faults import BUS, LONG, SHORT, SPAN, Fault, Faults, Plan
 from convpolicy.testing.simulation.improvised import Improvised, NothingFits
 from convpolicy.testing.simulation.improvising import Improviser
@@ -38,6 +40,7 @@ __all__ = ["Problem", "Setting", "World"]
 
 TO_THE_END = 240.0  # seconds after the last trouble in which everything must be over
 SETTLES = 20.0  # seconds after which everybody knows who is there
+JUMPS = -3600.0, -5.0, 5.0, 3600.0  # seconds by which a clock on the wall is set
 LAST_STEP = 120  # of a process at which it is killed
 DOWN = 0.05, 15.0  # seconds until a process that was killed is started again
 
@@ -52,6 +55,7 @@ class Setting:
     makers: Mapping[str, Make]
     conversations: int
     bus: bool
+    durable: bool = False
 
 
 class Problem(NamedTuple):
@@ -77,7 +81,7 @@ class World:
         self.loop = Loop(self._step, self._trouble)  # type: ignore[abstract]
         self.record = Record(lambda: self.loop.time() - START)
         self.problems: dict[Problem, None] = {}
-        self.wire = Wire(lambda words, id: self._wrong("is true on the wire", words, id))  # noqa: A006
+        self.wire = Wire(lambda words, id: self._wrong("is true on the wire", words, id), durable=setting.durable)  # noqa: A006
         self.network = Network(self.loop, self.plan, self.wire, self._happened)
         self.steps_at_rest: dict[str, int] = {}  # of each process, when the first act was over
         self.troubles: list[tuple[float, Fault, bytes]] = []
@@ -86,6 +90,8 @@ class World:
             role.name: setting.policy.service(Role[Any, Any](role.name)).part for role in setting.policy.roles
         }
         self.opener = opener(setting.policy)
+        self.disks: dict[str, Disk] = {}
+        self._failing: dict[str, set[int]] = {}  # commits that do not succeed
         self._kills: dict[str, dict[int, bool]] = {}
         self._programs: dict[str, Program] = {}
         self.unfit: PolicyError | None = None
@@ -145,6 +151,8 @@ class World:
             self._wrong("leaves nothing behind", f"{task.get_name()} is left over: {task.get_coro()!r}")
         for process in self.processes.values():
             process.kill()
+        for disk in self.disks.values():
+            disk.crash()
         self.loop.close()
 
     def _wrong(self, rule: str, words: str, conversation: bytes = b"") -> None:
@@ -179,9 +187,11 @@ class World:
         casting = self.castings[role]
 
         def program(process: Process) -> Any:
-            chance = self.chance.stream("improvises", name, process.life)
-            messages = Messages(chance, setting.makers, constants(setting.policy))
-            improviser = Improviser(casting, messages, chance)
+            def improvises(what: str) -> Improviser:
+                # What is for one conversation is the same when a script is run again in another process.
+                chance = self.chance.stream("improvises", role, what, "" if what else f"{name} {process.life}")
+                return Improviser(casting, Messages(chance, setting.makers, constants(setting.policy)), chance)
+
             stage = Stage(
                 policy=setting.policy,
                 role=role,
@@ -189,10 +199,12 @@ class World:
                 improvised=Improvised(
                     setting.policy,
                     role,
-                    improviser,
-                    lambda id: self.record.part(id, process),  # noqa: A006
-                    self._nothing_fits,
+                    improvises,
+                    find=lambda id: self.record.part(id, process),  # noqa: A006
+                    unfit=self._nothing_fits,
+                    journal=self._disk(name),
                 ),
+                journal=self._disk(name),
                 jobs=self.jobs if role == self.opener else None,
                 given=setting.given.get(role),
                 scripted=self.chance.hits(0.5, "scripted", name),
@@ -202,6 +214,32 @@ class World:
             return program_of(stage)(process)
 
         return program
+
+    def _disk(self, name: str) -> Disk | None:
+        """Return the disk of a process, which outlives it."""
+        if self.setting.durable and name not in self.disks:
+            self.disks[name] = Disk(self.loop.time, lambda: self._commits(name))
+        return self.disks.get(name)
+
+    def _commits(self, name: str) -> Fate:
+        """A process is about to commit; it is killed at it, or that fails, or what has come is on its disk."""
+        process, disk = self.processes[name], self.disks[name]
+        disk.commits += 1
+        process.step(f"commits, {disk.commits}")
+        if disk.commits in self._failing.get(name, ()) and not self.plan.quiet:
+            self._happened(Fault("disk", name, disk.commits))
+            self._after(0.0, self._ends, process)
+            if self.chance.hits(0.5, "lost", name, disk.commits):
+                return Fate.LOST
+            self.wire.committed(name)
+            return Fate.UNSURE
+        self.wire.committed(name)
+        return Fate.KEPT
+
+    def _ends(self, process: Process) -> None:
+        """A process whose journal has failed ends, as it must."""
+        if process.alive:
+            process.end()
 
     def _start(self, name: str) -> None:
         """Start a process, or start it again."""
@@ -229,8 +267,12 @@ class World:
 
     def _died(self, process: Process) -> None:
         self.record.died(process)
-        how = "outage" if process.silent else "crash"
-        self._happened(Fault(how, process.name, process.steps))
+        self.wire.gone(process.name)
+        if process.name in self.disks:
+            self.disks[process.name].crash()
+            self.jobs.again(process)
+        if process.killed:
+            self._happened(Fault("outage" if process.silent else "crash", process.name, process.steps))
         self._again(process)
 
     def _returned(self, process: Process, task: asyncio.Task[None]) -> None:
@@ -260,12 +302,16 @@ class World:
         times = sorted(self.chance.between(0, SPAN / 2, "asks", number) for number in range(count))[: self._most]
         for at in times:
             self._after(at, self.jobs.ask)
-        plan, names = self.plan, tuple(self._programs)
+        plan = self.plan
+        names = tuple(name for name in self._programs if name not in self.setting.faults.spares)
         for kind in ("crash", "outage"):
             for fault in plan.events(kind, names, LAST_STEP):
                 self._kills[fault.where][max(1, int(fault.at))] = kind == "outage"
         ways = [f"{a}→{b}" for a, b in permutations(names, 2)]
+        for fault in plan.events("disk", tuple(name for name in names if name != BUS), LAST_STEP / 4):
+            self._failing.setdefault(fault.where, set()).add(max(1, int(fault.at)))
         timed = [
+            *plan.events("clock", names, SPAN, *JUMPS),
             *plan.events("cut", names, SPAN),
             *plan.events("pause", names, SPAN, SHORT / 4, SHORT, LONG),
             *plan.events("partition", [*ways, *(way.replace("→", "↔") for way in ways)], SPAN, SHORT / 4, SHORT, LONG),
@@ -273,7 +319,11 @@ class World:
         for fault in timed:
             self._after(fault.at, self._happens, fault)
         frames = SPAN if plan.hits_frames or any(self._kills.values()) else 0.0
-        self._quiet_from = START + max([*times, frames, *(fault.at + fault.value for fault in timed)]) + 0.001
+        self._quiet_from = (
+            START
+            + max([*times, frames, *(fault.at + max(0.0, fault.value) for fault in timed if fault.kind != "clock")])
+            + 0.001
+        )
         self.network.loop.call_at(START + SPAN, self._quiet, context=self.network.context)
 
     def _quiet(self) -> None:
@@ -294,6 +344,9 @@ class World:
                 self.network.cut(fault.where)
             case "pause":
                 self._pause(fault)
+            case "clock":
+                if fault.where in self.disks:
+                    self.disks[fault.where].jumped += fault.value
             case _:
                 sender, _, receiver = fault.where.partition("→" if "→" in fault.where else "↔")
                 self.network.close_way(sender, receiver, fault.value)

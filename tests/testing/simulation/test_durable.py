@@ -1,0 +1,142 @@
+"""Runs in which every process has a journal: whatever is killed goes on, and nothing ends early."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+from helpers import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
+
+from convpolicy import Journal, Policy, PolicyError, Script, Service
+from convpolicy.policy import gallery
+from convpolicy.runtime.durable.engine import DurableEngine
+from convpolicy.testing import Faults, exhaust, simulate
+from convpolicy.testing.simulation.faults import Fault
+
+SEEDS = int(os.environ.get("CONVPOLICY_SEEDS", "60"))
+
+
+def test_no_purchase_ends_early_whatever_goes_wrong():
+    report = simulate(purchase, seeds=range(40), durable=True)
+    assert report, str(report)
+    assert report.faults["crash"] > 0
+    assert report.faults["disk"] > 0
+    assert report.faults["clock"] > 0
+
+
+def test_no_crash_at_any_step_ends_a_purchase():
+    report = exhaust(purchase, seeds=[0], durable=True)
+    assert (bool(report), report.ended_early) == (True, 0), str(report)
+
+
+@pytest.mark.parametrize("role", ["Buyer", "Seller"])
+def test_any_commit_may_fail(role):
+    for number in range(1, 9):
+        fault = Fault("disk", role, number)
+        report = simulate(purchase, seeds=[0, 1, 2], only=[fault], durable=True)
+        assert report, str(report)
+
+
+def test_a_script_that_has_ended_is_not_run_again():
+    # Found by seed 50: the script had left, and the commit with its last message failed.
+    faults = [Fault("outage", "Buyer", 6), Fault("outage", "Seller", 25), Fault("disk", "Buyer", 21)]
+    policy = Policy.load(gallery.path("purchase-cancel"))
+    assert simulate(policy, seeds=[50], only=faults, durable=True)
+
+
+def test_who_comes_back_does_not_call_those_who_have_heard_of_nothing():
+    # Found by seed 35: the Bank's first message was lost, and the Seller, who came back, was told that it was gone.
+    faults = [Fault("drop", "bus→Bank 2", 2), Fault("crash", "Seller", 10)]
+    assert simulate(Policy.load(gallery.path("shipping")), seeds=[35], only=faults, durable=True)
+
+
+def test_a_bus_that_is_silent_is_waited_for():
+    faults = [Fault("partition", "bus→Buyer", 2.0, 45.0)]
+    assert simulate(Policy.load(gallery.path("shipping")), seeds=range(3), only=faults, durable=True)
+
+
+def make_seller(journal: Journal | None) -> Service[Any, Any]:
+    service = purchase.service(Seller, journal=journal)
+
+    @service.on(Order)
+    def fulfil(order: Order) -> list[object]:
+        return [Invoice(9), Shipment(order.sku)]  # type: ignore[arg-type]
+
+    @service.on(Payment)
+    def bank(payment: Payment) -> None: ...
+
+    return service
+
+
+async def buys(conversation: Script[Any, Any]) -> None:
+    await conversation.send(Order("chair", 2))
+    invoice = await conversation.receive(Invoice)
+    await conversation.send(Payment(invoice.amount))
+    await conversation.receive(Shipment)
+
+
+def test_the_users_own_service_and_script_go_on():
+    roles = {Seller: make_seller, Buyer: buys}
+    report = simulate(purchase, seeds=range(30), roles=roles, durable=True)
+    assert report, str(report)
+
+
+def test_a_script_that_is_not_the_same_again_is_found():
+    ran: list[int] = []
+
+    async def forgetful(conversation: Script[Any, Any]) -> None:
+        ran.append(len(ran))
+        await conversation.send(Order("chair", len(ran)))
+        await conversation.receive(Invoice)
+        await conversation.receive(Shipment)
+
+    report = simulate(
+        purchase,
+        seeds=range(50),
+        roles={Seller: make_seller, Buyer: forgetful},
+        faults=Faults.of(["crash"]),
+        durable=True,
+    )
+    assert not report
+
+
+def acknowledges_before_the_commit(self: DurableEngine) -> None:
+    """What is to be told is told before it is durable."""
+    self.peers.flush()
+    self._recorder.took = None
+    if self.ledger.dirty:
+        self.ledger.commit()
+
+
+def test_an_acknowledgement_before_the_commit_is_found(monkeypatch):
+    monkeypatch.setattr(DurableEngine, "commit", acknowledges_before_the_commit)
+    report = simulate(purchase, seeds=range(50), durable=True)
+    assert report.failure is not None
+    assert any("acknowledges message" in problem for problem in report.failure.problems), str(report)
+
+
+def test_what_is_never_committed_is_found(monkeypatch):
+    monkeypatch.setattr(DurableEngine, "commit", lambda _self: None)
+    assert not simulate(purchase, seeds=range(20), faults=Faults.of(["crash"]), durable=True)
+
+
+def test_a_service_without_a_journal_cannot_be_played_with_one():
+    with pytest.raises(PolicyError, match="the service of Seller has no journal"):
+        simulate(purchase, roles={Seller: make_seller(None)}, durable=True)
+
+
+def test_conditions_on_values_cannot_be_improvised_twice():
+    policy = Policy.loads("global protocol P(role A, role B) { M(n: int{n > 0}) from A to B; }")
+    with pytest.raises(PolicyError, match="nobody can improvise the same twice"):
+        simulate(policy, durable=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gallery.names())
+def test_no_conversation_of_the_gallery_ends_early(name):
+    # A service bus and a player that has not acknowledged anything, both gone at once: then it may be given out again.
+    faults = dataclasses.replace(Faults.all(), spares=("bus",))
+    report = simulate(Policy.load(gallery.path(name)), seeds=range(SEEDS), faults=faults, durable=True)
+    assert report, str(report)
