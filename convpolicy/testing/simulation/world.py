@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, NamedTuple
 
-from convpolicy.errors import ConversationError, LinkError, PolicyError
+from convpolicy.errors import ConversationError, JournalFailed, LinkError, PolicyError
 from convpolicy.journal.memory import Fate
 from convpolicy.policy.model import Role
 from convpolicy.runtime.service_bus import ServiceBus
@@ -282,9 +282,9 @@ class World:
             self.record.tell(process.name, f"has ended: {problem!r}")
             if isinstance(problem, PolicyError):
                 self.unfit = problem
-            elif problem is not None and not isinstance(problem, LinkError | ConversationError):
+            elif problem is not None and not isinstance(problem, LinkError | ConversationError | JournalFailed):
                 self._wrong("raises nothing", f"{process.name} raised {type(problem).__name__}: {problem}")
-            self._again(process)
+            process.end()
 
     def _again(self, process: Process) -> None:
         wait = self.chance.between(0, 1, "down", process.name, process.life)
@@ -369,7 +369,7 @@ class World:
 
     def _trouble(self, trouble: Trouble) -> None:
         problem = trouble.get("exception")
-        if not isinstance(problem, Killed):
+        if not isinstance(problem, Killed | JournalFailed):  # whoever waited for that is gone
             self._wrong("raises nothing", f"{trouble['message']}: {problem!r}")
 
 
