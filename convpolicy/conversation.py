@@ -203,6 +203,8 @@ class Conversation(Position):
             self.skip(envelope)
             raise self.refusal(self.table.roles[envelope.sender], self.table.label(envelope.label))
         ahead = peer.ahead or {}
+        if envelope.seq in ahead:
+            return Arrival.DUPLICATE
         ahead[envelope.seq] = envelope
         while peer.received + 1 in ahead:
             peer.received += 1

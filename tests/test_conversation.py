@@ -100,6 +100,15 @@ def test_a_message_that_waits_for_another_sender_is_kept_until_its_turn() -> Non
     assert [m.label for m in pair.received] == ["Go", "Late", "Early"]  # type: ignore[attr-defined]
 
 
+def test_a_message_that_overtakes_another_one_and_comes_twice_is_kept_once() -> None:
+    one, two = label("One"), label("Two")
+    pair = Pair(Policy("Two", seq(send(A, B, one), send(A, B, two))))
+    first, second = pair.says(A, one()), pair.says(A, two())
+    assert [pair.deliver(second), pair.deliver(second)] == [Arrival.KEPT, Arrival.DUPLICATE]
+    pair.deliver(first)
+    assert pair.received == [one(), two()]
+
+
 def test_an_early_message_of_one_branch_does_not_hold_up_another() -> None:
     A, B = roles("A", "B")
     ask, answer, news = label("Ask"), label("Answer"), label("News")
