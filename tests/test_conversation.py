@@ -101,6 +101,7 @@ def test_a_message_that_waits_for_another_sender_is_kept_until_its_turn() -> Non
 
 
 def test_a_message_that_overtakes_another_one_and_comes_twice_is_kept_once() -> None:
+    A, B = roles("A", "B")
     one, two = label("One"), label("Two")
     pair = Pair(Policy("Two", seq(send(A, B, one), send(A, B, two))))
     first, second = pair.says(A, one()), pair.says(A, two())
