@@ -23,12 +23,23 @@ Times = Mapping[Move, float]
 
 
 class Clocks:
-    """`deadlines` are the times until which sends must happen, `openings` those from which they may; `rung` have."""
+    """`deadlines` are the times until which sends must happen, `openings` those from which they may; `rung` have.
 
-    __slots__ = ("deadlines", "openings", "rung")
+    `end` is the time at which the whole conversation must be over, and `span` how many seconds that was from its start.
+    """
 
-    def __init__(self, deadlines: Times, openings: Times, rung: frozenset[Move] = frozenset()) -> None:
+    __slots__ = ("deadlines", "end", "openings", "rung", "span")
+
+    def __init__(
+        self,
+        deadlines: Times,
+        openings: Times,
+        rung: frozenset[Move] = frozenset(),
+        end: float = inf,
+        span: float = inf,
+    ) -> None:
         self.deadlines, self.openings, self.rung = deadlines, openings, rung
+        self.end, self.span = end, span
 
     def after(self, taken: Move | None, limits: Times, delays: Times, now: float) -> Clocks | None:
         """Return the clocks in the state after a move, in which sends have these `limits` and `delays`, in seconds.
@@ -37,16 +48,18 @@ class Clocks:
         """
         deadlines = dict(_running(self.deadlines, limits, taken, now))
         openings = dict(_running(self.openings, delays, taken, now))
-        if not deadlines and not openings:
+        if not deadlines and not openings and self.end == inf:
             return None
         going_on = (move for move in self.rung if move in openings and _goes_on(move, taken))
-        return Clocks(deadlines, openings, frozenset(going_on))
+        return Clocks(deadlines, openings, frozenset(going_on), self.end, self.span)
 
     @property
     def next(self) -> float | None:
         """When the next timer rings or a message is too late; None when never."""
         ends = (at for move, at in self.deadlines.items() if not self._is_covered(move))
-        return min((*ends, *(at for move, at in self.openings.items() if move not in self.rung)), default=None)
+        first = min((*ends, *(at for move, at in self.openings.items() if move not in self.rung)), default=inf)
+        first = min(first, self.end)
+        return None if first == inf else first
 
     def late(self, now: float) -> list[Move]:
         """Return the sends whose time is up, and which no timer stands in for."""
@@ -69,13 +82,18 @@ class Clocks:
     def snapshot(self) -> dict[str, Any]:
         """Return the clocks as plain values; what `restore` takes."""
         deadlines, openings = ([(list(move), at) for move, at in t.items()] for t in (self.deadlines, self.openings))
-        return {"deadlines": deadlines, "openings": openings, "rung": [list(move) for move in self.rung]}
+        return {
+            "deadlines": deadlines,
+            "openings": openings,
+            "rung": [list(move) for move in self.rung],
+            "end": [self.end, self.span],
+        }
 
     @classmethod
     def restore(cls, values: dict[str, Any]) -> Clocks:
         """Return the clocks of which `values` is the snapshot."""
         deadlines, openings = ({Move.of(f): at for f, at in values[key]} for key in ("deadlines", "openings"))
-        return cls(deadlines, openings, frozenset(map(Move.of, values["rung"])))
+        return cls(deadlines, openings, frozenset(map(Move.of, values["rung"])), *values["end"])
 
     def _is_covered(self, move: Move) -> bool:
         """Return whether a timer of the same choice is there, which may still be taken when this is too late."""

@@ -17,6 +17,7 @@ Every change of state passes through `_advance`.
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 from typing import Any
 
 from convpolicy.clocks import RANG, Clocks
@@ -341,9 +342,18 @@ class Conversation(Position):
         if self.error is not None or self._clocks is None:
             return []
         late = [Expired(self.role, move.label, self._node.limits[move]) for move in self._clocks.late(now)]
+        if now >= self._clocks.end:
+            late.append(Expired(self.role, "", self._clocks.span))
         if late:
             self.error = late[0]
         return late
+
+    def end_within(self, seconds: float, *, now: float = 0.0) -> None:
+        """Have the whole conversation expire unless it is over in that time; what was said first about that counts."""
+        if self._clocks is None:
+            self._clocks = Clocks({}, {})
+        if self._clocks.end == inf:
+            self._clocks.end, self._clocks.span = now + seconds, seconds
 
     def ring(self, now: float) -> list[Move]:
         """Return the timers of this role that have come at `now`, each once: messages that it may send from now on."""

@@ -247,10 +247,19 @@ class Aborted(ConversationError):
 
 
 class Expired(ConversationError):
-    """A message was not sent within its time: `role` owed `label` within `within` seconds."""
+    """A message was not sent within its time: `role` owed `label` within `within` seconds.
+
+    Where the whole conversation was not over in time, `label` is empty, and `role` had set the time.
+    """
 
     def __init__(self, role: str, label: str, within: float) -> None:
         self.role, self.label, self.within = role, label, within
+        if not label:
+            super().__init__(
+                f"the conversation was not over within {within:g} s, as {role} had asked, so it has expired.\n"
+                f"  Start a new conversation, or give it a longer `deadline`."
+            )
+            return
         super().__init__(
             f"{role} did not send {label} within {within:g} s, so the conversation has expired.\n"
             f"  Start a new conversation, or give the policy a longer `within` for {label}."

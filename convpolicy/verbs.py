@@ -27,6 +27,7 @@ from convpolicy.policy.model import Role
 from convpolicy.runtime.blocking import BlockingJoining
 from convpolicy.runtime.durable.player import DurablePlayer
 from convpolicy.runtime.engine import LOST_AFTER
+from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.batch import Batch
 from convpolicy.runtime.pipeline.service import AnyLinkService
@@ -254,6 +255,7 @@ class Policy(model.Policy):
         also: Iterable[model.Policy] = ...,
         journal: Journal | None = ...,
         name: str = ...,
+        deadline: float | None = ...,
     ) -> Joining[S, R]: ...
 
     def join(
@@ -267,6 +269,7 @@ class Policy(model.Policy):
         also: Iterable[model.Policy] = (),
         journal: Journal | None = None,
         name: str = "",
+        deadline: float | None = None,
     ) -> Joining[S, R] | TreeJoining[S, R]:
         """Play `role` in one conversation: `async with purchase.join(Buyer, via=link) as conversation:`.
 
@@ -275,18 +278,21 @@ class Policy(model.Policy):
         survives the process: the program, run again, takes up the oldest that was interrupted, or the one that it
         gives a `name`, and is answered from the journal until it has caught up.
 
+        With a `deadline` in seconds, a conversation that is not over by then expires at every role.
+
         Raises as `service` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
         PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while something is still owed.
         """
         if isinstance(via, Tree | Wiring):
             self._part(role, also).alone(via)
             _without_journal(via, journal)
+            without_deadline(deadline)
         if isinstance(via, Tree):
             return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
         if isinstance(via, Wiring):
             return WiredJoining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
         player = self.player(role, via=via, timeout=timeout, lost_after=lost_after, also=also, journal=journal)
-        return Joining(player, close=True, name=name)
+        return Joining(player, close=True, name=name, deadline=deadline)
 
     @overload
     def join_blocking(

@@ -49,9 +49,8 @@ class Kind(IntEnum):
     RETRIED = 16  # somebody wants that handler to be called again
     SKIPPED = 17  # somebody wants that handler to be passed over
     TIMED_OUT = 18  # a script had waited long enough for a message
-    RANG = (
-        19  # the time of a message of the role's own has come, and its handler, which `cause` numbers, is to be called
-    )
+    RANG = 19  # the timer of a message has rung; `cause` numbers its handler
+    DEADLINE = 20  # the conversation must be over in `body` seconds
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):

@@ -7,6 +7,7 @@ machine has moved, in that order. Nothing is durable before the turn's commit, a
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 from typing import Any
 
 from msgspec import Raw
@@ -110,6 +111,12 @@ class RecordedConversation(Conversation):
         self.note(Record(Kind.ACKED, role, self.peers[role].acked))
 
     # ---------------------------------------------------------------------------------------- its handlers
+
+    def end_within(self, seconds: float, *, now: float = 0.0) -> None:
+        """Have it expire in that time. See `Conversation.end_within`."""
+        if self._clocks is None or self._clocks.end == inf:
+            super().end_within(seconds, now=now)
+            self.note(Record(Kind.DEADLINE, body=repr(seconds).encode()))
 
     def rang(self, label: int) -> Received:
         """Take a timer's ringing: its handler is to be called. See `Conversation.rang`."""

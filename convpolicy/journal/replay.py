@@ -121,6 +121,8 @@ def apply(conversation: Conversation, record: Record, codecs: Sequence[PayloadCo
             return _received(conversation.take([table.labels[record.label]], table.roles[record.peer], now=now))
         case Kind.RANG:
             return conversation.rang(record.label)
+        case Kind.DEADLINE:
+            conversation.end_within(float(record.body), now=now)
         case Kind.REFUSED:
             conversation.dismiss(record.peer, record.seq)
         case Kind.STOPPED:

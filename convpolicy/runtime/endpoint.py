@@ -38,6 +38,8 @@ class Endpoint:
     `welcome` gives the owner of each conversation that a peer opens.
     """
 
+    keeps_deadlines = True  # of whole conversations
+
     def __init__(
         self,
         part: Part,
@@ -195,6 +197,15 @@ class Endpoint:
         self._met.result()
         engine.now = self._loop.time()
         return engine.open()
+
+    def limit(self, conversation: Conversation, seconds: float) -> None:
+        """Have a conversation expire, at every role, unless it is over in that time."""
+        engine = self.engine
+        if conversation.id in engine.conversations:
+            engine.tick()
+            conversation.end_within(seconds, now=engine.now)
+            engine.watch(conversation)
+            self.wake()
 
     async def settled(self) -> None:
         """Wait until what was said is durable, where there is a journal."""

@@ -215,7 +215,7 @@ class Engine(Presence):
                     peers[role].leads_to(peer)
         peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
-        if self._timed:
+        if self._timed or conversation.deadline is not None:
             self._delivery.moved(conversation)
 
     def send(self, conversation: Conversation, step: Step, message: object) -> None:

@@ -8,7 +8,13 @@ from typing import Generic, Protocol, TypeVar
 
 from convpolicy.errors import WiringError
 
-__all__ = ["OneConversation"]
+__all__ = ["OneConversation", "without_deadline"]
+
+
+def without_deadline(deadline: float | None) -> None:
+    """Refuse a deadline of a conversation over a tree, a pipeline or a wiring, which do not keep one."""
+    if deadline is not None:
+        raise WiringError("a deadline is kept over a Bus, and not over other links.\n  Leave `deadline` out.")
 
 
 class _Left(Protocol):

@@ -68,12 +68,13 @@ class Player(Generic[Sends, Receives]):
         """The address, with the port that was taken where 0 was asked for."""
         return self._endpoint.url
 
-    def join(self, *, name: str = "") -> Joining[Sends, Receives]:
+    def join(self, *, name: str = "", deadline: float | None = None) -> Joining[Sends, Receives]:
         """Take part in one conversation: `async with player.join() as conversation:`.
 
         With a journal, one that was interrupted is taken up, the oldest first; with a `name`, the one of that name.
+        With a `deadline` in seconds, a conversation that is not over by then expires at every role.
         """
-        return Joining(self, close=False, name=name)
+        return Joining(self, close=False, name=name, deadline=deadline)
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
@@ -108,15 +109,20 @@ class Player(Generic[Sends, Receives]):
 class Joining(OneConversation[Script[Sends, Receives]], Generic[Sends, Receives]):
     """What `join` returns: `async with` it to take part in one conversation."""
 
-    def __init__(self, player: Player[Sends, Receives], *, close: bool, name: str = "") -> None:
+    def __init__(
+        self, player: Player[Sends, Receives], *, close: bool, name: str = "", deadline: float | None = None
+    ) -> None:
         super().__init__(close=close)
-        self._player, self._name = player, name
+        self._player, self._name, self._deadline = player, name, deadline
 
     async def _open_link(self) -> None:
         await self._player.start()
 
     async def _begin(self) -> Script[Sends, Receives]:
-        return await self._player.script(self._name)
+        script = await self._player.script(self._name)
+        if self._deadline is not None:
+            script.end_within(self._deadline)
+        return script
 
     def _close_link(self) -> None:
         self._player.close()

@@ -47,6 +47,10 @@ class Presence(ABC):
             raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
         return rendezvous(id, known)
 
+    def watch(self, conversation: Conversation) -> None:
+        """Look at a conversation again when its time is up."""
+        self._delivery.moved(conversation)
+
     def met(self, peer: Peer) -> None:
         """A process said Hello for the first time."""
         self._met(peer)

@@ -94,6 +94,10 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     # ----------------------------------------------------------------------------------------- receiving
 
+    def end_within(self, seconds: float) -> None:
+        """Have the conversation expire, at every role, unless it is over in that time."""
+        self._endpoint.limit(self._conversation, seconds)
+
     async def due(self, message: type[Any] | Label, /) -> None:
         """Wait until a message of this role may be said that the policy has `after` a time.
 

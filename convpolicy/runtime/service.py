@@ -35,6 +35,7 @@ from convpolicy.runtime.handlers import (
     label_of,
     shown,
 )
+from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.observing import Observation, Observed
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.parting import ExitReport
@@ -354,15 +355,21 @@ class Playing(Generic[Sends]):
         """The address, with the port that was taken where 0 was asked for."""
         return self._endpoint.url
 
-    async def open(self, message: Sends) -> Dialogue[Sends]:
+    async def open(self, message: Sends, *, deadline: float | None = None) -> Dialogue[Sends]:
         """Begin a conversation by sending its first message, once the other side has credit left.
+
+        With a `deadline` in seconds, a conversation that is not over by then expires at every role.
 
         With a journal it returns when the message is durable; JournalFailed says that it cannot be. Raises as
         `Dialogue.tell` does.
         """
+        if not self._endpoint.keeps_deadlines:
+            without_deadline(deadline)
         conversation = self._endpoint.begun() or await self._endpoint.begin()
         dialogue = self._actor.begin(conversation)
         step = conversation.ready(name_of(message)) or await self._actor.credit(conversation, message)
+        if deadline is not None:
+            self._endpoint.limit(conversation, deadline)
         self._endpoint.say(conversation, step, message)
         await self._endpoint.settled()
         return dialogue

@@ -267,7 +267,63 @@ def test_a_timers_branch_that_is_too_late_expires_at_both_sides() -> None:
     virtual.run(main())
 
 
+# ------------------------------------------------------------------------------ deadlines of conversations
+
+
+async def is_never_answered(link: Memory) -> Expired:
+    with pytest.raises(Expired, match="(?s)not over within 20 s, as Buyer had asked.*a longer `deadline`") as caught:
+        async with quoting.join(Buyer, via=link, deadline=20) as conversation:
+            await conversation.send(Ask("chair"))
+            await conversation.receive(Quote)
+    return caught.value
+
+
+def test_a_conversation_that_is_not_over_by_its_deadline_expires_at_every_role() -> None:
+    async def main() -> None:
+        link, ends = Memory(), list[str]()
+        service = quoting.service(Seller)
+        service.on(Ask)(lambda _: None)
+        service.on(Accept)(lambda _: None)
+        service.on(Lapsed)(lambda _: None)
+        service.observe(lambda seen: ends.append(seen.reason) if seen.what == "failed" else None)
+        selling = await service.start(link)
+        began = now()
+        error = await is_never_answered(link)
+        assert 20 <= now() - began < 21
+        assert (error.role, error.label, error.within) == ("Buyer", "", 20.0)
+        assert await selling.idle(10)
+        assert len(ends) == 1
+        assert "not over within 20 s, as Buyer had asked" in ends[0]
+        await selling.stop()
+
+    virtual.run(main())
+
+
+def test_a_conversation_that_is_over_in_time_does_not_expire() -> None:
+    async def main() -> list[object]:
+        link, seen = Memory(), list[object]()
+        owing = await debtor(seen, pays_after=1).start(link)
+        billing = await creditor(reminds).start(link)
+        await billing.open(Invoice(1), deadline=90)
+        assert await billing.idle(80)
+        await billing.open(Invoice(1), deadline=20)
+        assert await billing.idle(25)
+        await asyncio.sleep(100)
+        await billing.stop()
+        await owing.stop()
+        return seen
+
+    first, receipt = virtual.run(main())
+    assert first == (Reminder(1), 60)
+    assert receipt == Receipt(1)
+
+
 # ---------------------------------------------------------------------------------------------------- links
+
+
+def test_trees_do_not_keep_deadlines() -> None:
+    with pytest.raises(WiringError, match="a deadline is kept over a Bus, and not over other links"):
+        quoting.join(Buyer, via=Tree("tcp://127.0.0.1:1", root=Buyer), deadline=3)  # type: ignore[call-overload]
 
 
 def test_trees_and_pipelines_do_not_carry_timers() -> None:

@@ -97,6 +97,10 @@ class DurableScript(Script[Sends, Receives], Generic[Sends, Receives]):
             self._done += 1
             raise _TimedOutBefore
 
+    def end_within(self, seconds: float) -> None:
+        """See `Script.end_within`; one that goes on keeps the time that it was given first."""
+        self._durable.limit(self._live, seconds)
+
     async def due(self, message: type[Any] | Label, /) -> None:
         """Wait until a message may be said; it may, where the program had gone on after that. See `Script.due`."""
         if self._again is None:

@@ -52,13 +52,13 @@ class Stage(Unending[Sends]):
         """The addresses, with the ports that were taken where 0 was asked for."""
         return self._ends.url
 
-    async def open(self, message: Sends) -> Dialogue[Sends]:
+    async def open(self, message: Sends, *, deadline: float | None = None) -> Dialogue[Sends]:
         """Refuse: on a pipeline a conversation begins when the first role puts a task in.
 
         Raises:
             ServiceError: always.
         """
-        del message
+        del message, deadline
         raise ServiceError(
             f"{self._part.role} does not open conversations on a pipeline: the first role does.\n"
             f"  Use `policy.batch(…)` there."

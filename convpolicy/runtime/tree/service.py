@@ -21,6 +21,7 @@ from convpolicy.link.tree import Tree
 from convpolicy.runtime.actor import RETRY_AFTER
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
+from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.service import Playing, Unending
 from convpolicy.runtime.tree.dialogue import TreeDialogue
@@ -65,14 +66,15 @@ class _Saying(Unending[Sends]):
         """The address, with the port that was taken where 0 was asked for."""
         return self._end.url
 
-    async def open(self, message: Sends) -> Dialogue[Sends]:
+    async def open(self, message: Sends, *, deadline: float | None = None) -> Dialogue[Sends]:
         """Begin a conversation on the topic of the tree; first wait until leaves have all of the one before.
 
         Raises:
-            WiringError: the conversation before is not over.
+            WiringError: the conversation before is not over, or it is given a deadline.
             LocalViolation: the policy does not begin like this.
             PayloadError: the message does not fit its declaration.
         """
+        without_deadline(deadline)
         if self._script is not None and self._script.over:
             await self._script.leave()
         script = self._end.script(self._via)
@@ -131,13 +133,13 @@ class _Reading(Unending[Sends]):
         """The address that it is connected to."""
         return self._end.url
 
-    async def open(self, message: Sends) -> Dialogue[Sends]:
+    async def open(self, message: Sends, *, deadline: float | None = None) -> Dialogue[Sends]:
         """Refuse: over a tree only the root begins conversations.
 
         Raises:
             ServiceError: always.
         """
-        del message
+        del message, deadline
         raise ServiceError(
             f"{self._part.role} opens no conversations over {self._via}: {self._via.root.name} does.\n"
             f"  Open it there, with `await playing.open(…)`."

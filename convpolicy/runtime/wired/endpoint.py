@@ -34,6 +34,8 @@ _AGAIN = 0.5  # seconds between attempts to reach whoever listens
 class WiredEndpoint(Endpoint):
     """Plays a role of `policy` over `wiring`, as `Endpoint` does over one link."""
 
+    keeps_deadlines = False
+
     def __init__(
         self,
         policy: Policy,

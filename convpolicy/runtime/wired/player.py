@@ -9,6 +9,7 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
+from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.player import Joining, Player
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.wired.endpoint import WiredEndpoint
@@ -40,8 +41,9 @@ class WiredPlayer(Player[Sends, Receives], Generic[Sends, Receives]):
         self._wired = WiredEndpoint(policy, wiring, place, welcome=self._welcome, lost_after=lost_after)
         self._endpoint = self._wired
 
-    def join(self, *, name: str = "") -> WiredJoining[Sends, Receives]:
+    def join(self, *, name: str = "", deadline: float | None = None) -> WiredJoining[Sends, Receives]:
         """Take part in one conversation: `async with player.join() as conversation:`. None has a name here."""
+        without_deadline(deadline)
         return WiredJoining(self, close=False, name=name)
 
     def _welcome(self, conversation: Conversation) -> Script[Sends, Receives]:

@@ -143,6 +143,28 @@ def test_a_handler_that_was_interrupted_is_called_again_and_its_message_is_said_
     assert reminded == [pytest.approx(72, abs=1)]
 
 
+def test_a_deadline_of_a_conversation_goes_on_over_restarts() -> None:
+    async def main() -> tuple[list[str | None], float]:
+        world = World(lambda: None)
+        owing = await world.debtor().start(world.link)
+        playing = await world.creditor().start(world.link)
+        await playing.open(Invoice(1), deadline=50)
+        await asyncio.sleep(20)
+        kill(playing, world.journal)
+        await asyncio.sleep(10)
+        playing = await world.creditor().start(world.link)
+        assert not await playing.idle(15)
+        assert await playing.idle(10)
+        ended = world.now
+        kill(playing, world.journal)
+        await owing.stop(drain=0)
+        return endings(world.journal), ended
+
+    ends, ended = virtual.run(main())
+    assert ends == ["expired"]
+    assert ended == pytest.approx(50, abs=1)
+
+
 class Interrupted(BaseException):
     """The process ends."""
 
