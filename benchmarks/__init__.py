@@ -11,7 +11,7 @@ are taken round by round. Every benchmark checks that all it asked for has arriv
     pairs.py      a seller and a buyer as processes; bare_seller.py, bare_buyer.py: the same over bare pyzmq and msgpack
     throughput.py, latency.py, tree.py, pipeline.py, durable.py, steps.py, memory.py     the benchmarks of the patterns
     bare_journal.py, bare_dbos.py                        what durable conversations are compared with
-    held.py       conversations that stay open
+    held.py       conversations that stay open; growth.py, resume.py: many of them, and a restart with them
     hops.py       what a message costs each process of a tree and of a pipeline
     footprint.py  what one more player, client, reader and conversation takes
     processes.py  what the operating system knows of a process

@@ -16,9 +16,11 @@ from .programs import Program
 from .purchase import MESSAGES
 from .rounds import Row, Size
 
-__all__ = ["BROKER", "TITLE", "Town", "run"]
+__all__ = ["BROKER", "THROUGH", "TITLE", "Town", "run", "through"]
 
 TITLE = "purchases over service buses on tcp; x: times the same without a bus, or the processor of a bare broker"
+
+THROUGH = "purchases over tcp, 1,000 in flight; x: times the same without a bus"
 
 IN_FLIGHT, CONVERSATIONS, ONE_BY_ONE = 1_000, 10_000, 500
 DIRECT, BROKER = "direct, without a bus", "bare broker + msgpack, 1 seller"
@@ -87,6 +89,19 @@ class Town:
 
     def _processor(self) -> float:
         return sum(processor(broker.pid) for broker in self._brokers)
+
+
+def through(size: Size) -> list[Row]:
+    """Measure one bus and no bus in turn."""
+    name = "1 bus, 1 seller"
+    rates: dict[str, list[float]] = {DIRECT: [], name: []}
+    with Pair("service") as direct, Town(name) as town:
+        for number in size.turns():
+            count = size.of(CONVERSATIONS)
+            found = {DIRECT: direct.throughput(IN_FLIGHT, count), name: town.throughput(IN_FLIGHT, count)[0]}
+            for way, rate in found.items() if number > 0 else ():
+                rates[way].append(rate)
+    return _rows("messages/s", rates, DIRECT)
 
 
 def run(size: Size) -> list[Row]:

@@ -1,7 +1,8 @@
 """Programs that hold many purchases open, for `memory.py` to look at from outside.
 
 `objects` holds `Conversation` values and no transport; `seller` and `buyer` are services in which every Order has
-arrived, is acknowledged and stays without an answer. Given the address of a `bus`, both connect to it.
+arrived, is acknowledged and stays without an answer. Given the address of a `bus`, both connect to it; given a
+`journal`, they are durable, and `resumed` starts the seller again.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 import os
 import sys
 import tracemalloc
+from time import perf_counter
+from typing import Any
 
 import msgspec
 
-from convpolicy import Bus
+from convpolicy import Bus, Service, SQLite
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.running import loop_factory
 from convpolicy.table import Table
@@ -48,9 +51,16 @@ def _ordered(table: Table, *, acknowledged: bool) -> Conversation:
     return conversation
 
 
-def seller(count: int, bus: str = "") -> None:
+def seller(count: int, bus: str = "", journal: str = "") -> None:
     """Take orders, and tell when so many have come."""
-    service = purchase.service(Seller)
+    end_with_parent()
+    service = selling(count, journal)
+    service.run(via=Bus(bus, broker=True) if bus else Bus("tcp://127.0.0.1:0"), drain=0.0, started=tell)
+
+
+def selling(count: int, journal: str) -> Service[Any, Any]:
+    """Return the service."""
+    service = purchase.service(Seller, journal=SQLite(journal) if journal else None)
     orders = 0
 
     @service.on(Order)
@@ -65,13 +75,12 @@ def seller(count: int, bus: str = "") -> None:
     def never(payment: Payment) -> None:
         raise RuntimeError(f"{payment} was not owed")
 
-    end_with_parent()
-    service.run(via=Bus(bus, broker=True) if bus else Bus("tcp://127.0.0.1:0"), drain=0.0, started=tell)
+    return service
 
 
-async def buyer(count: int, url: str = "", bus: str = "") -> None:
-    """Send orders when asked to, and tell when all are sent."""
-    service = purchase.service(Buyer)
+def buying(journal: str) -> Service[Any, Any]:
+    """Return the service."""
+    service = purchase.service(Buyer, journal=SQLite(journal) if journal else None)
 
     @service.on(Invoice)
     def never(invoice: Invoice) -> None:
@@ -81,16 +90,30 @@ async def buyer(count: int, url: str = "", bus: str = "") -> None:
     def nor(shipment: Shipment) -> None:
         raise RuntimeError(f"{shipment} was not expected")
 
+    return service
+
+
+async def buyer(count: int, url: str = "", bus: str = "", journal: str = "") -> None:
+    """Send orders when asked to, and tell when all are sent."""
+    service = buying(journal)
     playing = await service.start(Bus(bus, broker=True) if bus else Bus(url))
     tell("ready")
     await asyncio.to_thread(sys.stdin.readline)
-    for number in range(count):
-        await playing.open(Order("chair", 2))
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0.01)
+    for first in range(0, count, AT_ONCE):
+        await asyncio.gather(*(playing.open(Order("chair", 2)) for _ in range(first, min(count, first + AT_ONCE))))
+        await asyncio.sleep(0.01)
     tell({"open": playing.statistics()["open"]})
     await asyncio.to_thread(sys.stdin.readline)
     await playing.stop(drain=0.0)
+
+
+async def resumed(journal: str) -> None:
+    """Start the seller again when asked to; tell how long that took, and how many conversations it has."""
+    await asyncio.to_thread(sys.stdin.readline)
+    started = perf_counter()
+    playing = await selling(0, journal).start(Bus("tcp://127.0.0.1:0"))
+    tell({"seconds": perf_counter() - started, "open": playing.statistics()["open"]})
+    await asyncio.to_thread(sys.stdin.readline)
 
 
 def main() -> None:
@@ -101,9 +124,10 @@ def main() -> None:
             objects(**settings)
         case "seller":
             seller(**settings)
-        case _:
+        case part:
+            play = buyer if part == "buyer" else resumed
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(buyer(**settings))
+                runner.run(play(**settings))
 
 
 if __name__ == "__main__":

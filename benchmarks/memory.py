@@ -1,4 +1,4 @@
-"""Bytes of an open conversation, with 100,000 of them open.
+"""Bytes of an open conversation, with a million of them open.
 
 The measure is what the operating system counts as resident, after less before, divided by the number of
 conversations: it has everything in it, what the allocator keeps for later included. For conversations without a
@@ -14,11 +14,11 @@ from .processes import resident
 from .programs import Program
 from .rounds import Row, Size
 
-__all__ = ["TITLE", "ensure_open", "held", "run", "when_quiet"]
+__all__ = ["SETTLE", "TITLE", "ensure_open", "held", "run", "when_quiet"]
 
 TITLE = "bytes of an open conversation"
 
-OPEN = 100_000
+OPEN = 1_000_000
 SETTLE = 1.0  # seconds until every acknowledgement has gone out
 
 

@@ -11,10 +11,12 @@ from . import (
     cost,
     durable,
     footprint,
+    growth,
     hops,
     latency,
     memory,
     pipeline,
+    resume,
     scale,
     steps,
     storm,
@@ -37,12 +39,16 @@ class Part(NamedTuple):
 
 
 BENCHMARKS: dict[str, tuple[Part, ...]] = {
-    "request-reply": (Part(throughput.TITLE, throughput.run), Part(latency.TITLE, latency.run)),
+    "request-reply": (
+        Part(throughput.TITLE, throughput.run),
+        Part(latency.TITLE, latency.run),
+        Part(bus.THROUGH, bus.through),
+    ),
     "publish-subscribe": (Part(tree.TITLE, tree.run, len(tree.READERS)),),
     "push-pull": (Part(pipeline.TITLE, pipeline.run, len(pipeline.WORKERS)),),
-    "durable": (Part(durable.TITLE, durable.run),),
+    "durable": (Part(durable.TITLE, durable.run), Part(resume.TITLE, resume.run, 0)),
     "step": (Part(steps.TITLE, steps.run),),
-    "memory": (Part(memory.TITLE, memory.run, 0),),
+    "memory": (Part(memory.TITLE, memory.run, 0), Part(growth.TITLE, growth.run)),
     "cost": (Part(cost.TITLE, cost.run),),
     "bus": (Part(bus.TITLE, bus.run),),
     "relays": (Part(tree.RELAYS, tree.relays, 2),),
@@ -63,6 +69,7 @@ PATTERNS = (
     "durable",
     "step",
     "memory",
+    "cost",
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
+from . import growth
 from .durable import DBOS
 from .pairs import DURABLE
 from .rounds import Row, columns, short, spread
@@ -29,6 +30,7 @@ class Target(NamedTuple):
     unit: str
     least: float
     stretch: float
+    inverse: bool = False  # the row is that of the other, compared with ours
 
     @property
     def falling(self) -> bool:
@@ -65,23 +67,29 @@ class Reached(NamedTuple):
         }
 
 
-SERVICE, SCRIPTS, MANY = "service", "scripts", "1,000 in flight"
+SERVICE, MANY, MESSAGES = "service", "1,000 in flight", "messages/s"
+ONE, PIPELINE, TASKS = "1 worker", "pipeline", "tasks/s"
+ASYNCIO, UNCHECKED = "bare zmq.asyncio + msgpack", "service, unchecked"
+WORKFLOWS = f"{DURABLE}; x: times {DBOS}"
+
+PROCESSOR, MILLION = "processor of both ends for a message", "1,000,000 open"
+HELD, ORDER = "service, the Buyer's process: resident", growth.WHAT
+SPEEDY = "pipeline; x: times msgspec, 64 a frame"
 
 TARGETS = (
-    Target("request-reply, 1,000 in flight ÷ bare DEALER/ROUTER", "request-reply", MANY, SERVICE, "messages/s", 3, 5),
-    Target("request-reply, 64 in flight ÷ the same", "request-reply", "64 in flight", SERVICE, "messages/s", 1.5, 2),
+    Target("push-pull, one stage of workers ÷ bare pyzmq + msgpack", "push-pull", ONE, PIPELINE, TASKS, 3, 5),
+    Target("the same ÷ bare pyzmq + msgspec, 64 a frame", "push-pull", ONE, SPEEDY, TASKS, 0.4, 0.6),
+    Target("request-reply, 1,000 in flight ÷ bare pyzmq + msgpack", "request-reply", MANY, SERVICE, MESSAGES, 3, 5),
+    Target("request-reply, 64 in flight ÷ the same", "request-reply", "64 in flight", SERVICE, MESSAGES, 1.5, 2),
+    Target("request-reply, 1,000 in flight ÷ zmq.asyncio", "cost", MANY, ASYNCIO, MESSAGES, 20, 30, inverse=True),
     Target("request-reply, one conversation: p50 ÷ bare", "request-reply", "p50", SERVICE, "µs", 1.5, 1.2),
-    Target("publish-subscribe 1→8 ÷ bare PUB/SUB", "publish-subscribe", "8 readers", "tree", "messages/s", 2, 4),
-    Target(
-        "durable, 64 in flight: messages/s ÷ DBOS steps/s",
-        "durable",
-        "64 in flight",
-        f"{DURABLE}; x: times {DBOS}",
-        "messages/s",
-        100,
-        300,
-    ),
-    Target("durable ÷ reliable, 1,000 in flight", "durable", MANY, DURABLE, "messages/s", 0.35, 0.5),
+    Target("publish-subscribe 1→8 ÷ bare pyzmq + msgpack", "publish-subscribe", "8 readers", "tree", MESSAGES, 2, 4),
+    Target("through one bus process ÷ direct", "request-reply", "1 bus, 1 seller", SERVICE, MESSAGES, 0.5, 0.8),
+    Target("durable, 64 in flight: messages ÷ DBOS steps", "durable", "64 in flight", WORKFLOWS, MESSAGES, 100, 300),
+    Target("durable ÷ reliable, 1,000 in flight", "durable", MANY, DURABLE, MESSAGES, 0.35, 0.5),
+    Target("bytes of an open conversation, 1,000,000 open", "memory", MILLION, HELD, BYTES, 600, 400),
+    Target("checked ÷ the machine switched off, by processor", "cost", PROCESSOR, UNCHECKED, "µs", 0.6, 0.8),
+    Target("time for a message, 1,000,000 open ÷ 10 open", "memory", MILLION, ORDER, "µs", 1.5, 1.2),
 )
 
 
@@ -89,7 +97,12 @@ def reached(found: Iterable[tuple[str, Sequence[Row]]]) -> list[Reached]:
     """Return the targets of which something was measured, in their order."""
     rows = {(name, row.case, row.what, row.unit): row for name, some in found for row in some}
     named = ((target, rows.get(target[1:5])) for target in TARGETS)
-    return [Reached(target, row.ratios if row.base else row.samples) for target, row in named if row is not None]
+    return [Reached(target, _samples(target, row)) for target, row in named if row is not None]
+
+
+def _samples(target: Target, row: Row) -> Sequence[float]:
+    found = row.ratios if row.base else row.samples
+    return [1 / each for each in found] if target.inverse else found
 
 
 def table(reaches: Sequence[Reached]) -> str:

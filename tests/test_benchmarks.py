@@ -21,6 +21,7 @@ EVERY = (
     "durable",
     "step",
     "memory",
+    "cost",
     "bus",
     "relays",
     "hops",
@@ -60,6 +61,7 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert all(row["median"] > 0 for rows in found["benchmarks"].values() for row in rows if row["unit"] not in small)
     both, step, memory = (found["benchmarks"][name] for name in ("request-reply", "step", "memory"))
     purchase = [row for row in both if row["case"].endswith("in flight")]
+    assert [row["case"] for row in both if "bus" in row["case"]] == ["direct, without a bus", "1 bus, 1 seller"]
     latency = [row for row in both if row["case"] in ("p50", "p99")]
 
     bus = found["benchmarks"]["bus"]
@@ -93,7 +95,9 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     durable = {(row["case"], row["what"]) for row in found["benchmarks"]["durable"] if "ratio" in row}
     assert durable >= {(case, what) for case in cases for what in ("durable service", SQLITE)}
     assert [row["what"] for row in step if "ratio" not in row] == ["transitions: a trigger"]
-    assert [row["case"] for row in memory] == ["200 open"] * 6
+    assert [row["case"] for row in memory if row["unit"] == "bytes"] == ["2,000 open"] * 6
+    assert len([row for row in memory if "ratio" in row]) == 3, "more conversations than the fewest"
+    assert [row["case"] for row in found["benchmarks"]["durable"] if row["unit"] in ("s", "bytes")] == ["200 open"] * 2
 
     scale = found["benchmarks"]["scale"]
     assert len({row["case"] for row in scale}) == 2 * 4

@@ -20,8 +20,8 @@ _Patterns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Measure this; may be repeated. request-reply, publish-subscribe, push-pull, durable, step and memory "
-        "when not given; another name lists all that there is.",
+        help="Measure this; may be repeated. request-reply, publish-subscribe, push-pull, durable, step, memory and "
+        "cost when not given; another name lists all that there is.",
     ),
 ]
 
