@@ -16,7 +16,8 @@ Every change of state passes through `_advance`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from math import inf
 from typing import Any
 
@@ -112,6 +113,22 @@ class Conversation(Position):
         self._advance(step, now)
         return envelope
 
+    def tell(self, steps: Sequence[Step]) -> None:
+        """Take steps that `allows` would return, one after the other, over a link that itself sees to the delivery.
+
+        Nothing of them is limited in time.
+        """
+        if not steps:
+            return
+        for step, count in Counter(steps).items():
+            peer = self.peers[step.peer]
+            peer.sent += count
+            peer.acked += count
+        self.emitted += len(steps)
+        self.confirmed += len(steps)
+        self._node = self.table.fill(steps[-1].node)
+        self._remember(b"".join([step.code for step in steps]))
+
     def allows(self, label: str, to: str | None = None) -> Step:
         """Return the step that sending `label` would take. Raises as `send` does; changes nothing."""
         if self.error is not None:
@@ -188,6 +205,38 @@ class Conversation(Position):
         self._advance(step, now)
         self.heard = step.peer
         return step
+
+    def foresees(self, sender: int, label: int, count: int) -> list[Step]:
+        """Return the steps for so many messages of a label that arrive now, one after the other.
+
+        There are fewer where the policy does not allow all of them, or where values, blocks or times have to be looked
+        at, or something else has arrived before: then each has to be `receive`d.
+        """
+        steps: list[Step] = []
+        node = self._node
+        late = self.keeps or self.peers[sender].ahead is not None
+        if late or self.error is not None or self._clocks is not None:
+            return steps
+        while len(steps) < count:
+            step = node.plain.get(label)
+            if step is None or step.peer != sender or not self.table.fill(step.node).easy:
+                break
+            # What leads to the state before it does so any number of times.
+            steps += [step] * (count - len(steps) if step.node is node else 1)
+            node = step.node
+        return steps
+
+    def hear_all(self, steps: Sequence[Step]) -> None:
+        """Take steps which `foresees` has returned, in their order: their messages were received."""
+        if not steps:
+            return
+        last = steps[-1]
+        self._node = last.node
+        self._remember(b"".join([step.code for step in steps]))
+        peer = self.peers[last.peer]
+        peer.received += len(steps)
+        peer.owes_ack = True
+        self.heard = last.peer
 
     def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
         """Take an envelope that has arrived and keep its message until it is asked for with `take`."""
@@ -384,6 +433,11 @@ class Conversation(Position):
             self._leave(step)
         history = self._history + step.code
         self._history = history if len(history) <= _REMEMBERED or self.table.machine.lazy else history[2:]
+
+    def _remember(self, codes: bytes) -> None:
+        """Note moves in the history, as `_advance` does it for one."""
+        history = self._history + codes
+        self._history = history if self.table.machine.lazy else history[-_REMEMBERED:]
 
     def _leave(self, step: Step) -> None:
         """Leave blocks that may be interrupted, and drop what is left of them."""

@@ -91,6 +91,11 @@ class Position:
         return self.table.machine.role
 
     @property
+    def node(self) -> Node:
+        """The compiled state."""
+        return self._node
+
+    @property
     def state(self) -> str:
         """The name of the machine's state."""
         return self.table.machine.name(self._node.state)

@@ -16,6 +16,7 @@ from convpolicy.runtime.tree.census import Census
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.inbox import Enter, Heard, Inbox, Over
+from convpolicy.runtime.tree.line import Line
 from convpolicy.runtime.tree.plan import Plan, plan
 from convpolicy.runtime.tree.publisher import Publisher
 from convpolicy.runtime.tree.subscriber import Subscriber
@@ -315,7 +316,7 @@ class Root:
 class Leaf:
     """A leaf on a tree in memory, which takes what it has heard when it is told to."""
 
-    def __init__(self, press: Press, **settings: Any) -> None:
+    def __init__(self, press: Press, *, in_a_line: bool = False, **settings: Any) -> None:
         self.press = press
         self.port = MemoryLeaf(press.net)
         self.subscriber = Subscriber(
@@ -325,8 +326,10 @@ class Leaf:
             clock=press.clock,
             lost_after=press.lost_after,
         )
-        wanted = {"waiting": 10_000, "slow": "resnapshot", "at_most": None, **settings}
-        self.inbox = Inbox(press.plan.leaves[press.leaf_role], give_up=self.give_up, **wanted)
+        wanted: dict[str, Any] = {"waiting": 10_000, "slow": "resnapshot", "at_most": None, **settings}
+        self.inbox: Inbox | Line = Inbox(press.plan.leaves[press.leaf_role], give_up=self.give_up, **wanted)
+        if in_a_line:
+            self.inbox = Line(waiting=wanted["waiting"], slow=wanted["slow"], give_up=self.give_up)
         self.follower = Follower(
             stream_name(press.leaf_role, ""), press.random.randbytes(16), press.part.fingerprint, self.inbox, 0.0
         )
@@ -348,6 +351,8 @@ class Leaf:
         while count and (head := self.inbox.head) is not None:
             if self.taken and self.taken[-1] is head:
                 return
+            if isinstance(self.inbox, Line) and isinstance(head, Heard):
+                head = self.inbox.divide(head)
             self.taken.append(head)
             self.inbox.pop()
             count -= 1
@@ -355,7 +360,8 @@ class Leaf:
     @property
     def messages(self) -> list[object]:
         codecs = self.press.part.codecs
-        return [codecs[e.said.label].unpack(bytes(e.said.payload)) for e in self.taken if isinstance(e, Heard)]
+        runs = [event.run for event in self.taken if isinstance(event, Heard)]
+        return [codecs[run.label].unpack(bytes(payload)) for run in runs for payload in run.each()]
 
     @property
     def gaps(self) -> list[Gap]:
@@ -437,8 +443,9 @@ def account(leaf: Leaf, said: dict[bytes, list[object]]) -> None:
                 epoch, after, pending = event.epoch, event.seq, None
             case Heard():
                 assert event.seq == after + 1
-                assert codecs[event.said.label].unpack(bytes(event.said.payload)) == said[epoch][event.seq - 1]
-                after = event.seq
+                for payload in event.run.each():
+                    assert codecs[event.run.label].unpack(bytes(payload)) == said[epoch][after]
+                    after += 1
             case Gap():
                 assert event.first == after + 1
                 assert event.last is None or event.last >= event.first

@@ -29,6 +29,10 @@ class Standing:
     def __init__(self, conversation: Conversation, sender: Role[Any, Any] | None = None) -> None:
         self._conversation, self._by = conversation, sender
 
+    def _caught_up(self) -> Conversation:
+        """Return the conversation for one who looks at it; what lags behind what was taken catches up first."""
+        return self._conversation
+
     @property
     def id(self) -> str:
         """The conversation's id, in hexadecimal: the same at every role."""
@@ -42,22 +46,22 @@ class Standing:
     @property
     def owes(self) -> tuple[str, ...]:
         """The labels one of which must be sent from here."""
-        return self._conversation.owes
+        return self._caught_up().owes
 
     @property
     def awaits(self) -> tuple[str, ...]:
         """The labels that may be received now."""
-        return self._conversation.awaits
+        return self._caught_up().awaits
 
     @property
     def history(self) -> tuple[str, ...]:
         """The labels of what was said so far, as seen from here."""
-        return self._conversation.history
+        return self._caught_up().history
 
     @property
     def sender(self) -> Role[Any, Any] | None:
         """Who sent the message that the handler was given, or that a script was given last; None before the first."""
-        heard = self._conversation.heard
+        heard = self._caught_up().heard
         if self._by is not None or heard < 0:
             return self._by
         return Role(self._conversation.table.roles[heard])
@@ -187,7 +191,7 @@ class Dialogue(Standing, Generic[Sends]):
         return self._conversation.error
 
     def __repr__(self) -> str:
-        return repr(self._conversation).replace("<Conversation", f"<{type(self).__name__}", 1)
+        return repr(self._caught_up()).replace("<Conversation", f"<{type(self).__name__}", 1)
 
 
 def _without_journal(what: str) -> JournalError:

@@ -11,6 +11,7 @@ with; the rest is MessagePack, as everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -32,7 +33,7 @@ __all__ = [
     "Mismatch",
     "Published",
     "Replay",
-    "Said",
+    "Run",
     "Upward",
     "down",
     "heads",
@@ -55,22 +56,50 @@ LARGEST_SAID = MAX_FRAME - 1024  # of one payload, so that it fits into a frame 
 Many: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Said(msgspec.Struct, array_like=True, gc=False):
-    """One message: its label's index and its payload."""
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class Run(msgspec.Struct, array_like=True, gc=False):
+    """Messages of one label that follow each other: its index, and a MessagePack array of their payloads."""
 
     label: int
-    payload: msgspec.Raw
+    payloads: msgspec.Raw
+
+    @classmethod
+    def of(cls, label: int, payloads: Sequence[bytes | msgspec.Raw]) -> Run:
+        """Return a run of messages with these payloads: 1 to 65,535."""
+        return cls(label, msgspec.Raw(b"".join((_beginning(len(payloads)), *payloads))))
+
+    @property
+    def count(self) -> int:
+        """How many messages they are; 0 when it is no run."""
+        return _length(bytes(memoryview(self.payloads)[:3]))
+
+    @property
+    def size(self) -> int:
+        """How many bytes the payloads have."""
+        return memoryview(self.payloads).nbytes
+
+    def each(self) -> list[msgspec.Raw]:
+        """Return the payloads."""
+        return _split(self.payloads)
+
+    def cut(self, count: int) -> tuple[Run, Run]:
+        """Return the first `count` messages, and the others; there must be both."""
+        payloads = self.each()
+        return Run.of(self.label, payloads[:count]), Run.of(self.label, payloads[count:])
 
 
 class Published(msgspec.Struct, array_like=True, tag=0, gc=False):
-    """The messages from number `first` on, without a gap; none in a heartbeat. `last` is the newest there is.
+    """So many `messages` from number `first` on, without a gap; none in a heartbeat. `last` is the newest there is.
 
     With `over` nothing follows `last`; `reason` says why, when the conversation did not come to its end.
     """
 
     epoch: bytes
     first: int
-    said: list[Said]
+    messages: int
+    runs: list[Run]
     last: int
     over: bool = False
     reason: str = ""
@@ -211,7 +240,7 @@ def read_published(frame: bytes) -> tuple[str, Published]:
     name, zero, rest = frame.partition(b"\0")
     if not zero:
         raise Malformed("a frame of a tree begins with the name of its stream")
-    return name.decode(errors="replace"), _read(_published, rest)
+    return name.decode(errors="replace"), _whole(_read(_published, rest))
 
 
 def read_request(frame: bytes) -> Upward:
@@ -223,7 +252,17 @@ def read_request(frame: bytes) -> Upward:
 def read_answer(frame: bytes) -> Downward:
     """Return what the root sent to one reader. Raises Malformed."""
     answer: Downward = _read(_downward, frame)
+    if isinstance(answer, Replay):
+        _whole(answer.published)
     return answer
+
+
+def _whole(published: Published) -> Published:
+    """Return what was published, in which there are as many messages as it says. Raises Malformed."""
+    counts = [run.count for run in published.runs]
+    if sum(counts) != published.messages or 0 in counts:
+        raise Malformed(f"a frame of {published.messages} messages has {sum(counts)}")
+    return published
 
 
 def _read(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
@@ -253,7 +292,7 @@ class _Outline(msgspec.Struct, array_like=True, tag=0, gc=False):
 
     epoch: bytes
     first: int
-    said: msgspec.Raw
+    messages: int
 
 
 class _Passed(msgspec.Struct, array_like=True, tag=7, gc=False):
@@ -287,8 +326,8 @@ def _head(stream: str, body: bytes) -> Head | None:
     if not _is(body, 0):
         return None
     outline: _Outline = _read(_outline, body)
-    count = _length(bytes(memoryview(outline.said)[:3]))
-    return Head(stream, outline.epoch, outline.first, outline.first + count - 1, body) if count else None
+    last = outline.first + outline.messages - 1
+    return Head(stream, outline.epoch, outline.first, last, body) if outline.messages > 0 else None
 
 
 def replaying(head: Head) -> bytes:
@@ -309,6 +348,11 @@ def read_evicted(frame: bytes) -> Evicted | None:
 def _is(frame: bytes, tag: int) -> bool:
     """Return whether a frame is an array of less than 16 elements, as all are, that begins with `tag`."""
     return len(frame) > 1 and frame[0] & 0xF0 == 0x90 and frame[1] == tag
+
+
+def _beginning(count: int) -> bytes:
+    """Return the first bytes of a MessagePack array with so many elements."""
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
 def _length(array: bytes) -> int:

@@ -23,7 +23,7 @@ from convpolicy.wire.tree import (
     Later,
     Published,
     Replay,
-    Said,
+    Run,
     down,
     heads,
     read_again,
@@ -37,12 +37,13 @@ from convpolicy.wire.tree import (
 EPOCH, NAME = b"e" * 16, "Trader/"
 
 
-def said(number: int, size: int = 1) -> Said:
-    return Said(1, msgspec.Raw(msgspec.msgpack.encode([number, "x" * size])))
+def said(number: int, size: int = 1) -> bytes:
+    return msgspec.msgpack.encode([number, "x" * size])
 
 
 def frame(first: int, last: int, *, epoch: bytes = EPOCH, size: int = 1) -> Published:
-    return Published(epoch, first, [said(number, size) for number in range(first, last + 1)], last)
+    run = Run.of(1, [said(number, size) for number in range(first, last + 1)])
+    return Published(epoch, first, run.count, [run], last)
 
 
 def head(first: int, last: int, **others: object) -> Head:
@@ -68,8 +69,9 @@ def numbers(answers: list[Downward]) -> Iterator[int]:
     for answer in answers:
         assert isinstance(answer, Replay)
         assert answer.stream == NAME
-        for number, one in enumerate(answer.published.said, answer.published.first):
-            assert one == said(number), "it is what was published"
+        (run,) = answer.published.runs
+        for number, one in enumerate(run.each(), answer.published.first):
+            assert bytes(one) == said(number), "it is what was published"
             yield number
 
 
@@ -85,7 +87,7 @@ def test_the_head_of_a_frame_says_which_messages_are_in_it(count: int) -> None:
 
 
 def test_a_heartbeat_and_what_is_no_frame_have_no_head() -> None:
-    assert heads(down(NAME, Published(EPOCH, 8, [], 7))) is None
+    assert heads(down(NAME, Published(EPOCH, 8, 0, [], 7))) is None
     assert heads(b"\1Trader/\0") is None
     assert heads(b"no zero byte") is None
     assert replayed_head(write(Later(NAME))) is None

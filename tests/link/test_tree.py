@@ -180,7 +180,7 @@ def test_frames_come_back_as_they_went() -> None:
     join = Join("Reader/x", b"r" * 16, b"f" * 32, 3)
     assert read_request(write(join)) == join
     assert read_request(write(Bye("Reader/x", b"r" * 16))) == Bye("Reader/x", b"r" * 16)
-    beat = Published(b"e" * 16, 8, [], 7)
+    beat = Published(b"e" * 16, 8, 0, [], 7)
     assert read_published(down("Reader/x", beat)) == ("Reader/x", beat)
     with pytest.raises(Malformed, match="begins with the name of its stream"):
         read_published(b"no zero byte")
@@ -208,5 +208,5 @@ def test_the_command_says_what_is_wrong() -> None:
 
 
 def test_a_frame_is_the_name_of_its_stream_a_zero_byte_and_messagepack() -> None:
-    frame = down("Reader/x", Published(b"e" * 16, 1, [], 0))
-    assert frame == b"Reader/x\0\x97\x00\xc4\x10" + b"e" * 16 + b"\x01\x90\x00\xc2\xa0"
+    frame = down("Reader/x", Published(b"e" * 16, 1, 0, [], 0))
+    assert frame == b"Reader/x\0\x98\x00\xc4\x10" + b"e" * 16 + b"\x01\x00\x90\x00\xc2\xa0"

@@ -338,6 +338,8 @@ def test_a_capped_round_that_does_not_end_is_in_the_account() -> None:
             {"slow": "conflate", "waiting": 4},
             {"at_most": (2, 3.0)},
             {"at_most": (1, 2.0), "waiting": 3},
+            {"in_a_line": True},
+            {"in_a_line": True, "waiting": 4},
         ]
     ),
 )

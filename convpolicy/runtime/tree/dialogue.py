@@ -17,7 +17,7 @@ Sends = TypeVar("Sends", contravariant=True)
 class TreeDialogue(Dialogue[Sends]):
     """One conversation over a tree. `data` is what was remembered before a gap in the same conversation."""
 
-    __slots__ = ("_abort", "_tell")
+    __slots__ = ("_abort", "_catch_up", "_tell")
 
     def __init__(
         self,
@@ -25,12 +25,17 @@ class TreeDialogue(Dialogue[Sends]):
         *,
         tell: Callable[[Sends, Role[Any, Any] | None], bool],
         abort: Callable[[str], None],
+        catch_up: Callable[[], object],
         data: dict[str, object] | None,
     ) -> None:
         Standing.__init__(self, conversation)
         if data is not None:
             conversation.memory = data
-        self._tell, self._abort = tell, abort
+        self._tell, self._abort, self._catch_up = tell, abort, catch_up
+
+    def _caught_up(self) -> Conversation:
+        self._catch_up()
+        return self._conversation
 
     def tell(self, message: Sends, *, to: Role[Any, Any] | None = None) -> None:
         """Say a message to every leaf of its role, as `TreeScript.send` does; a leaf says nothing."""

@@ -18,6 +18,7 @@ from convpolicy.runtime.tree.publisher import Publisher
 from convpolicy.runtime.tree.rootscript import RootScript
 from convpolicy.runtime.tree.shell import Shell
 from convpolicy.runtime.tree.subscriber import Subscriber
+from convpolicy.wire.bundles import Bundles
 from convpolicy.wire.tree import Mismatch, stream_name
 
 __all__ = ["LeafEnd", "RootEnd"]
@@ -73,6 +74,7 @@ class LeafEnd(Generic[Sends, Receives]):
 
     def __init__(self, part: Part, plan: Plan, tree: Tree, lost_after: float) -> None:
         self._part, self._leaf, self._text = part, plan.leaves[part.role], plan.text
+        self._bundles = tuple(map(Bundles, part.codecs))
         self._port = tree.open_leaf()
         self.url = self._port.url
         self._subscriber = Subscriber(
@@ -99,6 +101,7 @@ class LeafEnd(Generic[Sends, Receives]):
             tree,
             subscriber=self._subscriber,
             shell=self.shell,
+            bundles=self._bundles,
             reader=os.urandom(_ID),
             past=past,
             now=now,

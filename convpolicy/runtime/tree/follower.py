@@ -4,6 +4,7 @@ Joining is: subscribe, keep what is published meanwhile, learn where to enter (a
 what is not newer than n, go on with the rest. Whatever is published says the number of the last message, so a
 subscription that was not live yet, a frame that was dropped and a connection that was lost all look alike: numbers
 are missing. They are asked for again. What the root keeps no longer is a gap, and the leaf enters anew behind it.
+Messages stay in the runs that they came in; a run is cut only where a part of it was heard before, or has no room.
 
 What comes out goes to a `Sink`, and is a whole account: after an `enter`, every number is `heard` once, in order,
 or is in exactly one `missed`.
@@ -15,13 +16,13 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from convpolicy.runtime.tree.gap import Gap, Why
-from convpolicy.wire.tree import Again, Entry, Evicted, Here, Join, Published, Said, Upward
+from convpolicy.wire.tree import Again, Entry, Evicted, Here, Join, Published, Run, Upward
 
 __all__ = ["HERE_EVERY", "Follower", "Sink"]
 
 HERE_EVERY = 5.0  # seconds between the signs of life that the root counts its readers by
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0  # seconds until something is asked for again, doubling
-AHEAD = 4_096  # messages kept beyond a hole; more are asked for again later
+AHEAD = 4_096  # messages beyond which no run is kept behind a hole; more are asked for again later
 EARLY = 256  # frames kept until it is known where to enter
 ASKED = 256  # messages asked for at once
 
@@ -29,8 +30,8 @@ ASKED = 256  # messages asked for at once
 class Sink(Protocol):
     """Whom a follower tells what the stream says."""
 
-    def takes(self) -> bool:
-        """Return whether there is room for a message, or the program has had its turn and made none."""
+    def room(self) -> int:
+        """Return for how many messages there is room: at least one when the program has had its turn and made none."""
         ...
 
     def turn(self) -> None:
@@ -39,8 +40,8 @@ class Sink(Protocol):
     def enter(self, epoch: bytes, seq: int, point: int) -> None:
         """From here on the messages after `seq` follow, beginning in entry number `point` of the machine."""
 
-    def heard(self, seq: int, said: Said, now: float) -> None:
-        """The next message."""
+    def heard(self, seq: int, run: Run, now: float) -> None:
+        """The next messages, from number `seq` on."""
 
     def missed(self, gap: Gap) -> None:
         """These messages will not be heard; an `enter` follows, or the end."""
@@ -91,7 +92,7 @@ class Follower:
         self._reader, self._fingerprint, self._sink = reader, fingerprint, sink
         self._joining = True
         self._why: Why = "lost"  # what a gap is for, when one is open
-        self._ahead: dict[int, Said] = {}
+        self._ahead: dict[int, Run] = {}  # what has come, by the number of its first message
         self._last = 0
         self._over: str | None = None
         self._early: list[Published] = []  # published before it was known where to enter
@@ -200,7 +201,7 @@ class Follower:
         self._joining, self._patient, self._why = False, False, "lost"
         self._sink.enter(entry.epoch, entry.seq, entry.point)
         self._last = max(self._last, entry.seq)
-        self._ahead = {seq: said for seq, said in self._ahead.items() if seq > entry.seq}
+        self._align()
         self._settle(now)
         self._deliver(now)
 
@@ -237,16 +238,34 @@ class Follower:
         self._last = max(self._last, frame.last)
         if frame.over and self._over is None:
             self._over = frame.reason
-        for seq, said in enumerate(frame.said, frame.first):
-            if self.next <= seq < self.next + AHEAD:
-                self._ahead[seq] = said
+        seq = frame.first
+        for run in frame.runs:
+            held, count = self._ahead.get(seq), run.count
+            if seq < self.next + AHEAD and seq + count > self.next and (held is None or held.count < count):
+                self._ahead[seq] = run
+            seq += count
+        if frame.first < self.next:
+            self._align()
         self._deliver(now)
 
+    def _align(self) -> None:
+        """Cut off what was heard already, by a repeated frame or in other runs, so that the rest is found."""
+        for seq in [seq for seq in self._ahead if seq < self.next]:
+            run = self._ahead.pop(seq)
+            rest = seq + run.count - self.next
+            held = self._ahead.get(self.next)
+            if rest > 0 and (held is None or held.count < rest):
+                self._ahead[self.next] = run.cut(self.next - seq)[1]
+
     def _deliver(self, now: float) -> None:
-        while self.held and self._sink.takes():
-            said = self._ahead.pop(self.next)
-            self.next += 1
-            self._sink.heard(self.next - 1, said, now)  # may give up what was heard, and so begin to join again
+        while self.held and (room := self._sink.room()):
+            seq, run = self.next, self._ahead.pop(self.next)
+            if run.count > room:
+                run, self._ahead[seq + room] = run.cut(room)
+            self.next += run.count
+            self._sink.heard(seq, run, now)  # may give up what was heard, and so begin to join again
+            if self._ahead and self.next not in self._ahead:
+                self._align()
         if self.next > self._last and not self._asks_entry and not self.finished:
             self._retry.now()
             if self._over is not None:

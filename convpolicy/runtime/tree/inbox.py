@@ -1,8 +1,8 @@
-"""What a leaf has heard and not taken yet, in rounds, and what is done when it takes too little.
+"""What a leaf has heard and not taken yet, in rounds, for one that leaves rounds out: by a cap, or by conflation.
 
 A round is what is said from one join point to the next. Rounds stand for themselves, so they are what is left
 out: by a cap, by conflation, or because too much waits. What is left out is in the account, as a `Gap` in the
-place where the messages would have been.
+place where the messages would have been. Who leaves nothing out needs no rounds: see `line`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import msgspec
 from convpolicy.link.tree import Slow
 from convpolicy.runtime.tree.gap import Gap, Why
 from convpolicy.runtime.tree.plan import Leaf
-from convpolicy.wire.tree import Said
+from convpolicy.wire.tree import Run
 
-__all__ = ["CutOff", "Enter", "Event", "Heard", "Inbox", "Over"]
+__all__ = ["CutOff", "Enter", "Event", "Heard", "Inbox", "Over", "joined"]
 
 
 class Enter(msgspec.Struct, frozen=True):
@@ -29,10 +29,10 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """A message."""
+    """Messages, from number `seq` on."""
 
     seq: int
-    said: Said
+    run: Run
 
 
 class Over(msgspec.Struct, frozen=True):
@@ -96,9 +96,9 @@ class Inbox:
 
     # --------------------------------------------------------------------------------------- being told
 
-    def takes(self) -> bool:
-        """See `Sink.takes`: however much comes at once, a program that waits for it is not slow."""
-        return self.waiting < self._limit or self._stalled
+    def room(self) -> int:
+        """See `Sink.room`: however much comes at once, a program that waits for it is not slow."""
+        return max(self._limit - self.waiting, int(self._stalled))
 
     def turn(self) -> None:
         """See `Sink.turn`."""
@@ -110,8 +110,12 @@ class Inbox:
         self._rounds.append(_Round(Enter(epoch, seq, point), self._before, fresh=True))
         self._before = []
 
-    def heard(self, seq: int, said: Said, now: float) -> None:
+    def heard(self, seq: int, run: Run, now: float) -> None:
         """See `Sink.heard`."""
+        for number, payload in enumerate(run.each(), seq):
+            self._hear(number, Run.of(run.label, [payload]), now)
+
+    def _hear(self, seq: int, said: Run, now: float) -> None:
         if self._end is not None:
             return
         current = self._rounds[-1]
@@ -138,7 +142,7 @@ class Inbox:
     def missed(self, gap: Gap) -> None:
         """See `Sink.missed`."""
         self._withheld()
-        self._before = _joined([*self._before, gap])
+        self._before = joined([*self._before, gap])
 
     def over(self, reason: str) -> None:
         """See `Sink.over`."""
@@ -162,7 +166,7 @@ class Inbox:
     def _complete(self, current: _Round, enter: Enter) -> None:
         """Begin the next round, with the account of what was left out before it."""
         if current.withheld:
-            self._rounds[-1] = _Round(enter, _joined(current.left_out("capped")), fresh=True)
+            self._rounds[-1] = _Round(enter, joined(current.left_out("capped")), fresh=True)
             return
         if self._slow == "conflate":
             self._conflate(current)
@@ -174,7 +178,7 @@ class Inbox:
         if not any(one.heard for one in waiting):
             return
         out = [event for one in waiting for event in one.left_out("conflated")]
-        newest.before, newest.fresh = _joined([*out, *newest.before]), True
+        newest.before, newest.fresh = joined([*out, *newest.before]), True
         self.waiting -= sum(len(one.heard) for one in waiting)
         for one in waiting:
             self._rounds.remove(one)
@@ -182,7 +186,7 @@ class Inbox:
     def _withheld(self) -> None:
         """Turn what was withheld of a round that was not whole into its gap."""
         if self._rounds and self._rounds[-1].withheld:
-            self._before = _joined([*self._before, *self._rounds.pop().left_out("capped")])
+            self._before = joined([*self._before, *self._rounds.pop().left_out("capped")])
 
     def _overflow(self) -> None:
         """Give up everything that waits: the follower enters anew behind the first message of this epoch."""
@@ -199,7 +203,7 @@ class Inbox:
         first = newer[0].heard[0].seq
         out += [*newer[0].before, *([newer[0].enter] if newer[0].fresh else [])]
         self._rounds.clear()
-        self.waiting, self._before = 0, _joined(out)
+        self.waiting, self._before = 0, joined(out)
         self._give_up(first, "slow")
 
     # ---------------------------------------------------------------------------------------- giving out
@@ -236,7 +240,7 @@ class Inbox:
             self._before.pop(0)
 
 
-def _joined(events: list[Gap | Enter]) -> list[Gap | Enter]:
+def joined(events: list[Gap | Enter]) -> list[Gap | Enter]:
     """Return the events with gaps that go on for the same reason made one: the account of what is not taken is short.
 
     An entry that leads from one gap into the next is left out, unless it is into another epoch.

@@ -1,8 +1,13 @@
-"""A leaf's side of a conversation over a tree: it enters at a join point, and takes what it has heard."""
+"""A leaf's side of a conversation over a tree: it enters at a join point, and takes what it has heard.
+
+A run of messages that the machine allows is taken in hand: read in one call, and given out without looking at each.
+What is not ordinary is taken one by one: a message that is not allowed or does not fit, and whatever is asked for by
+its class, or is left out by a cap or by conflation. tests/runtime/test_tree_runs.py compares the two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar, cast
 
@@ -16,10 +21,12 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.runtime.tree.gap import Gap, Why
 from convpolicy.runtime.tree.inbox import CutOff, Enter, Event, Heard, Inbox, Over
+from convpolicy.runtime.tree.line import Hand, Line
 from convpolicy.runtime.tree.plan import Leaf
 from convpolicy.runtime.tree.script import TreeScript
 from convpolicy.runtime.tree.shell import Shell
 from convpolicy.runtime.tree.subscriber import Subscriber
+from convpolicy.wire.bundles import Bundles
 from convpolicy.wire.tree import stream_name
 
 __all__ = ["LeafScript"]
@@ -39,6 +46,7 @@ class LeafScript(TreeScript[Sends, Receives]):
         *,
         subscriber: Subscriber,
         shell: Shell,
+        bundles: Sequence[Bundles],
         reader: bytes,
         past: AbstractSet[bytes],
         now: float,
@@ -51,13 +59,11 @@ class LeafScript(TreeScript[Sends, Receives]):
         self._over: Over | None = None
         self._told = self._left = False
         stream = stream_name(part.role, tree.topic)
-        self._inbox = Inbox(
-            leaf,
-            waiting=tree.waiting,
-            slow=tree.slow,
-            at_most=tree.at_most,
-            give_up=self._give_up,
-        )
+        self._bundles = bundles
+        self._line = Line(waiting=tree.waiting, slow=tree.slow, give_up=self._give_up)
+        self._inbox: Inbox | Line = self._line
+        if tree.slow == "conflate" or tree.at_most is not None:
+            self._inbox = Inbox(leaf, waiting=tree.waiting, slow=tree.slow, at_most=tree.at_most, give_up=self._give_up)
         self._follower = Follower(stream, reader, part.fingerprint, self._inbox, now, past=past)
         subscriber.follow(self._follower, self)
         shell.wake()
@@ -67,14 +73,16 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     # ------------------------------------------------------------------------------------------ receiving
 
-    async def heard(self) -> AsyncIterator[Received | Gap]:
-        """Yield messages with their labels, and gaps, until nothing more can come or this leaf has ended it.
+    async def heard(self) -> AsyncIterator[Hand | Received | Gap]:
+        """Yield messages and gaps until nothing more can come or this leaf has ended it.
+
+        Messages come with their labels, or many of one label together; what is not taken of these comes next.
 
         Raises:
             ConversationError: the conversation has ended early.
         """
         while not self._told:
-            found = self._next(None)
+            found = self._ordinary() or self._next(None)
             if found is not None:
                 yield found
             elif self._ended:
@@ -82,13 +90,44 @@ class LeafScript(TreeScript[Sends, Receives]):
             else:
                 await self._change()
 
+    def _ordinary(self) -> Hand | None:
+        """Return messages in hand, if there are any that can be taken like that."""
+        hand, head = self._line.hand, self._inbox.head
+        if hand is not None and hand.left:
+            return hand
+        self._line.put_back()
+        return self._take_in_hand(head) if isinstance(head, Heard) and head.run.count > 1 else None
+
+    def _take_in_hand(self, head: Heard) -> Hand | None:
+        run, conversation = head.run, self._conversation
+        steps = conversation.foresees(self._sender, run.label, run.count)
+        if len(steps) < 2:
+            return None
+        head = self._line.divide(head, len(steps))
+        try:
+            messages = self._bundles[run.label].unpack(head.run.payloads)
+        except (PayloadError, msgspec.MsgspecError):
+            return None
+        hand = Hand(head, messages, steps, conversation)
+        self._line.take_in_hand(hand)
+        return hand
+
+    def _at_once(self) -> Iterator[Receives]:
+        """See `TreeScript._at_once`."""
+        return iter(self._ordinary() or ())
+
     def _take(self, wanted: set[str] | None) -> tuple[object] | None:
+        if wanted is None:
+            for message in self._at_once():
+                return (message,)
+        self._line.put_back()
         found = self._next(wanted)
         if isinstance(found, Received):
             return (found.payload,)
         return None if found is None else (found,)
 
     def _next(self, wanted: set[str] | None) -> Received | Gap | None:
+        """Take what is next, one message at a time; nothing is in hand."""
         while True:
             received = self._allowed(wanted)
             if received is not None:
@@ -100,7 +139,7 @@ class LeafScript(TreeScript[Sends, Receives]):
                 case Gap():
                     return self._gap(head, wanted)
                 case Heard():
-                    arrival = self._feed(head, wanted)
+                    arrival = self._feed(self._line.divide(head), wanted)
                     if arrival is Arrival.FULL:
                         return None
                     if isinstance(arrival, Received):
@@ -124,11 +163,11 @@ class LeafScript(TreeScript[Sends, Receives]):
 
     def _feed(self, heard: Heard, wanted: set[str] | None) -> Received | Arrival:
         """Give the conversation the next message, and take what that allows unless something else is wanted."""
-        label, conversation = heard.said.label, self._conversation
+        label, conversation = heard.run.label, self._conversation
         seq = conversation.peers[self._sender].received + 1
         own = self._part.table.role
         try:
-            payload = self._unpacked(label, bytes(heard.said.payload))
+            payload = self._unpacked(label, bytes(heard.run.each()[0]))
             envelope = Envelope(conversation.id, self._sender, own, seq, 0, label, cast("msgspec.Raw", payload))
             arrival = conversation.receive(envelope) if wanted is None else conversation.accept(envelope)
         except RemoteViolation as violation:
@@ -164,6 +203,7 @@ class LeafScript(TreeScript[Sends, Receives]):
                 raise AssertionError(event)
 
     def _end(self, error: ConversationError) -> None:
+        self._line.put_back()
         self._conversation.error = error
         self._subscriber.unfollow(self._follower.stream, self._reader)
         self._over = self._over or Over("")
@@ -199,7 +239,13 @@ class LeafScript(TreeScript[Sends, Receives]):
     def _ended(self) -> bool:
         if self._error is not None:
             return False
-        return self._left or self._over is not None or (self._conversation.over and not self._conversation.keeps)
+        conversation = self._caught_up()
+        return self._left or self._over is not None or (conversation.over and not conversation.keeps)
+
+    def _caught_up(self) -> Conversation:
+        if self._line.hand is not None:
+            self._line.hand.catch_up()
+        return self._conversation
 
     # --------------------------------------------------------------------------------------- as a script
 

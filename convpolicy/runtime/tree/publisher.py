@@ -78,10 +78,12 @@ class Publisher:
 
     def say(self, role: str, topic: str, label: int, payload: bytes) -> bool:
         """Say a message in the next turn; return whether so much has gathered that it went out at once."""
-        stream = self._streams[stream_name(role, topic)]
-        stream.say(label, payload)
+        return self.put(self._streams[stream_name(role, topic)], label, payload)
+
+    def put(self, stream: Stream, label: int, payload: bytes) -> bool:
+        """Say a message on a stream; otherwise as `say`."""
         self._dirty.add(stream.name)
-        if stream.full:
+        if stream.say(label, payload):
             self._flush(stream)
             return True
         return False
@@ -130,7 +132,7 @@ class Publisher:
 
     def _flush(self, stream: Stream) -> None:
         for frame in stream.published():
-            self.counts["published"] += len(frame.said)
+            self.counts["published"] += frame.messages
             self._port.publish(down(stream.name, frame))
         self._dirty.discard(stream.name)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation
@@ -127,6 +127,8 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
         """Yield messages and gaps until nothing more can come."""
         self._check()
         while True:
+            for message in self._at_once():
+                yield message
             found = self._take(None)
             if found is not None:
                 yield cast("Receives | Gap", found[0])
@@ -134,6 +136,10 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
                 return
             else:
                 await self._change()
+
+    def _at_once(self) -> Iterator[Receives]:
+        """Take messages that are next and need no more looking at, as long as there are any."""
+        return iter(())
 
     @abstractmethod
     def _take(self, wanted: set[str] | None) -> tuple[object] | None:
@@ -162,11 +168,11 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
 
     def dialogue(self, last: TreeDialogue[Sends] | None = None) -> TreeDialogue[Sends]:
         """Return the conversation as handlers hold it: `last` while it is that one, and behind a gap with its data."""
-        conversation = self._conversation
+        conversation = self._caught_up()
         if last is not None and last.holds(conversation):
             return last
         data = last.data if last is not None and last.id == self.id else None
-        return TreeDialogue(conversation, tell=self._say, abort=self.abort, data=data)
+        return TreeDialogue(conversation, tell=self._say, abort=self.abort, catch_up=self._caught_up, data=data)
 
     # --------------------------------------------------------------------------------------- what it is
 
@@ -176,7 +182,7 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
         """How many leaves the root knows to be live; 0 at a leaf, which knows of no other."""
 
     def _violation(self, problem: str, attempted: str) -> LocalViolation:
-        conversation = self._conversation
+        conversation = self._caught_up()
         return LocalViolation(
             problem,
             role=self.role,
@@ -188,4 +194,4 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
 
     def __repr__(self) -> str:
         about = f" on {self.topic!r}" if self.topic else ""
-        return repr(self._conversation).replace("<Conversation", "<TreeScript", 1)[:-1] + f"{about}>"
+        return repr(self._caught_up()).replace("<Conversation", "<TreeScript", 1)[:-1] + f"{about}>"

@@ -28,6 +28,7 @@ from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.leafscript import LeafScript
+from convpolicy.runtime.tree.line import Hand
 from convpolicy.runtime.tree.plan import Plan
 from convpolicy.runtime.tree.rootscript import RootScript
 
@@ -118,6 +119,8 @@ class _Reading(Unending[Sends]):
     ) -> None:
         self._part, self._via, self._handlers, self._gaps = part, via, handlers, gaps
         self._lost_after = lost_after
+        # Where one handler is given the conversation, it must be right whenever any of them is called.
+        self._looking = any(each is not None and each.takes_conversation for each in (gaps, *handlers.values()))
         self._loop = asyncio.get_running_loop()
         self._counts = {"handled": 0, "gaps": 0}
         self._end: LeafEnd[Sends, Any] = LeafEnd(part, plan, via, math.inf)
@@ -196,7 +199,12 @@ class _Reading(Unending[Sends]):
 
     # -------------------------------------------------------------------------------------- calling handlers
 
-    async def _handle(self, script: LeafScript[Sends, Any], found: Received | Gap) -> None:
+    async def _handle(self, script: LeafScript[Sends, Any], found: Hand | Received | Gap) -> None:
+        if isinstance(found, Hand) and not self._looking:
+            await self._handle_many(script, found)
+            return
+        if isinstance(found, Hand):
+            found = found.next()
         if isinstance(found, Received):
             self._counts["handled"] += 1
             await self._attempt(script, self._handlers[found.label], found.label, found.payload)
@@ -207,23 +215,55 @@ class _Reading(Unending[Sends]):
         else:
             await self._attempt(script, self._gaps, Gap.__name__, found)
 
-    async def _attempt(self, script: LeafScript[Sends, Any], handler: Handler, label: str, message: object) -> None:
-        """Call a handler as often as it may be tried; then end the conversation for this leaf."""
-        for attempt in range(1, handler.attempts + 1):
-            try:
-                await self._call(script, handler, message)
-            except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
-                if attempt < handler.attempts:
-                    await asyncio.sleep(RETRY_AFTER * 2 ** (attempt - 1))
-                    continue
-                reason = f"{self._part.role}'s handler of {label} failed ({type(problem).__name__})"
-                _log.error("%s, conversation %s", reason, script.id, exc_info=problem)
-                script.abort(reason)
-            return
+    async def _handle_many(self, script: LeafScript[Sends, Any], hand: Hand) -> None:
+        """Call the handler of a label with each of some messages, in order, and with nothing else."""
+        handler, before = self._handlers[hand.label], hand.left
+        function = handler.function
+        try:
+            for message in hand:
+                try:
+                    result = function(message)
+                    if result is not None:
+                        await self._finish(script, result)
+                except Exception as problem:  # noqa: BLE001 - as in `_tried`
+                    await self._attempt(script, handler, hand.label, message, problem)
+        finally:
+            self._counts["handled"] += before - hand.left
 
-    async def _call(self, script: LeafScript[Sends, Any], handler: Handler, message: object) -> None:
-        self._dialogue = script.dialogue(self._dialogue)
-        result = handler.function(*(message, self._dialogue)[: 1 + handler.takes_conversation])
+    async def _attempt(
+        self,
+        script: LeafScript[Sends, Any],
+        handler: Handler,
+        label: str,
+        message: object,
+        problem: Exception | None = None,
+    ) -> None:
+        """Call a handler as often as it may be tried; then end the conversation for this leaf.
+
+        `problem` is how the first attempt has failed, if it was made already.
+        """
+        problem = problem or await self._tried(script, handler, message)
+        for attempt in range(1, handler.attempts):
+            if problem is None:
+                return
+            await asyncio.sleep(RETRY_AFTER * 2 ** (attempt - 1))
+            problem = await self._tried(script, handler, message)
+        if problem is not None:
+            reason = f"{self._part.role}'s handler of {label} failed ({type(problem).__name__})"
+            _log.error("%s, conversation %s", reason, script.id, exc_info=problem)
+            script.abort(reason)
+
+    async def _tried(self, script: LeafScript[Sends, Any], handler: Handler, message: object) -> Exception | None:
+        """Call a handler; return how that failed, if it did."""
+        try:
+            self._dialogue = script.dialogue(self._dialogue)
+            await self._finish(script, handler.function(*(message, self._dialogue)[: 1 + handler.takes_conversation]))
+        except Exception as problem:  # noqa: BLE001 - a handler may raise anything; it ends its conversation only
+            return problem
+        return None
+
+    async def _finish(self, script: LeafScript[Sends, Any], result: object) -> None:
+        """Have what a handler returned run to its end; what it says is refused."""
         if inspect.isasyncgen(result):
             async for said in cast("AsyncIterator[Any]", result):
                 await script.send(said)

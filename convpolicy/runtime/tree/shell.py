@@ -33,7 +33,8 @@ class Shell:
     def __init__(self, port: TreePort, core: Core) -> None:
         self._loop = asyncio.get_running_loop()
         self._port, self._core = port, core
-        self._ownership = Owner(f"the end of the tree at {port.url}")
+        # Raises ForeignThread when called from another thread or process than the one that started this.
+        self.check = Owner(f"the end of the tree at {port.url}").check
         self._descriptors: list[int] = []
         self._scheduled = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -43,10 +44,6 @@ class Shell:
     def _watch(self, descriptor: int) -> None:
         self._descriptors.append(descriptor)
         self._loop.add_reader(descriptor, self.wake)
-
-    def check(self) -> None:
-        """Raise ForeignThread when called from another thread or process than the one that started this."""
-        self._ownership.check()
 
     def wake(self) -> None:
         """Have a turn soon."""

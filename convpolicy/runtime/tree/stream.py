@@ -7,14 +7,14 @@ It has no clock and no socket.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 import msgspec
 
-from convpolicy.runtime.tree.cache import BATCH_BYTES, BATCH_MESSAGES, Cache, batch
+from convpolicy.runtime.tree.cache import BATCH_BYTES, BATCH_MESSAGES, Cache, framed
+from convpolicy.runtime.tree.entries import Entries
 from convpolicy.runtime.tree.plan import Leaf
-from convpolicy.wire.tree import Again, Downward, Entry, Evicted, Here, Join, Later, Published, Replay, Said
+from convpolicy.wire.tree import Again, Downward, Entry, Evicted, Here, Join, Later, Published, Replay, Run
 
 __all__ = ["FORGOTTEN_AFTER", "Listener", "Stream"]
 
@@ -45,49 +45,69 @@ class Stream:
         self.reason = ""
         self.listeners: dict[bytes, Listener] = {}
         self.live = 0
+        self.role = leaf.machine.role
         self._leaf, self._state = leaf, leaf.entries[0]
-        self._entries = deque([(0, 0)])  # join points, oldest first: behind which message, and the state's number
+        self._entries = Entries()
         self._cache = Cache(keep, keep_bytes)
-        self._pending: list[Said] = []  # said, and not gone out yet
-        self._size = 0  # bytes of it
+        self._gathered: list[tuple[int, list[bytes]]] = []  # labels, and payloads, of what was said
+        self._label, self._payloads = -1, list[bytes]()  # the newest of these
+        self._size = 0  # bytes of all of it
+        self._whole: list[list[Run]] = []  # runs for a frame each, which have not gone out yet
 
     # ------------------------------------------------------------------------------------------- saying
 
-    def say(self, label: int, payload: bytes) -> None:
-        """Number a message, keep it, and have it in what `published` returns next."""
+    def say(self, label: int, payload: bytes) -> bool:
+        """Number a message, and have it in what `published` yields next; return whether that fills a frame."""
+        size = self._size + len(payload)
+        if size > BATCH_BYTES:
+            self._gather()
+            size = len(payload)
+        if label != self._label:
+            self._label, self._payloads = label, []
+            self._gathered.append((label, self._payloads))
+        self._payloads.append(payload)
+        self._size = size
         self.seq += 1
-        self._size += len(payload)
-        said = Said(label, msgspec.Raw(payload))
-        self._pending.append(said)
-        self._cache.add(said)
-        self._state = self._leaf.after(self._state, label)
-        point = self._leaf.points.get(self._state)
-        if point is not None:
-            self._entries.append((self.seq, point))
-        while len(self._entries) > 1 and not self._whole(self._entries[0][0]):
-            self._entries.popleft()
+        return self.seq - self._cache.last >= BATCH_MESSAGES or bool(self._whole)
 
-    @property
-    def full(self) -> bool:
-        """Whether what has not gone out yet fills a frame."""
-        return len(self._pending) >= BATCH_MESSAGES or self._size >= BATCH_BYTES
+    def _gather(self) -> None:
+        """Make a frame of what was said, and keep it."""
+        if not self._gathered:
+            return
+        self._whole.append([Run.of(label, payloads) for label, payloads in self._gathered])
+        for (label, payloads), run in zip(self._gathered, self._whole[-1], strict=True):
+            self._step(label, self._cache.last + 1, self._cache.last + len(payloads))
+            self._cache.add(run)
+        self._entries.forget(self._oldest)
+        self._gathered, self._label, self._size = [], -1, 0
+
+    def _step(self, label: int, first: int, last: int) -> None:
+        """Step the leaves' machine by some messages of a label, and note where it comes to join points."""
+        while first <= last:
+            before, self._state = self._state, self._leaf.after(self._state, label)
+            # Where a message leads to the state before it, so do those behind it.
+            upto = last if self._state == before else first
+            point = self._leaf.points.get(self._state)
+            if point is not None:
+                self._entries.note(first, upto, point)
+            first = upto + 1
 
     def published(self) -> Iterator[Published]:
         """Yield what has been said since the last time, a frame each."""
-        messages, self._pending, self._size = self._pending, [], 0
-        first = self.seq - len(messages) + 1
-        while messages:
-            sent = batch(messages)
-            messages = messages[len(sent) :]
-            yield self._frame(first, sent)
-            first += len(sent)
+        self._gather()
+        frames, self._whole = self._whole, []
+        counts = [sum(run.count for run in runs) for runs in frames]
+        first = self.seq - sum(counts) + 1
+        for count, runs in zip(counts, frames, strict=True):
+            yield self._frame(first, count, runs)
+            first += count
 
     def beat(self) -> Published:
         """Return the heartbeat: no message, and the number of the last one."""
-        return self._frame(self.seq + 1, [])
+        return self._frame(self.seq + 1, 0, [])
 
-    def _frame(self, first: int, said: list[Said]) -> Published:
-        return Published(self.epoch, first, said, self.seq, self.over, self.reason)
+    def _frame(self, first: int, messages: int, runs: list[Run]) -> Published:
+        return Published(self.epoch, first, messages, runs, self.seq, self.over, self.reason)
 
     def end(self, reason: str) -> None:
         """Note that nothing more will be said: the conversation is over, or with a `reason` broken off."""
@@ -100,30 +120,33 @@ class Stream:
 
         For a reader that has missed messages it is the oldest one behind the first of them, else the newest.
         """
+        self._gather()
         missed = request.missed if request.epoch == self.epoch else 0
-        behind = (entry for entry in self._entries if missed and entry[0] >= missed and self._whole(entry[0]))
-        seq, point = next(behind, self._entries[-1])
-        if not self._whole(seq):
+        behind = self._entries.behind(max(missed, self._oldest)) if missed else None
+        seq, point = behind or self._entries.newest
+        if seq < self._oldest:
             return Later(self.name)
         return Entry(self.name, request.question, self.epoch, seq, point)
 
-    def _whole(self, seq: int) -> bool:
-        return seq == self.seq or seq + 1 >= self._cache.first
+    @property
+    def _oldest(self) -> int:
+        """The number of the oldest message behind which everything is kept."""
+        return self._cache.first - 1
 
     def again(self, request: Again) -> list[Downward]:
         """Return the answers to a request for missing messages."""
         if request.epoch != self.epoch:
             return []
+        self._gather()
         answers: list[Downward] = []
         first = max(request.first, self._cache.first)
         if first > request.first:
             answers.append(Evicted(self.name, self.epoch, self._cache.first))
-        messages = self._cache.between(first, request.last)
-        while messages and len(answers) < _ANSWERED:
-            sent = batch(messages)
-            messages = messages[len(sent) :]
-            answers.append(Replay(self.name, self._frame(first, sent)))
-            first += len(sent)
+        for messages, runs in framed(self._cache.between(first, request.last)):
+            if len(answers) == _ANSWERED:
+                break
+            answers.append(Replay(self.name, self._frame(first, messages, runs)))
+            first += messages
         return answers
 
     # ---------------------------------------------------------------------------------------- listeners

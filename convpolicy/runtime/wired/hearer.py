@@ -29,7 +29,7 @@ from convpolicy.runtime.wired.engine import WiredEngine
 from convpolicy.runtime.wired.seat import Seat
 from convpolicy.wire.frame import Malformed
 from convpolicy.wire.thread import read_published, trunk_of
-from convpolicy.wire.tree import Said
+from convpolicy.wire.tree import Run
 
 __all__ = ["Hearer"]
 
@@ -73,9 +73,10 @@ class Hearer:
 
     # ------------------------------------------------------------------------------------- what the tree says
 
-    def takes(self) -> bool:
-        """See `Sink.takes`."""
-        return not self._inside or self._inboxes[-1].takes()
+    def room(self) -> int:
+        """See `Sink.room`; who is outside holds nobody up."""
+        room = self._inboxes[-1].room()
+        return room if self._inside else max(room, 1)
 
     def turn(self) -> None:
         """See `Sink.turn`."""
@@ -87,10 +88,10 @@ class Hearer:
         self._inboxes[-1].enter(epoch, seq, point)
         self._inside = True
 
-    def heard(self, seq: int, said: Said, now: float) -> None:
+    def heard(self, seq: int, run: Run, now: float) -> None:
         """See `Sink.heard`; what is said before it has entered is not for it."""
         if self._inside:
-            self._inboxes[-1].heard(seq, said, now)
+            self._inboxes[-1].heard(seq, run, now)
 
     @property
     def outside(self) -> bool:
@@ -129,7 +130,7 @@ class Hearer:
         if thread is not None and thread.error is not None:
             self._begin()
         while (head := self._inboxes[0].head) is not None:
-            if isinstance(head, Heard) and not self._takes(head.said.label):
+            if isinstance(head, Heard) and not self._takes(head.run.label):
                 return
             if isinstance(head, Over | CutOff):
                 self._over(head)
@@ -205,14 +206,14 @@ class Hearer:
     def _take(self, heard: Heard) -> None:
         if self.thread is not None and self.thread.error is not None:
             self._begin()
-        thread, label = self.thread, heard.said.label
+        thread, label = self.thread, heard.run.label
         if self._state is not None:
             try:
                 self._state = self._leaf.after(self._state, label)
             except LookupError:
                 self._state = None  # the root broke the policy, which the thread says
         try:
-            said = read_published(bytes(heard.said.payload))
+            said = read_published(bytes(heard.run.each()[0]))
             self._heard = said.heard
             if thread is None:
                 self._begin()

@@ -15,6 +15,7 @@ from convpolicy.link.tree import Tree
 from convpolicy.machine import State
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import difference
+from convpolicy.runtime.tree.cache import BATCH_MESSAGES
 from convpolicy.runtime.tree.follower import Follower
 from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.plan import Leaf, Plan
@@ -23,7 +24,7 @@ from convpolicy.runtime.tree.subscriber import Subscriber
 from convpolicy.runtime.wired.engine import WiredEngine
 from convpolicy.runtime.wired.hearer import Hearer
 from convpolicy.runtime.wired.seat import Seat
-from convpolicy.wire.tree import Mismatch, Said, stream_name
+from convpolicy.wire.tree import Mismatch, Run, stream_name
 
 __all__ = ["LeafEnd"]
 
@@ -63,9 +64,9 @@ class _Hall:
         if self._point is not None:
             hearer.enter(self._epoch, self._last, self._point)
 
-    def takes(self) -> bool:
-        """See `Sink.takes`."""
-        return all(hearer.takes() for hearer in self.hearers)
+    def room(self) -> int:
+        """See `Sink.room`."""
+        return min((hearer.room() for hearer in self.hearers), default=BATCH_MESSAGES)
 
     def turn(self) -> None:
         """See `Sink.turn`."""
@@ -79,8 +80,12 @@ class _Hall:
         for hearer in self.hearers:
             hearer.enter(epoch, seq, point)
 
-    def heard(self, seq: int, said: Said, now: float) -> None:
-        """See `Sink.heard`."""
+    def heard(self, seq: int, run: Run, now: float) -> None:
+        """See `Sink.heard`; who is outside may enter behind each message."""
+        for number, payload in enumerate(run.each(), seq):
+            self._hear(number, Run.of(run.label, [payload]), now)
+
+    def _hear(self, seq: int, said: Run, now: float) -> None:
         self._last = seq
         for hearer in self.hearers:
             hearer.heard(seq, said, now)
