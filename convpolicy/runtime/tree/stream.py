@@ -63,7 +63,7 @@ class Stream:
             self._gather()
             size = len(payload)
         if label != self._label:
-            self._label, self._payloads = label, []
+            self._label, self._payloads = label, list[bytes]()
             self._gathered.append((label, self._payloads))
         self._payloads.append(payload)
         self._size = size
