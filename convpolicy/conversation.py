@@ -206,26 +206,6 @@ class Conversation(Position):
         self.heard = step.peer
         return step
 
-    def foresees(self, sender: int, label: int, count: int) -> list[Step]:
-        """Return the steps for so many messages of a label that arrive now, one after the other.
-
-        There are fewer where the policy does not allow all of them, or where values, blocks or times have to be looked
-        at, or something else has arrived before: then each has to be `receive`d.
-        """
-        steps: list[Step] = []
-        node = self._node
-        late = self.keeps or self.peers[sender].ahead is not None
-        if late or self.error is not None or self._clocks is not None:
-            return steps
-        while len(steps) < count:
-            step = node.plain.get(label)
-            if step is None or step.peer != sender or not self.table.fill(step.node).easy:
-                break
-            # What leads to the state before it does so any number of times.
-            steps += [step] * (count - len(steps) if step.node is node else 1)
-            node = step.node
-        return steps
-
     def hear_all(self, steps: Sequence[Step]) -> None:
         """Take steps which `foresees` has returned, in their order: their messages were received."""
         if not steps:

@@ -263,6 +263,26 @@ class Position:
     def _situation(self) -> Situation:
         return Situation(self.role, self.describe(), self.moves(), self.history)
 
+    def foresees(self, sender: int, label: int, count: int) -> list[Step]:
+        """Return the steps for so many messages of a label that arrive now, one after the other.
+
+        There are fewer where the policy does not allow all of them, or where values, blocks or times have to be looked
+        at, or something else has arrived before: then each has to be `receive`d.
+        """
+        steps: list[Step] = []
+        node = self._node
+        late = self.keeps or self.peers[sender].ahead is not None
+        if late or self.error is not None or self._clocks is not None:
+            return steps
+        while len(steps) < count:
+            step = node.plain.get(label)
+            if step is None or step.peer != sender or not self.table.fill(step.node).easy:
+                break
+            # What leads to the state before it does so any number of times.
+            steps += [step] * (count - len(steps) if step.node is node else 1)
+            node = step.node
+        return steps
+
     def __repr__(self) -> str:
         sent, received = (sum(values) for values in zip(*((p.sent, p.received) for p in self.peers), strict=True))
         policy = self.table.machine.policy
