@@ -67,7 +67,9 @@ def module_at(path: Path) -> Module:
     return Module(str(inside), inside.with_suffix("").parts[0], path.read_text(encoding="utf-8"))
 
 
-MODULES = [module_at(path) for path in sorted(PACKAGE.rglob("*.py")) if "examples" not in path.parts]
+# What the wheel takes along is not of the package's layers.
+TAKEN_ALONG = {"examples", "benchmarks"}
+MODULES = [module_at(path) for path in sorted(PACKAGE.rglob("*.py")) if TAKEN_ALONG.isdisjoint(path.parts)]
 
 
 # -------------------------------------------------------------------------------------------------- the rules

@@ -442,7 +442,7 @@ async def test_a_conversation_that_never_ends_is_refused() -> None:
 
 async def test_a_time_limit_is_refused() -> None:
     policy = Policy("Timed", seq(send(Source, Worker, Frame), send(Worker, Sink, Image, within=30)))
-    assert "has messages that must be sent within a time" in await refused(policy, pipeline(), Source)
+    assert "has messages that have their time" in await refused(policy, pipeline(), Source)
 
 
 async def test_only_the_first_role_puts_tasks_in_and_it_is_no_service() -> None:
