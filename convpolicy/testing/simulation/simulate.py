@@ -118,6 +118,11 @@ def _playable(policy: model.Policy, given: Iterable[Role[Any, Any]]) -> Policy:
     if unknown:
         names = one_of((role.name for role in policy.roles), word="and")
         raise PolicyError(f"{policy.name} has no role {unknown[0]}.\n  Its roles are {names}.")
+    if policy.nested:
+        raise PolicyError(
+            f"{policy.name} calls {policy.nested[0].name}, and what is called is not simulated.\n"
+            "  Write what it does in place of the call."
+        )
     if isinstance(policy, Policy):
         return policy
     return Policy(policy.name, policy.body, policy.roles, policy.protocols, policy.at, reliable=policy.reliable)

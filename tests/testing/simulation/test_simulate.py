@@ -328,3 +328,11 @@ def test_a_report_is_for_programs_too():
 def test_faults_are_told_in_words():
     assert str(Fault("drop", "Buyer→Seller", 3)) == "frame 3 Buyer→Seller is lost"
     assert str(Fault("crash", "Seller", 7)) == "Seller is killed at its step 7"
+
+
+def test_a_policy_that_calls_another_is_refused() -> None:
+    with pytest.raises(PolicyError) as refused:
+        simulate(Policy.load(gallery.path("delegate")), seeds=range(1))
+    assert str(refused.value) == (
+        "Delegate calls Work, and what is called is not simulated.\n  Write what it does in place of the call."
+    )
