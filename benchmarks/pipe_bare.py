@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -13,7 +14,7 @@ import zmq
 
 from .programs import end_with_parent, tell
 
-__all__: list[str] = []
+__all__ = ["Socket", "play"]
 
 Socket = zmq.Socket[bytes]
 
@@ -55,8 +56,12 @@ def sink(pull: Socket, answers: Socket, heard: dict[str, int]) -> None:
             expected, here = -1, 0
 
 
-def main() -> None:
-    """Play the role."""
+def play(
+    source: Callable[[Socket, Socket], None],
+    worker: Callable[[Socket, Socket], None],
+    sink: Callable[[Socket, Socket, dict[str, int]], None],
+) -> None:
+    """Play the role that the arguments of the program name."""
     role, tasks, results, answers = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     context = zmq.Context()
@@ -84,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    play(source, worker, sink)

@@ -6,20 +6,17 @@ A number says how many tasks there are; a frame goes to one worker, and is lost 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 
 import msgspec
-import zmq
 
-from .programs import end_with_parent, tell
+from .pipe_bare import Socket, play
+from .programs import tell
 
 __all__: list[str] = []
 
 TOGETHER = 64
-
-Socket = zmq.Socket[bytes]
 
 
 class Task(msgspec.Struct, array_like=True):
@@ -80,33 +77,5 @@ def sink(pull: Socket, answers: Socket, heard: dict[str, int]) -> None:
             expected, here = -1, 0
 
 
-def main() -> None:
-    """Play the role."""
-    role, tasks, results, answers = sys.argv[1:]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    context = zmq.Context()
-
-    def opened(kind: int, url: str, *, bind: bool) -> Socket:
-        socket: Socket = context.socket(kind)
-        (socket.bind if bind else socket.connect)(url)
-        return socket
-
-    heard = {"results": 0, "sum": 0}
-    tell(role)
-    try:
-        if role == "source":
-            source(opened(zmq.PUSH, tasks, bind=True), opened(zmq.PULL, answers, bind=True))
-            return
-        end_with_parent()
-        if role == "worker":
-            worker(opened(zmq.PULL, tasks, bind=False), opened(zmq.PUSH, results, bind=False))
-        else:
-            sink(opened(zmq.PULL, results, bind=True), opened(zmq.PUSH, answers, bind=False), heard)
-    finally:
-        if role == "sink":
-            tell(heard)
-        context.destroy(linger=0)
-
-
 if __name__ == "__main__":
-    main()
+    play(source, worker, sink)
