@@ -177,7 +177,7 @@ class Engine(Presence):
         elif isinstance(item, Refused | Ended | Unknown | Unplayed):
             self._bad_news(peer, item)
         elif isinstance(item, Move | Moved):
-            self.moves.handle(peer, item)
+            self.moves.handle(peer, item, self._tombs)
         else:
             self.peers.handle(peer, item)
 

@@ -20,9 +20,12 @@ from convpolicy.errors import WiringError
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.peers import Peer, Peers
-from convpolicy.wire.frame import Ended, Holds, Item, Move, Moved, Refused
+from convpolicy.runtime.tombs import Tombs
+from convpolicy.wire.frame import Ended, Holds, Item, Move, Moved, Refused, Unknown
 
 __all__ = ["Asked", "Moves"]
+
+AGAIN = 3  # times that a bus which a conversation has come to, and which does not know it, is told who plays in it
 
 
 class Asked:
@@ -66,6 +69,7 @@ class Moves:
         self._asked: dict[Conversation, Asked] = {}
         self._counts: dict[Conversation, int] = {}
         self._before: dict[Conversation, dict[Peer, None]] = {}  # the processes that each went through
+        self._told: dict[Conversation, tuple[list[int], int]] = {}  # what a bus was told, and how often it may be again
 
     def before(self, conversation: Conversation, peer: Peer) -> bool:
         """Return whether a conversation went through a process before it moved."""
@@ -81,7 +85,12 @@ class Moves:
         return route.hello.nonce == peer.hello.nonce or self.before(conversation, peer)
 
     def believed(self, conversation: Conversation, peer: Peer, item: Item) -> bool:
-        """Return whether bad news from `peer` are taken; where a conversation was before, only from a role itself."""
+        """Return whether bad news from `peer` are taken; where a conversation was before, only from a role itself.
+
+        A bus that a conversation has come to, and that does not know it, has missed what it was told: it is told again.
+        """
+        if isinstance(item, Unknown) and peer in routes(conversation) and self._tell_again(conversation, peer):
+            return False
         said = isinstance(item, Refused) or (isinstance(item, Ended) and item.kind != "lost")
         return peer in routes(conversation) or (said and self.before(conversation, peer))
 
@@ -91,6 +100,7 @@ class Moves:
             self._asked.pop(conversation, None)
             self._counts.pop(conversation, None)
             self._before.pop(conversation, None)
+            self._told.pop(conversation, None)
 
     # ---------------------------------------------------------------------------- whoever moves a conversation
 
@@ -133,8 +143,8 @@ class Moves:
 
     # ---------------------------------------------------------------------------------------- everybody else
 
-    def handle(self, peer: Peer, item: Move | Moved) -> None:
-        """Act on what another role says of a move, or a bus returns."""
+    def handle(self, peer: Peer, item: Move | Moved, tombs: Tombs) -> None:
+        """Act on what another role says of a move, or a bus returns; `tombs` has the conversations that are over."""
         conversation = self._find(item.conversation)
         asked = None if conversation is None else self._asked.get(conversation)
         if isinstance(item, Moved):
@@ -143,15 +153,22 @@ class Moves:
                 asked.answers[item.sender] = item.why
                 asked.told()
         elif conversation is None or item.sender != conversation.table.role:
-            self._follow(peer, item, conversation)
+            self._follow(peer, item, conversation, tombs)
         elif asked is not None and asked.via is peer and item.count == asked.item.count:
             asked.roles = frozenset(item.roles) - {item.sender}
             asked.told()
 
-    def _follow(self, peer: Peer, item: Move, conversation: Conversation | None) -> None:
-        """Say whether this role can follow, and do it. A conversation that is not open here has nothing to move."""
+    def _follow(self, peer: Peer, item: Move, conversation: Conversation | None, tombs: Tombs) -> None:
+        """Say whether this role can follow, and do it. A conversation that is not open here has nothing to move.
+
+        Where it is over, whoever moves it may have missed that, and nobody at the other link could tell it.
+        """
         role, why, via = self._role, "", peer
-        if conversation is not None:
+        if conversation is None:
+            over = tombs.answer(item.conversation, role, item.sender)
+            if over is not None:
+                self._peers.say(peer, over)
+        else:
             role = conversation.table.role
             if item.count < self._counts.get(conversation, 0) or not self.speaks(conversation, item.sender, peer):
                 return
@@ -190,5 +207,16 @@ class Moves:
     def _hold(self, conversation: Conversation, bus: Peer, roles: list[int]) -> None:
         """Tell a bus who plays in a conversation that comes to it."""
         if bus.hello is not None and bus.hello.bus and roles:
-            policy = conversation.table.fingerprint
-            self._peers.say(bus, Holds(policy, conversation.table.role, [conversation.id], roles=roles))
+            self._told[conversation] = roles, AGAIN
+            self._say_who(conversation, bus, roles)
+
+    def _say_who(self, conversation: Conversation, bus: Peer, roles: list[int]) -> None:
+        policy = conversation.table.fingerprint
+        self._peers.say(bus, Holds(policy, conversation.table.role, [conversation.id], roles=roles))
+
+    def _tell_again(self, conversation: Conversation, bus: Peer) -> bool:
+        roles, times = self._told.get(conversation, ([], 0))
+        if times:
+            self._told[conversation] = roles, times - 1
+            self._say_who(conversation, bus, roles)
+        return bool(times)

@@ -222,9 +222,7 @@ class Switch:
         return self._casts[policy].why(role, bool(here), silent, self._casts.values())
 
     def _let_in(self, bound: Bound, peer: Peer, envelope: Envelope) -> bool:
-        """Return whether it is a role that came to the conversation over another link, and speaks here for the first
-        time; then it is bound.
-        """
+        """Bind a role that came over another link and speaks here for the first time; return whether it is one."""
         sender = envelope.sender
         opens = envelope.policy == bound.policy and 0 <= sender < len(bound.players) and sender not in bound.stopped
         if not (opens and bound.players[sender] is None and self._casts[bound.policy].has(peer, sender)):
@@ -369,6 +367,8 @@ class Switch:
         item.roles = list(playing)
         for player in playing.values():
             self.peers.say(player, item)
+        for role in bound.finished:  # which nobody can tell over there
+            self.peers.say(peer, Forget(role, [item.conversation]))
         bound.moving = self.now + RETURN
         if item.go:
             self._left[item.conversation] = self.now

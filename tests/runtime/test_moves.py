@@ -389,6 +389,9 @@ def test_a_player_that_is_lost_after_the_move_is_reported_by_the_other_bus() -> 
 
 
 @given(faults(0.0), st.lists(st.floats(0, 4), max_size=4))  # a connection to a bus keeps its order
+@example(Faults(drop=0.05, seed=231), [0.25])  # B has finished when it is told to follow, and its Forget was lost
+@example(Faults(drop=0.15625, seed=84), [0.25])  # the other bus is asked about it before it is told who plays in it
+@example(Faults(drop=0.15625, seed=209), [0.25])
 def test_between_buses_too_everything_comes_once_and_to_one_player(faults: Faults, pauses: list[float]) -> None:
     world = World(faults)
     a, b, c = three(world, last=8)
