@@ -89,9 +89,9 @@ if TYPE_CHECKING:
     from convpolicy.runtime.wired.player import WiredPlayer
     from convpolicy.runtime.wired.script import WiredScript
     from convpolicy.verbs import Policy
-    from convpolicy.verify.acceptance import Acceptance
-    from convpolicy.verify.compatibility import Compatibility
-    from convpolicy.verify.report import Report
+    from convpolicy.verify.evidence.report import Report
+    from convpolicy.verify.evolution.acceptance import Acceptance
+    from convpolicy.verify.evolution.compatibility import Compatibility
 
 __all__ = [
     "Aborted",
@@ -187,11 +187,11 @@ __all__ = [
 
 # What plays a policy is loaded when one of these is first asked for: a check and a command need no ZeroMQ.
 _PLAYING = {
-    "Acceptance": "convpolicy.verify.acceptance",
+    "Acceptance": "convpolicy.verify.evolution.acceptance",
     "Batch": "convpolicy.runtime.pipeline.batch",
     "BatchReport": "convpolicy.runtime.pipeline.batch",
     "Bus": "convpolicy.link.bus",
-    "Compatibility": "convpolicy.verify.compatibility",
+    "Compatibility": "convpolicy.verify.evolution.compatibility",
     "Dialogue": "convpolicy.runtime.dialogue",
     "ExitReport": "convpolicy.runtime.parting",
     "Faults": "convpolicy.link.memory",
@@ -204,7 +204,7 @@ _PLAYING = {
     "Player": "convpolicy.runtime.player",
     "Policy": "convpolicy.verbs",
     "Progress": "convpolicy.runtime.pipeline.batch",
-    "Report": "convpolicy.verify.report",
+    "Report": "convpolicy.verify.evidence.report",
     "SQLite": "convpolicy.journal.sqlite",
     "Script": "convpolicy.runtime.script",
     "Service": "convpolicy.runtime.service",

@@ -1,6 +1,6 @@
 """One role's state machine, as a literal value.
 
-A machine is what `verify.projection` makes of a policy for one role, and it is the same value that runs, is
+A machine is what `verify.roles.projection` makes of a policy for one role, and it is the same value that runs, is
 drawn, is compared with other tools and is checked. States are small integers; each carries a name that says
 what the role does next (`owes_payment_awaits_shipment`). The states of wide `par` blocks are found as they
 are visited: a machine asks its `expand` function once per state and keeps the answer, so eight parallel

@@ -39,12 +39,12 @@ from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
 from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
-from convpolicy.verify.acceptance import Acceptance
-from convpolicy.verify.acceptance import accepts as accepting
-from convpolicy.verify.carrying import carried
-from convpolicy.verify.compatibility import Compatibility, compatible, require_fit
-from convpolicy.verify.projection import project
-from convpolicy.verify.report import Report
+from convpolicy.verify.evidence.report import Report
+from convpolicy.verify.evolution.acceptance import Acceptance
+from convpolicy.verify.evolution.acceptance import accepts as accepting
+from convpolicy.verify.evolution.compatibility import Compatibility, compatible, require_fit
+from convpolicy.verify.links.carrying import carried
+from convpolicy.verify.roles.projection import project
 
 if TYPE_CHECKING:
     from transitions import Machine as TransitionsMachine

@@ -16,7 +16,7 @@ from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
 from convpolicy.testing.clock import ManualClock
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class Order(NamedTuple):

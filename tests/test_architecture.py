@@ -42,6 +42,10 @@ BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = {*EVERYTHING, "verbs", "__init__"}
 BELOW["cli"] = {*BELOW["testing"], "testing"}
 
+# Within `verify` the ideas stand one upon the other, in this order.
+IDEAS = ["runs", "values", "roles", "coherence", "exploration", "decide", "evidence", "check"]
+IDEAS += ["machines", "evolution", "links"]
+
 PURE = {"errors", "policy", "machine", "interop", "rounds", "clocks", "table", "verify", "show"}
 PURE |= {"peering", "refusals", "position", "conversation"}
 IMPURE = {"zmq", "asyncio", "time", "random", "threading", "socket", "select", "ssl", "multiprocessing"}
@@ -94,6 +98,15 @@ def upward(module: Module) -> set[str]:
     return parts - BELOW[module.part] - {module.part}
 
 
+def out_of_order(module: Module) -> set[str]:
+    """Return the ideas of `verify` that a module of it imports although they come after its own."""
+    inside = Path(module.name).with_suffix("").parts
+    if inside[0] != "verify" or inside[1] == "__init__":
+        return set()
+    ideas = {name.split(".")[2] for name in imported(module) if name.startswith("convpolicy.verify.")}
+    return ideas - set(IDEAS[: IDEAS.index(inside[1]) + 1])
+
+
 def impure(module: Module) -> set[str]:
     """Return what a part without input and output imports of clocks, sockets, threads and chance."""
     return {name.split(".")[0] for name in imported(module)} & IMPURE if module.part in PURE else set()
@@ -125,6 +138,7 @@ def opening(module: Module) -> str:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_every_module_keeps_the_rules(module):
     assert upward(module) == set(), "imports go one way"
+    assert out_of_order(module) == set(), "what a check is made of does not know what is made of it"
     assert impure(module) == set(), "no clock, socket, thread or chance here"
     assert unsafe(module) == set(), "nothing runs what it reads"
     assert configures_logging(module) == set(), "the program configures logging, not the library"
@@ -151,6 +165,12 @@ def test_every_module_keeps_the_rules(module):
 )
 def test_every_rule_can_be_broken(rule, part, text):
     assert rule(Module("planted.py", part, text))
+
+
+def test_the_order_of_the_ideas_can_be_broken():
+    text = "def f():\n    from convpolicy.verify.evidence.findings import told"
+    assert out_of_order(Module("verify/runs/planted.py", "verify", text)) == {"evidence"}
+    assert out_of_order(Module("verify/evidence/planted.py", "verify", text)) == set()
 
 
 # ----------------------------------------------------------------------------------------------- public names

@@ -15,7 +15,7 @@ from convpolicy.testing.clock import ManualClock
 from convpolicy.testing.pair import Pair
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 def test_a_purchase_from_order_to_payment() -> None:

@@ -16,7 +16,7 @@ from convpolicy.machine import Direction, Machine, Move
 from convpolicy.policy.builder import labels, par, roles, send, seq
 from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 Buyer, Seller = roles("Buyer", "Seller")
 Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")

@@ -24,7 +24,7 @@ from convpolicy.machine import (
 from convpolicy.policy.builder import again, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 SEND, RECEIVE = Direction
 LEFT: Lane = ((0, 0),)

@@ -7,7 +7,7 @@ import pytest
 from convpolicy import LocalViolation, Policy, again, choice, label, loop, par, roles, send, seq
 from convpolicy.conversation import WINDOW, Conversation
 from convpolicy.testing.pair import Pair
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 A, B, C, D = roles("A", "B", "C", "D")
 Call, Stop, Thanks = label("Call", phone=str), label("Stop"), label("Thanks")

@@ -21,7 +21,7 @@ from convpolicy.runtime.tree.plan import Plan, plan
 from convpolicy.runtime.tree.publisher import Publisher
 from convpolicy.runtime.tree.subscriber import Subscriber
 from convpolicy.testing.clock import ManualClock
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 from convpolicy.wire.tree import prefix, stream_name
 
 

@@ -10,7 +10,7 @@ import typer
 
 from convpolicy.cli.exits import Exit
 from convpolicy.errors import ConvPolicyError
-from convpolicy.verify.report import Json
+from convpolicy.verify.evidence.report import Json
 
 __all__ = ["Answer", "error_to_json", "give", "said"]
 

@@ -21,8 +21,8 @@ from convpolicy.errors import ConvPolicyError
 from convpolicy.policy.module import Module
 from convpolicy.show.evidence import explained
 from convpolicy.verify.check import check as report_on
-from convpolicy.verify.reading import Notation
-from convpolicy.verify.report import Json, Report, Verdict
+from convpolicy.verify.evidence.report import Json, Report, Verdict
+from convpolicy.verify.machines.reading import Notation
 
 __all__ = ["check"]
 

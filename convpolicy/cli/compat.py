@@ -12,7 +12,7 @@ from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.cli.files import module_of
 from convpolicy.errors import one_of
 from convpolicy.show import chart
-from convpolicy.verify.compatibility import Compatibility, Mixture, Safety, compatible, exchanges, line_of
+from convpolicy.verify.evolution.compatibility import Compatibility, Mixture, Safety, compatible, exchanges, line_of
 
 __all__ = ["compat"]
 

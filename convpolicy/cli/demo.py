@@ -29,7 +29,7 @@ from convpolicy.policy.model import Policy
 from convpolicy.policy.scribble import load
 from convpolicy.show import Chart
 from convpolicy.verify.check import require
-from convpolicy.verify.graph import graph_of
+from convpolicy.verify.runs.graph import graph_of
 
 __all__ = ["demo"]
 

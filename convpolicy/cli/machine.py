@@ -17,8 +17,8 @@ from convpolicy.cli.files import MACHINES, module_of, text_of
 from convpolicy.cli.modules import defined
 from convpolicy.machine import Machine
 from convpolicy.policy.model import Policy
-from convpolicy.verify.acceptance import Answer, accepts
-from convpolicy.verify.reading import read_machine
+from convpolicy.verify.evolution.acceptance import Answer, accepts
+from convpolicy.verify.machines.reading import read_machine
 
 if TYPE_CHECKING:
     from transitions import Machine as TransitionsMachine

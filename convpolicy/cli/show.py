@@ -14,7 +14,7 @@ from convpolicy.policy.model import Policy, Role
 from convpolicy.policy.nearest import did_you_mean
 from convpolicy.show import formats, render
 from convpolicy.verify.check import require
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 __all__ = ["show"]
 

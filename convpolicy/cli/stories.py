@@ -11,7 +11,7 @@ from convpolicy.journal.port import Account, Kind, Record
 from convpolicy.journal.replay import replay
 from convpolicy.policy import scribble
 from convpolicy.runtime.part import Part
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 __all__ = ["Story", "stories"]
 

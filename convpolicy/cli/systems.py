@@ -17,10 +17,10 @@ from convpolicy.cli.exits import Exit, UsageError
 from convpolicy.cli.files import MACHINES, STDIN, expand, text_of
 from convpolicy.errors import ConvPolicyError
 from convpolicy.show.run import run_chart
-from convpolicy.verify.compatible import compatible
-from convpolicy.verify.reading import Notation, read_machines
-from convpolicy.verify.report import Json
-from convpolicy.verify.safety import Because, Safety, SafetyReport
+from convpolicy.verify.evidence.report import Json
+from convpolicy.verify.machines.compatible import compatible
+from convpolicy.verify.machines.reading import Notation, read_machines
+from convpolicy.verify.machines.safety import Because, Safety, SafetyReport
 
 __all__ = ["check_machines"]
 

@@ -8,8 +8,8 @@ from convpolicy.cli.exits import UsageError
 from convpolicy.cli.files import unreadable
 from convpolicy.errors import WiringError
 from convpolicy.link.wiring import Wiring, carriers
-from convpolicy.verify.carrying import carried
-from convpolicy.verify.report import Report
+from convpolicy.verify.evidence.report import Report
+from convpolicy.verify.links.carrying import carried
 
 __all__ = ["over_links", "wiring_of"]
 

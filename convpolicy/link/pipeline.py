@@ -19,7 +19,7 @@ from convpolicy.link.ends import Ends
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.pushpull import PullPort, PushPort
 from convpolicy.link.treeport import back_of
-from convpolicy.verify.carrier import Carrier, Players
+from convpolicy.verify.links.carrier import Carrier, Players
 
 __all__ = ["MANIFEST", "Named", "Pipeline"]
 

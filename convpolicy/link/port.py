@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from convpolicy.errors import WiringError
-from convpolicy.verify.carrier import Carrier
+from convpolicy.verify.links.carrier import Carrier
 
 __all__ = ["LISTENER", "Address", "Delivery", "Guarantees", "Link", "Port"]
 

@@ -15,7 +15,7 @@ from convpolicy.link.budget import FAN_OUT, MEMORY, QUEUE, Budget
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.treeport import LeafPort, RootPort, open_leaf, open_root
 from convpolicy.policy.model import Role
-from convpolicy.verify.carrier import Carrier, Players
+from convpolicy.verify.links.carrier import Carrier, Players
 from convpolicy.wire.tree import LARGEST_TOPIC
 
 __all__ = ["Slow", "Tree"]

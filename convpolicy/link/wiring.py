@@ -17,7 +17,7 @@ from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.wirefile import read
 from convpolicy.policy.model import Role
-from convpolicy.verify.carrier import Carrier, Players
+from convpolicy.verify.links.carrier import Carrier, Players
 
 __all__ = ["Wiring", "carriers"]
 

@@ -2,8 +2,8 @@
 
 A role keeps, by *slot*, what its later conditions speak of. A move of it has an *effect*: what its recursion
 variables have become on the way to the message, what must be true of the message, and which of its fields are kept.
-Effects are values, made by `verify.knowledge` from a policy; what they do to the values of one conversation is said
-here, and nothing here sends or receives.
+Effects are values, made by `verify.values.knowledge` from a policy; what they do to the values of one conversation is
+said here, and nothing here sends or receives.
 """
 
 from __future__ import annotations

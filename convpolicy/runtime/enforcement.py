@@ -20,8 +20,8 @@ from convpolicy.machine import Direction
 from convpolicy.policy.model import Policy
 from convpolicy.table import Table
 from convpolicy.verify.check import require
-from convpolicy.verify.graph import graph_of, seen_from_outside
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
+from convpolicy.verify.runs.graph import graph_of, seen_from_outside
 from convpolicy.wire.frame import Ended, Refused
 
 __all__ = ["Enforcement", "Monitor"]

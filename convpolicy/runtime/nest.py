@@ -19,7 +19,7 @@ from convpolicy.machine import Lane, Move
 from convpolicy.policy.model import AnyRole, Invited, Message, Role
 from convpolicy.runtime.part import Part
 from convpolicy.table import Step
-from convpolicy.verify.graph import Calling
+from convpolicy.verify.runs.graph import Calling
 from convpolicy.wire.frame import Acknowledged, Holds
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from convpolicy.machine import CRASH, Direction, Machine, Symbol
 from convpolicy.policy.model import Label, Policy, Send, Statement, statements
 from convpolicy.policy.printing import render
 from convpolicy.table import Table
-from convpolicy.verify.graph import graph_of
-from convpolicy.verify.mixing import pairing
-from convpolicy.verify.projection import project
+from convpolicy.verify.evolution.mixing import pairing
+from convpolicy.verify.roles.projection import project
+from convpolicy.verify.runs.graph import graph_of
 from convpolicy.wire.frame import VERSION, Hello, Plays
 from convpolicy.wire.payload import PayloadCodec
 
@@ -114,7 +114,7 @@ class Part:
     def beside(self, others: Iterable[Policy]) -> Part:
         """Return this part, which also speaks with those that have one of the other versions, the first one first.
 
-        Whether that goes well has to be checked before: `verify.compatibility.require_fit`.
+        Whether that goes well has to be checked before: `verify.evolution.compatibility.require_fit`.
         """
         part = Part(self._own, self.machine)
         for other in others:

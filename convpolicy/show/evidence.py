@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from convpolicy.machine import Direction, Symbol, symbol_of
 from convpolicy.show.chart import drawn
 from convpolicy.show.score import Frame, Item, Message, Note, Score, roles_in
-from convpolicy.verify.conditions import Condition
-from convpolicy.verify.explore import Failure
-from convpolicy.verify.findings import FAIR, Finding
-from convpolicy.verify.report import Report
-from convpolicy.verify.witness import OneRun, StuckRun, TwoRuns, Witness
+from convpolicy.verify.coherence.conditions import Condition
+from convpolicy.verify.evidence.findings import FAIR, Finding
+from convpolicy.verify.evidence.report import Report
+from convpolicy.verify.evidence.witness import OneRun, StuckRun, TwoRuns, Witness
+from convpolicy.verify.exploration.explore import Failure
 
 __all__ = ["evidence", "explained"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from convpolicy.machine import Direction, Lane, symbol_of
 from convpolicy.show.chart import chart
-from convpolicy.verify.explore import Step
+from convpolicy.verify.exploration.explore import Step
 
 __all__ = ["run_chart"]
 

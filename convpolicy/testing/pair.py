@@ -16,7 +16,7 @@ from convpolicy.machine import Move
 from convpolicy.policy.model import Policy, Role
 from convpolicy.testing.clock import ManualClock
 from convpolicy.verify.check import require
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 __all__ = ["Pair"]
 

@@ -1,6 +1,11 @@
-"""Whether a policy can be followed, and each role's machine; whether given machines are safe. Pure functions."""
+"""Whether a policy can be followed, and each role's machine; whether given machines are safe. Pure functions.
 
-from convpolicy.verify.compatible import compatible
-from convpolicy.verify.reading import read_machine, read_machines
+`check` is the one question, answered whole, and `decide` the bare decision in it. Below them, each knowing only what
+stands before it: `runs`, `values`, `roles`, `coherence`, `exploration`; between the two `evidence`; and after `check`
+the questions that are asked less often: `machines`, `evolution`, `links`.
+"""
+
+from convpolicy.verify.machines.compatible import compatible
+from convpolicy.verify.machines.reading import read_machine, read_machines
 
 __all__ = ["compatible", "read_machine", "read_machines"]

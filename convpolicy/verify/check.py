@@ -9,16 +9,16 @@ from functools import lru_cache
 from convpolicy.errors import NotImplementable, Position
 from convpolicy.machine import Machine
 from convpolicy.policy.model import AnyRole, Policy, statements
-from convpolicy.verify.bounds import bounds
-from convpolicy.verify.crashing import explore_crashes
+from convpolicy.verify.coherence.bounds import bounds
 from convpolicy.verify.decide import Decision, Limits, Verdict, decide, first_failure, machines_of
-from convpolicy.verify.explore import Failure
-from convpolicy.verify.findings import UNFAIR, Finding, Found, found
-from convpolicy.verify.fix import fix
-from convpolicy.verify.graph import Graph, graph_of
-from convpolicy.verify.interrupting import explore_interrupts
-from convpolicy.verify.report import Report
-from convpolicy.verify.values import values
+from convpolicy.verify.evidence.findings import UNFAIR, Finding, Found, found
+from convpolicy.verify.evidence.fix import fix
+from convpolicy.verify.evidence.report import Report
+from convpolicy.verify.evidence.values import values
+from convpolicy.verify.exploration.crashing import explore_crashes
+from convpolicy.verify.exploration.explore import Failure
+from convpolicy.verify.exploration.interrupting import explore_interrupts
+from convpolicy.verify.runs.graph import Graph, graph_of
 
 __all__ = ["check", "require"]
 

@@ -14,21 +14,21 @@ from enum import StrEnum
 from itertools import islice
 
 from convpolicy.machine import Machine, Symbol
-from convpolicy.verify.automaton import automaton_of
-from convpolicy.verify.blocks import Ambiguous, Unnoticed, ambiguous, unnoticed_blocks, variants
-from convpolicy.verify.conditions import Condition, Views, Violation, violations
-from convpolicy.verify.connecting import Unconnected, calls_in, unconnected
-from convpolicy.verify.crashing import explore_crashes
-from convpolicy.verify.eligible import Ineligible, Rule, ineligible
-from convpolicy.verify.explore import Failure, explore
-from convpolicy.verify.graph import Graph, without_crash_of
-from convpolicy.verify.interrupting import explore_interrupts
-from convpolicy.verify.progress import Waiting, waiting
-from convpolicy.verify.projection import project
-from convpolicy.verify.shape import loops_meet_pars, orders
-from convpolicy.verify.terms import InOrder, Terms, TooLarge
-from convpolicy.verify.twins import Twins, twins
-from convpolicy.verify.unguarded import Unguarded, unguarded
+from convpolicy.verify.coherence.blocks import Ambiguous, Unnoticed, ambiguous, unnoticed_blocks, variants
+from convpolicy.verify.coherence.conditions import Condition, Views, Violation, violations
+from convpolicy.verify.coherence.connecting import Unconnected, calls_in, unconnected
+from convpolicy.verify.coherence.eligible import Ineligible, Rule, ineligible
+from convpolicy.verify.coherence.progress import Waiting, waiting
+from convpolicy.verify.coherence.twins import Twins, twins
+from convpolicy.verify.coherence.unguarded import Unguarded, unguarded
+from convpolicy.verify.exploration.crashing import explore_crashes
+from convpolicy.verify.exploration.explore import Failure, explore
+from convpolicy.verify.exploration.interrupting import explore_interrupts
+from convpolicy.verify.roles.projection import project
+from convpolicy.verify.runs.automaton import automaton_of
+from convpolicy.verify.runs.graph import Graph, without_crash_of
+from convpolicy.verify.runs.shape import loops_meet_pars, orders
+from convpolicy.verify.runs.terms import InOrder, Terms, TooLarge
 
 __all__ = ["BOUNDS", "By", "Decision", "Fault", "Limits", "Verdict", "decide", "first_failure", "machines_of"]
 

@@ -15,7 +15,7 @@ from convpolicy.link.wiring import Wiring, carriers
 from convpolicy.policy import gallery
 from convpolicy.policy.builder import roles
 from convpolicy.verbs import Policy
-from convpolicy.verify.carrier import Carrier, Players
+from convpolicy.verify.links.carrier import Carrier, Players
 
 A, B, C, D = roles("A", "B", "C", "D")
 Buyer, Market, Supplier, Clerk, Seller = roles("Buyer", "Market", "Supplier", "Clerk", "Seller")

@@ -26,7 +26,7 @@ from convpolicy import (
 )
 from convpolicy.conversation import Arrival, Conversation, Received
 from convpolicy.testing.pair import Pair
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class Order(NamedTuple):

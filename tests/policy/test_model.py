@@ -32,7 +32,7 @@ from convpolicy.policy.model import (
 from convpolicy.policy.scribble import loads, render
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 A, B, C = roles("A", "B", "C")
 X, Y, Z = labels("X", "Y", "Z")

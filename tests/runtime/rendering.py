@@ -18,7 +18,7 @@ from convpolicy.runtime.pipeline.sink import Delivery, SinkEngine
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pipeline.worker import WorkerEngine
 from convpolicy.testing.clock import ManualClock
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class Frame(NamedTuple):

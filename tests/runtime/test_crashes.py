@@ -42,7 +42,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.route import ensure_carried
 from convpolicy.testing.clock import ManualClock
 from convpolicy.testing.pair import Pair
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 FAILOVER = Path(__file__).parents[1] / "failover.py"
 WHY = Crashed(Primary)

@@ -17,7 +17,7 @@ from convpolicy.policy.scribble import render
 from convpolicy.runtime.enforcement import Enforcement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class Bus:

@@ -37,7 +37,7 @@ from convpolicy.policy.scribble import loads
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.route import ensure_carried
 from convpolicy.testing.pair import Pair
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 STREAM = Path(__file__).parents[1] / "stream.py"
 FOLLOW, CANCEL, CLOSED, BILL = Follow("ACME"), Cancel("enough"), Closed("it is late"), Bill(3)

@@ -7,7 +7,7 @@ from helpers import Buyer, purchase
 
 from convpolicy import Policy, PolicyError
 from convpolicy.runtime.part import Part
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 def test_a_part_knows_what_its_role_sends_and_receives() -> None:

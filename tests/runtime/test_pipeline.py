@@ -40,7 +40,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
 from convpolicy.runtime.pipeline.errand import Errand, carry_out_at_once
 from convpolicy.runtime.pipeline.lots import Said
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class Blob(NamedTuple):

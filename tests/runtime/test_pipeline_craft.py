@@ -21,7 +21,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.craft import Craft, in_a_row
 from convpolicy.runtime.pipeline.errand import Errand, carry_out_at_once
 from convpolicy.runtime.pipeline.lots import Goods, Parcel, Said, bits, gathered, task_of
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 
 class A(NamedTuple):

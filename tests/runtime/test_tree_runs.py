@@ -36,7 +36,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.cache import Cache, framed
 from convpolicy.runtime.tree.entries import Entries
 from convpolicy.runtime.tree.inbox import Enter, Heard
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 from convpolicy.wire.frame import Malformed
 from convpolicy.wire.tree import Published, Replay, Run, down, read_answer, read_published, write
 

@@ -31,7 +31,7 @@ from convpolicy import (
     seq,
 )
 from convpolicy.runtime.part import Part
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 Buyer, Seller, Courier = roles("Buyer", "Seller", "Courier")
 Cancel, Payment, Hint = labels("Cancel", "Payment", "Hint")

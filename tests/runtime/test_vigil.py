@@ -13,7 +13,7 @@ from convpolicy.conversation import Conversation, Envelope
 from convpolicy.policy.model import Message
 from convpolicy.runtime.switch import GRACE, RETURN
 from convpolicy.runtime.vigil import PORTION, ROUND, Vigil
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 from convpolicy.wire.frame import Forget
 
 A, B, C = roles("A", "B", "C")

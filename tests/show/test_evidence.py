@@ -14,7 +14,7 @@ from convpolicy.policy.scribble import loads, read
 from convpolicy.show.chart import drawn
 from convpolicy.show.evidence import evidence, explained
 from convpolicy.verify.check import check
-from convpolicy.verify.report import Report
+from convpolicy.verify.evidence.report import Report
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 

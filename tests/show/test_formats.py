@@ -8,7 +8,7 @@ from convpolicy import show
 from convpolicy.policy.builder import labels, roles, send
 from convpolicy.policy.model import Policy
 from convpolicy.show.score import of_steps
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 Buyer, Seller = roles("Buyer", "Seller")
 (Order,) = labels("Order")

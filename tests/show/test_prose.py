@@ -11,7 +11,7 @@ from convpolicy.machine import Direction, Machine, Move
 from convpolicy.policy.builder import again, choice, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 Buyer, Seller, Courier = roles("Buyer", "Seller", "Courier")
 Order, Shipment, Invoice, Payment = labels("Order", "Shipment", "Invoice", "Payment")

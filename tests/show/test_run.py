@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convpolicy.machine import Direction, Move
 from convpolicy.show.run import run_chart
-from convpolicy.verify.explore import Step
+from convpolicy.verify.exploration.explore import Step
 
 
 def step(role: str, text: str) -> Step:

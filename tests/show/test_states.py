@@ -12,7 +12,7 @@ from convpolicy.policy.builder import labels, par, roles, send, seq
 from convpolicy.policy.model import Policy
 from convpolicy.show.diagram import diagram_of
 from convpolicy.testing.strategies import policies
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 Buyer, Seller = roles("Buyer", "Seller")
 Order, Invoice, Payment = labels("Order", "Invoice", "Payment")

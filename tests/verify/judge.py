@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from convpolicy.machine import Direction, Machine, Move, Symbol, independent, move_of, symbol_of
 from convpolicy.policy.model import Policy
-from convpolicy.verify.graph import END, Graph, graph_of
+from convpolicy.verify.runs.graph import END, Graph, graph_of
 
 
 class Under(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import product
 
 from convpolicy.machine import Symbol
-from convpolicy.verify.automaton import Automaton
+from convpolicy.verify.runs.automaton import Automaton
 
 
 def implementable(automaton: Automaton) -> bool:

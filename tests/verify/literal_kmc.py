@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from convpolicy.machine import Direction, Move, symbol_of
-from convpolicy.verify.local import LocalAutomaton
+from convpolicy.verify.machines.local import LocalAutomaton
 
 Queues = tuple[tuple[tuple[str, str], tuple[str, ...]], ...]
 

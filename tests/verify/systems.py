@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from convpolicy.machine import Direction, Move, Symbol, move_of
-from convpolicy.verify.local import Edge, LocalAutomaton
-from convpolicy.verify.localtypes import read_types
+from convpolicy.verify.machines.local import Edge, LocalAutomaton
+from convpolicy.verify.machines.localtypes import read_types
 
 Global = list[tuple[int, Symbol, int]]
 

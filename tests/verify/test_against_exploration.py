@@ -16,9 +16,9 @@ from convpolicy.policy.model import Policy
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
 from convpolicy.verify.decide import By, machines_of
-from convpolicy.verify.explore import explore
-from convpolicy.verify.graph import graph_of
-from convpolicy.verify.report import Verdict
+from convpolicy.verify.evidence.report import Verdict
+from convpolicy.verify.exploration.explore import explore
+from convpolicy.verify.runs.graph import graph_of
 
 EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "2400"))
 CONFIGURATIONS = 3_000

@@ -8,7 +8,7 @@ from convpolicy.errors import NotImplementable, Position, Unsupported
 from convpolicy.policy.builder import again, call, choice, label, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Choice, Policy, Protocol, Send, Statement
 from convpolicy.verify.check import check, require
-from convpolicy.verify.report import Report, Verdict
+from convpolicy.verify.evidence.report import Report, Verdict
 
 Buyer, Seller, Courier = roles("Buyer", "Seller", "Courier")
 Order, Accept, Reject, Pickup, Invoice, Shipment, Payment = labels(

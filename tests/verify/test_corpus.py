@@ -11,7 +11,7 @@ import pytest
 from convpolicy.errors import PolicyError
 from convpolicy.policy.scribble import read
 from convpolicy.verify.check import check
-from convpolicy.verify.report import Report
+from convpolicy.verify.evidence.report import Report
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 TABLE = CORPUS / "global.tsv"

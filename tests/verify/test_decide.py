@@ -9,9 +9,9 @@ from convpolicy.policy.builder import again, choice, label, labels, loop, par, r
 from convpolicy.policy.model import Policy, Statement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.decide import By, Decision, Limits, Verdict, decide
-from convpolicy.verify.findings import found
-from convpolicy.verify.graph import graph_of
-from convpolicy.verify.shape import innermost_lanes, loops_meet_pars, orders
+from convpolicy.verify.evidence.findings import found
+from convpolicy.verify.runs.graph import graph_of
+from convpolicy.verify.runs.shape import innermost_lanes, loops_meet_pars, orders
 
 P, Q, R, S = roles("P", "Q", "R", "S")
 A, B, C = labels("A", "B", "C")

@@ -16,8 +16,8 @@ from convpolicy.policy.scribble import parse, read
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
 from convpolicy.verify.decide import first_failure, machines_of
-from convpolicy.verify.graph import graph_of
-from convpolicy.verify.report import Report, Verdict
+from convpolicy.verify.evidence.report import Report, Verdict
+from convpolicy.verify.runs.graph import graph_of
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 

@@ -8,7 +8,7 @@ from quoting import quoting, reminding
 from convpolicy import Policy
 from convpolicy.verify.check import check
 from convpolicy.verify.decide import Verdict
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 
 RACE = """global protocol Quoting(role Buyer, role Seller) {
   Quote from Seller to Buyer;

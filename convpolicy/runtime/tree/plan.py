@@ -14,9 +14,9 @@ from convpolicy.errors import WiringError, one_of
 from convpolicy.link.tree import Tree
 from convpolicy.machine import Machine, State, Symbol, move_of
 from convpolicy.policy.model import Policy
-from convpolicy.verify.graph import graph_of
-from convpolicy.verify.joining import entries, join_points
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.joining import entries, join_points
+from convpolicy.verify.roles.projection import project
+from convpolicy.verify.runs.graph import graph_of
 
 __all__ = ["Leaf", "Plan", "plan"]
 

@@ -22,12 +22,12 @@ from convpolicy.policy.model import Policy
 from convpolicy.runtime.tree.plan import Leaf, Plan
 from convpolicy.runtime.wired.loans import Terms, terms
 from convpolicy.runtime.wired.machines import closure, leg, origin, spine
-from convpolicy.verify.carrier import Players
-from convpolicy.verify.carrying import carried
 from convpolicy.verify.check import check
-from convpolicy.verify.graph import Graph, graph_of
-from convpolicy.verify.joining import join_points
-from convpolicy.verify.projection import project
+from convpolicy.verify.links.carrier import Players
+from convpolicy.verify.links.carrying import carried
+from convpolicy.verify.roles.joining import join_points
+from convpolicy.verify.roles.projection import project
+from convpolicy.verify.runs.graph import Graph, graph_of
 
 __all__ = ["Cast", "Line", "Seat", "seat"]
 

@@ -10,7 +10,7 @@ from convpolicy.testing.simulation.faults import Fault
 from convpolicy.testing.simulation.record import Event
 from convpolicy.testing.simulation.shrinking import Failing
 from convpolicy.testing.simulation.world import World
-from convpolicy.verify.report import Json
+from convpolicy.verify.evidence.report import Json
 
 __all__ = ["Failure", "Report"]
 

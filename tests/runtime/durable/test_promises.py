@@ -17,7 +17,7 @@ from convpolicy.journal.memory import Fate, MemoryJournal
 from convpolicy.journal.port import Kind
 from convpolicy.link.port import LISTENER, Address, Delivery
 from convpolicy.runtime.part import Part
-from convpolicy.verify.projection import project
+from convpolicy.verify.roles.projection import project
 from convpolicy.wire import frame
 from convpolicy.wire.frame import Acknowledged
 

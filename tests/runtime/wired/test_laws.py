@@ -39,7 +39,7 @@ from convpolicy import (
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.testing.strategies import policies
 from convpolicy.verbs import _opens  # type: ignore[attr-defined]
-from convpolicy.verify.graph import graph_of
+from convpolicy.verify.runs.graph import graph_of
 
 EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "15"))
 SEEDS = st.integers(0, 1_000)

@@ -1,0 +1,1 @@
+"""Code that does less than its policy allows, and policies that change while conversations run."""

@@ -1,0 +1,1 @@
+"""Machines run together in every way there is, within a bound: as they are, stopping, and interrupting each other."""

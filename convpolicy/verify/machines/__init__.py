@@ -1,0 +1,1 @@
+"""Machines that were given and not projected: read from text, and judged by k-multiparty compatibility."""
