@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.peers import Peer, Peers
 from convpolicy.runtime.timetable import Timetable
-from convpolicy.wire.frame import Acknowledged
+from convpolicy.wire.frame import Acknowledged, Forget
 
 __all__ = ["ACK_AFTER", "Delivery", "routes"]
 
@@ -30,6 +30,7 @@ class Delivery:
         self._owing: deque[tuple[float, Conversation]] = deque()  # from when on, oldest first; one may be in it twice
         self._fresh: list[bytes] = []  # the conversations in which something was sent since the last turn
         self._resends, self._deadlines = Timetable(), Timetable()
+        self._repeated: set[bytes] = set()  # conversations in which a message that opens them was sent again
         self.resent = 0
 
     @property
@@ -129,11 +130,32 @@ class Delivery:
                 continue
             for envelope in conversation.resend(now):
                 self.resent += 1
+                if envelope.policy is not None:
+                    self._repeated.add(key)
                 self._peers.say(conversation.peers[envelope.receiver].route, envelope)
             again = conversation.resend_at
             conversation.watched = again is not None
             if again is not None:
                 self._resends.enter(key, again)
+
+    def part(self, conversation: Conversation) -> None:
+        """Tell the other roles that nothing more comes: at once where they wait for that, or have to be warned."""
+        id, role = conversation.id, conversation.table.role  # noqa: A001
+        owed = any(peering.owes_ack for peering in conversation.peers)
+        repeated = id in self._repeated
+        for peer in routes(conversation):
+            peer.conversations.pop(conversation, None)
+            if repeated:
+                self._peers.say(peer, Forget(role, [id], repeated=True))
+            else:
+                # It says too that everything was received, and somebody may be waiting for that.
+                self._peers.forget(peer, id, role, now=owed)
+        self.drop(conversation)
+
+    def drop(self, conversation: Conversation) -> None:
+        """Forget a conversation that is over."""
+        if self._repeated:
+            self._repeated.discard(conversation.id)
 
     def overdue(self, now: float) -> Iterator[Conversation]:
         """Yield the conversations in which a deadline may have passed; then tell their owners of timers that ring."""

@@ -168,6 +168,8 @@ class Engine(Presence):
     def _control(self, peer: Peer, item: Item, now: float) -> None:
         """Act on an item that is not a message; the frequent ones come first."""
         if isinstance(item, Forget):
+            if item.repeated:
+                self._tombs.keep(item.conversations, self.conversations)
             for id in item.conversations:  # noqa: A001
                 self._finished(peer, item.sender, id, now)
         elif isinstance(item, Acknowledged):
@@ -296,6 +298,7 @@ class Engine(Presence):
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
         if self._nested and self.nest.expects(envelope):
             return None  # it comes again when the invitation is there
+        self._tombs.late(envelope)
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 
     def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002
@@ -354,6 +357,7 @@ class Engine(Presence):
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
         self.moves.end(conversation)
+        self._delivery.drop(conversation)
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
             if tell:
@@ -367,11 +371,7 @@ class Engine(Presence):
             return
         self._tombs.bury(conversation, None, self.now)
         self.moves.end(conversation)
-        # A Forget says too that everything was received, and somebody may be waiting for that.
-        owed = [peering for peering in conversation.peers if peering.owes_ack]
-        for peer in routes(conversation):
-            peer.conversations.pop(conversation, None)
-            self.peers.forget(peer, conversation.id, conversation.table.role, now=bool(owed))
+        self._delivery.part(conversation)
         parent = self.nest.finished(conversation) if self._nested else None
         conversation.owner.finished(conversation)
         if parent is not None:

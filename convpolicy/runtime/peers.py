@@ -58,6 +58,7 @@ class Peer:
         "heard",
         "hello",
         "malformed",
+        "missed",
         "number",
         "renewed",
     )
@@ -75,6 +76,7 @@ class Peer:
         self.heard = self.renewed = now
         self.malformed = 0
         self.gone = self.away = False
+        self.missed = False  # whether it was gone when it was last looked for
 
     @property
     def present(self) -> bool:
@@ -297,6 +299,16 @@ class Peers:
             if now >= until:
                 del self._expected[identity]
                 self._watcher.lost(peer, "it has not come back")
+
+    def down(self, now: float, after: float) -> Iterator[Peer]:
+        """Yield those whose connection is down, and of whom nothing was heard for so long; asked once a second.
+
+        A process renews a connection over which it hears nothing. Whose connection has only just broken may be at that.
+        """
+        for peer in self:
+            if peer.gone and peer.missed and now - peer.heard >= after:
+                yield peer
+            peer.missed = peer.gone
 
     def _silent(self, peer: Peer, now: float) -> None:
         if peer.durable and now - peer.heard < self.patience:

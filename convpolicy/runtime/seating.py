@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from convpolicy.conversation import Envelope
 from convpolicy.runtime.enforcement import Monitor
 from convpolicy.runtime.peers import Peer
-from convpolicy.wire.frame import Plays
+from convpolicy.wire.frame import Acknowledged, Plays
 
 __all__ = ["Bound", "Cast"]
 
@@ -58,6 +59,7 @@ class Bound:
     __slots__ = (
         "expected",
         "finished",
+        "heard",
         "invited",
         "monitor",
         "moving",
@@ -76,6 +78,16 @@ class Bound:
         self.invited = cast.invited
         self.finished: set[int] = set()
         self.stopped: dict[int, str] = {}
+        self.heard: set[int] = set()  # roles that nobody plays here, and of which others have heard before
+
+    def hears_of(self, role: int, item: Acknowledged) -> None:
+        """Note that a role that nobody plays is acknowledged, and so had a player: over a bus before this one."""
+        if item.upto or not item.room:
+            self.heard.add(role)
+
+    def had(self, envelope: Envelope) -> bool:
+        """Return whether the receiver of a message has had a player, as its sender knows, or somebody else does."""
+        return envelope.policy is None or envelope.receiver in self.heard
 
     @property
     def over(self) -> bool:

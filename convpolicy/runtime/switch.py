@@ -179,12 +179,12 @@ class Switch:
         elif receiver in bound.stopped:
             self.peers.say(peer, Stopped(id, receiver, bound.stopped[receiver]))
         elif receiver in bound.finished:  # it has received everything, and is gone since
-            self.peers.say(peer, Forget(receiver, [id]))
+            self.peers.say(peer, Forget(receiver, [id], repeated=True))
         elif (bound.restored and self.now < self._settled_at) or bound.waits(receiver, self.now, RETURN):
             self.dropped += 1  # it comes again when its player has come or is back, or over another bus
-        elif envelope.policy is None and bound.restored and self.now < self._back_by(peer):
+        elif bound.had(envelope) and bound.restored and self.now < self._back_by(peer):
             self.dropped += 1  # there was one, and it may be slow to come back
-        elif envelope.policy is None:
+        elif bound.had(envelope):
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif envelope.thread == HELD:  # for one player of many, who has not said yet that it is here
             self.peers.say(peer, Unplayed(id, receiver, f"no {self._casts[bound.policy].roles[receiver]} holds it"))
@@ -253,7 +253,7 @@ class Switch:
                 self._pass(peer, item)
             case Forget():
                 for id in item.conversations:  # noqa: A001
-                    self._finished(peer, item.sender, id)
+                    self._finished(peer, item.sender, id, repeated=item.repeated)
             case Ended():
                 self._ended(peer, item)
             case Holds():
@@ -285,8 +285,9 @@ class Switch:
         role, roles = item.receiver, len(bound.players)
         if not (0 <= item.sender < roles and 0 <= role < roles) or bound.players[item.sender] is not peer:
             return
+        bound.hears_of(role, item)
         if role in bound.finished:
-            self.peers.say(peer, Forget(role, [item.conversation]))
+            self.peers.say(peer, Forget(role, [item.conversation], repeated=True))
         elif bound.restored and role not in bound.stopped and self.now >= self._back_by(peer):
             self._stop(item.conversation, bound, role, "it did not come back to the service bus")
 
@@ -294,13 +295,13 @@ class Switch:
         """Return until when somebody waits for the players of an earlier bus; who has a journal does for long."""
         return self._settled_at + (self.peers.patience if asker.durable else RETURN)
 
-    def _finished(self, peer: Peer, sender: int, id: bytes) -> None:  # noqa: A002
+    def _finished(self, peer: Peer, sender: int, id: bytes, *, repeated: bool) -> None:  # noqa: A002
         bound = self.bound.get(id)
         if bound is None or not 0 <= sender < len(bound.players) or bound.players[sender] is not peer:
             return
         for other in bound.players:
             if other is not None and other is not peer:
-                self.peers.say(other, Forget(sender, [id]))
+                self.peers.say(other, Forget(sender, [id], repeated))
         bound.finished.add(sender)
         if bound.over:
             self._end(id, bound, None)
@@ -368,7 +369,7 @@ class Switch:
         for player in playing.values():
             self.peers.say(player, item)
         for role in bound.finished:  # which nobody can tell over there
-            self.peers.say(peer, Forget(role, [item.conversation]))
+            self.peers.say(peer, Forget(role, [item.conversation], repeated=True))
         bound.moving = self.now + RETURN
         if item.go:
             self._left[item.conversation] = self.now
@@ -482,9 +483,8 @@ class Switch:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
         self._next_look = self.now + PING_AFTER
         self.peers.look(self.now, ask=True)
-        for peer in self.peers:
-            if peer.gone and self.now - peer.heard >= GONE_AFTER:
-                self.peers.leaves(peer, "its connection is down")
+        for peer in self.peers.down(self.now, GONE_AFTER):
+            self.peers.leaves(peer, "its connection is down")
         if self._waiting and self.now >= self._settled_at:
             self._call_back_all()
         if self._restored and self.now >= self._settled_at + KEEP_FAILED:

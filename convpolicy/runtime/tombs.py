@@ -1,15 +1,16 @@
 """What is remembered of conversations that are over, so that a late frame is answered and never acted on again.
 
 A conversation that ended well is remembered until every other role has said that it will send nothing more of
-it, or for ten minutes. One that failed is remembered for ten minutes, and each late frame gets the reason again.
+it, or for ten minutes; for these in any case when somebody had to repeat its first message, of which another copy may
+be on its way. One that failed is remembered for ten minutes, and each late frame gets the reason again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import takewhile
 
-from convpolicy.conversation import Conversation
+from convpolicy.conversation import Conversation, Envelope
 from convpolicy.wire.frame import Acknowledged, Ended, Item
 
 __all__ = ["KEEP", "Tombs", "part_of"]
@@ -23,6 +24,7 @@ class Tombs:
     def __init__(self) -> None:
         self._well: dict[bytes, tuple[float, Conversation]] = {}
         self._failed: dict[bytes, tuple[float, Conversation, Ended]] = {}
+        self._repeated: set[bytes] = set()  # the conversations that a copy of a first message may still come for
 
     def __len__(self) -> int:
         return len(self._well) + len(self._failed)
@@ -32,7 +34,7 @@ class Tombs:
         if ended is not None:
             conversation.lighten()
             self._failed[conversation.id] = (now, conversation, ended)
-        elif not _all_left(conversation):
+        elif conversation.id in self._repeated or not _all_left(conversation):
             self._well[conversation.id] = (now, conversation)
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
@@ -44,6 +46,15 @@ class Tombs:
         peers = well[1].peers
         return Acknowledged(id, role, sender, peers[sender].received) if 0 <= sender < len(peers) else None
 
+    def late(self, envelope: Envelope) -> None:
+        """Take note of a message that comes for a conversation that is over: of a block that was left, it is dropped.
+
+        So `answer` says that it has come; without such blocks nothing comes after the end but what came before.
+        """
+        well = self._well.get(envelope.conversation)
+        if well is not None and well[1].interruptible and 0 <= envelope.sender < len(well[1].peers):
+            well[1].skip(envelope)
+
     def forget(self, id: bytes, sender: int) -> None:  # noqa: A002
         """Note that another role has nothing more to say in a conversation that ended well."""
         well = self._well.get(id)
@@ -52,8 +63,12 @@ class Tombs:
         conversation = well[1]
         if sender in conversation.table.numbers and sender != conversation.table.role:
             conversation.peers[sender].left = True
-            if _all_left(conversation):
+            if id not in self._repeated and _all_left(conversation):
                 del self._well[id]
+
+    def keep(self, ids: Iterable[bytes], open: Container[bytes]) -> None:  # noqa: A002
+        """Remember for ten minutes in any case those of them that are over or `open`: copies may still come."""
+        self._repeated.update(each for each in ids if each in self._well or each in open)
 
     def through(self, route: object) -> Iterator[tuple[tuple[bytes, int], bytes]]:
         """Yield the conversations that went through a process, and of which something may still come, by their part."""
@@ -67,8 +82,10 @@ class Tombs:
         # In one pass: asked for its first item, a dictionary walks past all that was deleted at its beginning.
         for id in [id for id, _ in takewhile(lambda item: now - item[1][0] >= KEEP, self._well.items())]:  # noqa: A001
             del self._well[id]
+            self._repeated.discard(id)
         for id in [id for id, _ in takewhile(lambda item: now - item[1][0] >= KEEP, self._failed.items())]:  # noqa: A001
             del self._failed[id]
+            self._repeated.discard(id)
 
 
 def _all_left(conversation: Conversation) -> bool:

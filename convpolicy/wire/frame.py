@@ -139,10 +139,14 @@ class Unknown(msgspec.Struct, array_like=True, tag=5, gc=False):
 
 
 class Forget(msgspec.Struct, array_like=True, tag=6, gc=False):
-    """These conversations are finished for `sender`: everything was received, and nothing will be sent again."""
+    """These conversations are finished for `sender`: everything was received, and nothing will be sent again.
+
+    When its first messages in them were `repeated`, a copy may still be on its way, and must not open them anew.
+    """
 
     sender: int
     conversations: list[bytes]
+    repeated: bool = False
 
 
 class Ping(msgspec.Struct, array_like=True, tag=7, gc=False):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from convpolicy import Policy, Role
-from convpolicy.conversation import Conversation
+from convpolicy.conversation import Conversation, Envelope
 from convpolicy.policy import gallery
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.wire.frame import Acknowledged
@@ -41,3 +43,40 @@ def test_nobody_says_it_who_has_no_role():
     for nobody in (BANK, 99, -1):
         tombs.forget(ID, nobody)
     assert len(tombs) == 1
+
+
+def test_copies_of_first_messages_open_nothing_again():
+    tombs = buried()
+    tombs.keep([ID], ())
+    for role in (BUYER, SELLER, SHIPPER):
+        tombs.forget(ID, role)
+    assert tombs.answer(ID, BANK, BUYER) == Acknowledged(ID, BANK, BUYER, 0)
+    tombs.clear(600.0)
+    assert tombs.answer(ID, BANK, BUYER) is None
+
+
+def test_conversations_that_nobody_has_heard_of_are_not_kept():
+    tombs = buried()
+    tombs.keep([bytes([1]) * 16], ())
+    conversation = Conversation(shipping.project(Role("Bank")), bytes([1]) * 16)
+    for role in (BUYER, SELLER, SHIPPER):
+        conversation.peers[role].left = True
+    tombs.bury(conversation, None, 0.0)
+    assert len(tombs) == 1
+
+
+def test_what_comes_of_a_block_after_the_end_has_come():
+    stream = Policy.load(gallery.path("stream"))
+    tombs = Tombs()
+    tombs.bury(Conversation(stream.project(Role("Exchange")), ID), None, 0.0)
+    tombs.late(Envelope(ID, 0, 1, 2, 0, 1, Raw(b"")))
+    assert tombs.answer(ID, 1, 0) == Acknowledged(ID, 1, 0, 0)
+    for number in (1, 2):
+        tombs.late(Envelope(ID, 0, 1, number, 0, 1, Raw(b"")))
+    assert tombs.answer(ID, 1, 0) == Acknowledged(ID, 1, 0, 2)
+
+
+def test_what_comes_after_the_end_of_another_policy_has_not():
+    tombs = buried()
+    tombs.late(Envelope(ID, BUYER, BANK, 1, 0, 1, Raw(b"")))
+    assert tombs.answer(ID, BANK, BUYER) == Acknowledged(ID, BANK, BUYER, 0)

@@ -62,7 +62,7 @@ class DurableEngine(Engine):
         self.forked: Callable[[Forked], None] = lambda _: None
         super().__init__(part, port, **settings)
         self.peers.at_once, self.peers.patience = sys.maxsize, patience
-        self._tombs = LastingTombs(ledger)
+        self._tombs = LastingTombs(ledger, interruptible=bool(part.machine.blocks))
         self._next_compacting = self.now
         for version in part.versions.values():
             ledger.describe(version.fingerprint, version.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convpolicy.conversation import Envelope
 from convpolicy.journal.port import Ledger
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.wire.frame import Acknowledged, Ended, Item
@@ -12,9 +13,10 @@ __all__ = ["LastingTombs"]
 class LastingTombs(Tombs):
     """The tombs of this process, and behind them the journal's."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, interruptible: bool) -> None:
         super().__init__()
-        self._ledger = ledger
+        self._ledger, self._interruptible = ledger, interruptible
+        self._dropped: dict[tuple[bytes, int], int] = {}  # the last message of a role that came too late just now
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame. See `Tombs.answer`."""
@@ -24,4 +26,22 @@ class LastingTombs(Tombs):
             return known
         if ending.kind != "finished":
             return Ended(id, role, ending.kind, ending.facts)
-        return Acknowledged(id, role, sender, ending.received[sender]) if 0 <= sender < len(ending.received) else None
+        if not 0 <= sender < len(ending.received):
+            return None
+        return Acknowledged(id, role, sender, self._dropped.get((id, sender), ending.received[sender]))
+
+    def late(self, envelope: Envelope) -> None:
+        """Take note of a message that comes too late. See `Tombs.late`.
+
+        It is not written down: dropped it is, whether it has come or not.
+        """
+        super().late(envelope)
+        if self._interruptible:
+            known = self.answer(envelope.conversation, envelope.receiver, envelope.sender)
+            if isinstance(known, Acknowledged) and envelope.seq > known.upto:
+                self._dropped[envelope.conversation, envelope.sender] = envelope.seq
+
+    def clear(self, now: float) -> None:
+        """Drop what is old. See `Tombs.clear`."""
+        super().clear(now)
+        self._dropped.clear()

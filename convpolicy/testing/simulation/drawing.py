@@ -34,12 +34,12 @@ def _arrows(parts: list[Part]) -> Iterator[_Told]:
     """Yield an arrow for every message, where it was taken; one that never was, where it was said."""
     taken: dict[_Way, list[float]] = {}
     for part in parts:
-        for at, move in part.moves:
+        for at, move, _ in part.moves:
             if move.direction is Direction.RECEIVE and move.label != CRASH:
                 way = (part.conversation.id, move.peer, part.role, move.label, move.lane)
                 taken.setdefault(way, []).append(at)
     for part in parts:
-        for at, move in part.moves:
+        for at, move, _ in part.moves:
             way = (part.conversation.id, part.role, move.peer, move.label, move.lane)
             if move.direction is Direction.SEND:
                 arrived = taken.get(way)

@@ -169,6 +169,11 @@ class Plan:
         """Whether the service bus was killed."""
         return any(fault.kind in {"crash", "outage"} and fault.where == BUS for fault in self.happened)
 
+    def silenced(self, name: str) -> bool:
+        """Whether a process stood still, or was cut off, for so long that it may be taken for gone."""
+        away = (fault for fault in self.happened if fault.kind in {"partition", "pause"})
+        return sum(fault.value for fault in away if name in fault.where.replace("↔", "→").split("→")) > SHORT
+
     def excuses(self, now: float) -> bool:
         """Return whether so much has gone wrong by `now` that conversations may be given up.
 

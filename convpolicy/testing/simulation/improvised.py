@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 
 from convpolicy.errors import LocalViolation, PolicyError
 from convpolicy.journal.port import Journal
-from convpolicy.machine import CRASH, Direction, Move
+from convpolicy.machine import CRASH, Direction, Move, independent
 from convpolicy.policy.model import Crashed, Label, Role, has_conditions, name_of
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import OnTimer
 from convpolicy.runtime.script import Script
 from convpolicy.runtime.service import Service
 from convpolicy.testing.simulation.improvising import Improviser
-from convpolicy.testing.simulation.record import Part, Said, Walk
+from convpolicy.testing.simulation.record import Part, Walk
 from convpolicy.verbs import Policy
 
 __all__ = ["Improvised", "NothingFits"]
@@ -53,7 +53,7 @@ class Improvised:
         self._policy, self._role, self._journal = policy, role, journal
         self._improvises, self._find, self._unfit = improvises, find, unfit
         self._improviser = improvises("")
-        self._thinking: set[str] = set()  # conversations in which a handler is not done
+        self._thinking: dict[bytes, _Turn] = {}  # the handlers that are not done, by their conversations
         self._careful = has_conditions(policy)
 
     # ----------------------------------------------------------------------------------------- a service
@@ -73,11 +73,11 @@ class Improvised:
     def _on_time(self, label: str) -> Callable[[AnyDialogue], Iterator[object]]:
         def rung(conversation: AnyDialogue) -> Iterator[object]:
             part = self._find(conversation.id)
-            with self._alone(conversation) as first:
+            with self._alone(part) as turn:
                 timer = self._improviser.timer(part)
-                if first and timer is not None and timer.label == label:
+                if turn is not None and timer is not None and timer.label == label:
                     yield self._made(timer)
-                while first and (move := self._improviser.next(part)) is not None:
+                while turn is not None and (move := self._improviser.next(part)) is not None:
                     if not self._told(move, part, conversation):
                         yield self._made(move)
 
@@ -86,8 +86,8 @@ class Improvised:
     def _prompt(self, label: str) -> Callable[[object, AnyDialogue], Iterator[object]]:
         def answer(message: object, conversation: AnyDialogue) -> Iterator[object]:
             part = self._handled(label, message, conversation)
-            with self._alone(conversation) as first:
-                while first and (move := self._improviser.next(part)) is not None:
+            with self._alone(part) as turn:
+                while turn is not None and (move := self._improviser.next(part)) is not None:
                     if not self._told(move, part, conversation):
                         yield self._made(move)
 
@@ -96,8 +96,8 @@ class Improvised:
     def _thoughtful(self, label: str) -> Callable[[object, AnyDialogue], AsyncIterator[object]]:
         async def answer(message: object, conversation: AnyDialogue) -> AsyncIterator[object]:
             part = self._handled(label, message, conversation)
-            with self._alone(conversation) as first:
-                while first and (move := self._improviser.next(part)) is not None:
+            with self._alone(part) as turn:
+                while turn is not None and (move := self._improviser.next(part)) is not None:
                     pause = self._improviser.pause()
                     if pause or self._improviser.waits(part):
                         await asyncio.sleep(pause)
@@ -136,16 +136,21 @@ class Improvised:
         raise self._nothing_fits(move)
 
     @contextlib.contextmanager
-    def _alone(self, conversation: AnyDialogue) -> Generator[bool]:
-        """Give whether no other handler of the conversation is still at it: that one says what there is to say."""
-        first = conversation.id not in self._thinking
-        if first:
-            self._thinking.add(conversation.id)
+    def _alone(self, part: Part) -> Generator[_Turn | None]:
+        """Give a turn to say what there is to say; None where another handler of the conversation is still at it.
+
+        One that was interrupted is not: it will be stopped, and the handler of the interrupt goes on.
+        """
+        id, before = part.conversation.id, self._thinking.get(part.conversation.id)  # noqa: A001
+        if before is not None and not before.over:
+            yield None
+            return
+        turn = self._thinking[id] = _Turn(part)
         try:
-            yield first
+            yield turn
         finally:
-            if first:
-                self._thinking.discard(conversation.id)
+            if self._thinking.get(id) is turn:
+                del self._thinking[id]
 
     def _nothing_fits(self, move: Move) -> NothingFits:
         problem = NothingFits(move.label)
@@ -157,8 +162,8 @@ class Improvised:
     async def goes_on(self, conversation: AnyDialogue) -> None:
         """Say what is left to say at the beginning of a conversation that a service has opened."""
         part = self._find(conversation.id)
-        with self._alone(conversation) as first:
-            while first and conversation.error is None and (move := self._improviser.next(part)) is not None:
+        with self._alone(part) as turn:
+            while turn is not None and conversation.error is None and (move := self._improviser.next(part)) is not None:
                 if not self._told(move, part, conversation):
                     conversation.tell(self._made(move))
                 await asyncio.sleep(self._improviser.pause())
@@ -183,7 +188,7 @@ class Improvised:
             if moves is None:
                 return
             for move in moves if again else ():
-                walk.play(Said(0.0, move))
+                walk.play(0.0, move)
 
     async def _goes_on(self, walk: Walk, conversation: AnyScript, improviser: Improviser) -> list[Move] | None:
         """Say or take something, and return the moves; None when it has been enough."""
@@ -208,15 +213,17 @@ class Improvised:
         for _ in range(TRIES):
             message = improviser.message(move)
             said = improviser.after_saying(move, walk)
+            # What is refused is not in a journal: a script that runs again does not say it, and neither at first.
+            fits = isinstance(walk, Part) or walk.learns(move, message)
             try:
-                await conversation.send(message, to=Role[Any, Any](move.peer))
+                if fits:
+                    await conversation.send(message, to=Role[Any, Any](move.peer))
+                    improviser.said(move, message)
+                    return said
             except LocalViolation as problem:
                 if not problem.values:
                     raise
-                move = improviser.next(walk) or move
-            else:
-                improviser.said(move, message)
-                return said
+            move = improviser.next(walk) or move
         raise self._nothing_fits(move)
 
     async def _receives(
@@ -234,13 +241,37 @@ class Improvised:
         if isinstance(walk, Part):
             walk.handled.append((sender, label, message))
             return [walk.moves[-1].move]
-        return [improviser.after_hearing(label, sender, walk)]
+        move = improviser.after_hearing(label, sender, walk)
+        if not walk.learns(move, None if label == CRASH else message):
+            raise Untrue(label, sender)
+        return [move]
+
+
+class _Turn:
+    """A handler at work, from its message on."""
+
+    def __init__(self, part: Part) -> None:
+        self._part, self._since = part, len(part.moves)
+        self._lane = part.moves[-1].move.lane if part.moves else ()
+
+    @property
+    def over(self) -> bool:
+        """Whether another role has interrupted it since: then it is stopped at its next message."""
+        came = (move for _, move, _ in self._part.moves[self._since :] if move.direction is Direction.RECEIVE)
+        return any(move.interrupts and not independent(move.lane, self._lane) for move in came)
 
 
 def _ambiguous(move: Move, part: Part) -> bool:
     """Return whether a message of this name may be said to several roles now, each time another message."""
     moves = part.machine.row(part.state).moves
     return sum(1 for other in moves if (other.direction, other.label) == (Direction.SEND, move.label)) > 1
+
+
+class Untrue(AssertionError):
+    """A program was given a message whose condition is not true."""
+
+    def __init__(self, label: str, sender: str) -> None:
+        super().__init__(f"{label} from {sender} was handed out, and its condition is not true")
 
 
 class NothingFits(PolicyError):

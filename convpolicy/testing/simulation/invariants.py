@@ -8,11 +8,13 @@ only what it has, and channels that keep their order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, permutations
 
 from convpolicy.errors import Expired
 from convpolicy.machine import CRASH, Direction, Lane
+from convpolicy.rounds import Counts
 from convpolicy.testing.simulation.journals import Kept, unkept
 from convpolicy.testing.simulation.record import Part
 from convpolicy.testing.simulation.world import Problem, World
@@ -54,14 +56,17 @@ def follows_its_machine(_world: World, _id: bytes, parts: list[Part]) -> Iterato
 
 
 def keeps_the_order(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
-    """What is taken from a channel is what was said on it, in its order, and nothing twice."""
+    """What is taken from a channel is what was said on it, in its order, and nothing twice.
+
+    In each round of a block that may be interrupted: what is late there is dropped, and what follows is of another one.
+    """
     if id in world.wire.lied or id in world.wire.replayed:
         return
     for part in parts:
         if part.resumed:
             continue  # its journal is held against the others'
-        for (sender, lane), taken in _channels(part).items():
-            said = _said(world, id, part, sender, lane)
+        for (sender, lane, rounds), taken in _channels(part).items():
+            said = _said(world, part, sender, (lane, rounds))
             if taken != said[: len(taken)]:
                 yield f"{part.process.name} takes {_words(taken)} from {sender}, who said {_words(said)}"
 
@@ -81,23 +86,33 @@ def handles_once(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  
 
 
 def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
-    """Where all end well, everything that was said is taken. What was acknowledged has come: `Wire` sees to that."""
+    """Where all end well, everything that was said is taken. What was acknowledged has come: `Wire` sees to that.
+
+    But not what was said in a block that its receiver has left.
+    """
     if not all(part.well for part in parts) or id in world.wire.lied or world.setting.durable:
         return
-    for one, other in [*combinations(parts, 2), *((b, a) for a, b in combinations(parts, 2))]:
-        said = sum(1 for s in one.moves if (s.move.direction, s.move.peer) == (Direction.SEND, other.role))
-        taken = sum(1 for s in other.moves if s.move.peer == one.role and s.move[0] is Direction.RECEIVE)
-        stopped = any(s.move.label == CRASH for s in (*one.moves, *other.moves))
-        if said != taken and not stopped:
-            yield f"{one.process.name} has said {said} messages to {other.process.name}, who has taken {taken}"
+    for one, other in permutations(parts, 2):
+        if any(move.label == CRASH for _, move, _ in (*one.moves, *other.moves)):
+            continue
+        said, taken = _counted(one, Direction.SEND, other.role), _counted(other, Direction.RECEIVE, one.role)
+        late = {place: count for place, count in said.items() if other.has_left(*place)}
+        lost = {place: count for place, count in (said - taken).items() if place not in late}
+        if lost or taken - said:
+            yield (
+                f"{one.process.name} has said {said.total()} messages to {other.process.name}, "
+                f"who has taken {taken.total()}"
+            )
 
 
 def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
-    """No role of a conversation is played by two, unless the first is dead and so is the bus that knew of it."""
+    """No role of a conversation is played by two, unless the first is gone, or silent, and so is the bus that knew."""
     for one, other in combinations(parts, 2):
         if world.setting.durable and one.process.name == other.process.name:
             continue
-        excused = one.lost is not None and one.lost <= other.opened and world.plan.bus_died
+        gone = one.lost is not None and one.lost <= other.opened
+        silent = any(world.plan.silenced(each.process.name) for each in (one, other))
+        excused = world.plan.bus_died and (gone or silent)
         if one.role == other.role and not excused:
             yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
 
@@ -127,22 +142,28 @@ RULES = (
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def _channels(part: Part) -> dict[tuple[str, Lane], list[str]]:
-    """Return the labels that a participant has taken, for each channel."""
-    found: dict[tuple[str, Lane], list[str]] = {}
-    for said in part.moves:
-        direction, peer, label, lane = said.move
+def _channels(part: Part) -> dict[tuple[str, Lane, Counts], list[str]]:
+    """Return the labels that a participant has taken, for each channel and round."""
+    found: dict[tuple[str, Lane, Counts], list[str]] = {}
+    for _, (direction, peer, label, lane), rounds in part.moves:
         if direction is Direction.RECEIVE and label != CRASH:
-            found.setdefault((peer, lane), []).append(label)
+            found.setdefault((peer, lane, rounds), []).append(label)
     return found
 
 
-def _said(world: World, id: bytes, part: Part, sender: str, lane: Lane) -> list[str]:  # noqa: A002
-    """Return the labels that were on the wire for a channel, by their numbers."""
+def _counted(part: Part, direction: Direction, peer: str) -> Counter[tuple[Lane, Counts]]:
+    """Return how many messages a participant has said to a role, or taken from it, on each channel in each round."""
+    moves = ((move, rounds) for _, move, rounds in part.moves)
+    return Counter((move.lane, rounds) for move, rounds in moves if (move.direction, move.peer) == (direction, peer))
+
+
+def _said(world: World, part: Part, sender: str, place: tuple[Lane, Counts]) -> list[str]:
+    """Return the labels that a participant was sent over the wire, in a lane and a round, by their numbers."""
+    lane, rounds = place
     roles, symbols = part.machine.roles, part.machine.symbols
-    passed = world.wire.said.get((id, roles.index(sender), roles.index(part.role)), {})
-    heard = [symbols[passed[seq].label] for seq in sorted(passed)]
-    return [symbol.label for symbol in heard if symbol.lane == lane]
+    passed = world.wire.said.get((part.conversation.id, roles.index(sender), roles.index(part.role)), {})
+    heard = [(symbols[passed[seq].label], passed[seq].rounds) for seq in sorted(passed)]
+    return [symbol.label for symbol, told in heard if symbol.lane == lane and told == (rounds if any(rounds) else ())]
 
 
 def _altered(world: World, id: bytes, part: Part) -> Iterator[str]:  # noqa: A002

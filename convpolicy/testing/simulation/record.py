@@ -7,11 +7,14 @@ What is written here is what the invariants are checked against, and what is dra
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError
-from convpolicy.machine import Machine, Move
+from convpolicy.machine import Lane, Machine, Move
+from convpolicy.policy.effects import Values, changed
+from convpolicy.rounds import Counts, Nesting, at
 from convpolicy.runtime.observing import Observation
 from convpolicy.table import Step
 from convpolicy.testing.simulation.process import Process
@@ -31,10 +34,11 @@ class Event(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A move, and when it was made, in seconds from the start."""
+    """A move, when it was made, in seconds from the start, and in which `rounds` of the blocks around it."""
 
     at: float
     move: Move
+    rounds: Counts = ()
 
 
 class Walk:
@@ -45,15 +49,43 @@ class Walk:
         self.state = machine.start
         self.moves: list[Said] = []
         self.broken: Move | None = None
+        self.values: Values = {}  # what `learns` has taken over from messages
+        self._nesting = _nesting(machine)
+        self._left = self._nesting.start  # how often each block was left that may be interrupted
 
-    def play(self, said: Said) -> None:
+    def play(self, when: float, move: Move) -> None:
         """Take a move."""
-        self.moves.append(said)
-        target = self.machine.row(self.state).moves.get(said.move)
+        row = self.machine.row(self.state)
+        self.moves.append(Said(when, move, self._rounds(move, again=row.continues(move))))
+        target = row.moves.get(move)
         if target is not None and self.broken is None:
             self.state = target
+            self._left = self._nesting.after(self._left, row.leaves.get(move, frozenset()))
         elif self.broken is None:
-            self.broken = said.move
+            self.broken = move
+
+    def learns(self, move: Move, message: object) -> bool:
+        """Take over what a message says that is about to be played; return False when its condition is not true."""
+        effect = self.machine.row(self.state).effects.get(move)
+        values = dict(self.values)
+        if effect is not None and changed(effect, message, values) is not None:
+            return False
+        self.values = values
+        return True
+
+    def _rounds(self, move: Move, *, again: bool) -> Counts:
+        """Return in which rounds a move is; an interrupt that is said once `again` is of the one that was left."""
+        rounds = at(self._left, self._nesting.path(move.lane))
+        return (*rounds[:-1], rounds[-1] - 1) if again else rounds
+
+    def has_left(self, lane: Lane, rounds: Counts) -> bool:
+        """Return whether what is said in these rounds of the blocks around a lane is late by now, and dropped."""
+        return at(self._left, self._nesting.path(lane)) > rounds
+
+
+@lru_cache(maxsize=64)
+def _nesting(machine: Machine) -> Nesting:
+    return Nesting(machine.blocks, (symbol.lane for symbol in machine.symbols))
 
 
 class Part(Walk):
@@ -113,7 +145,7 @@ class Record:
         """A message was said or taken."""
         part = self._open.get(conversation)
         if part is not None:
-            part.play(Said(self.now(), step.move))
+            part.play(self.now(), step.move)
             self.tell(part.process.name, f"{_short(conversation)} {step.move}")
 
     def ended(self, conversation: Conversation) -> None:
@@ -130,6 +162,11 @@ class Record:
         for part in [part for parts in self.parts.values() for part in parts if part.process is process]:
             part.lost = self.now()
             self._open.pop(part.conversation, None)
+
+    def has_left(self, name: str, id: bytes) -> bool:  # noqa: A002
+        """Return whether a process is done with a conversation in which messages may come too late."""
+        parts = self.parts.get(id, ())
+        return any(part.well and part.process.name == name and bool(part.machine.blocks) for part in parts)
 
     @property
     def open(self) -> list[Part]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.policy import model
-from convpolicy.policy.model import Label, Role, has_conditions
+from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.service import Service
 from convpolicy.testing.simulation.cast import Given
 from convpolicy.testing.simulation.faults import Fault, Faults
@@ -85,7 +85,7 @@ def setting_of(
 ) -> Setting:
     """Return what is common to all runs of `simulate`, whose parameters these are."""
     if durable:
-        _ensure_durable(policy, roles or {})
+        _ensure_durable(roles or {})
     return Setting(
         policy=_playable(policy, roles or {}),
         faults=Faults.all() if faults is None else faults,
@@ -97,7 +97,7 @@ def setting_of(
     )
 
 
-def _ensure_durable(policy: model.Policy, roles: Mapping[Role[Any, Any], Given]) -> None:
+def _ensure_durable(roles: Mapping[Role[Any, Any], Given]) -> None:
     """Raise PolicyError for what cannot be played with journals."""
     for role, given in roles.items():
         if isinstance(given, Service) and given.journal is None:
@@ -105,11 +105,6 @@ def _ensure_durable(policy: model.Policy, roles: Mapping[Role[Any, Any], Given])
                 f"the service of {role.name} has no journal.\n  Give a function that makes it from one: "
                 f"`lambda journal: policy.service({role.name}, journal=journal)`, and its handlers."
             )
-    if has_conditions(policy):
-        raise PolicyError(
-            f"{policy.name} has conditions on values, of which nobody can improvise the same twice.\n"
-            "  Leave `durable` out."
-        )
 
 
 def _playable(policy: model.Policy, given: Iterable[Role[Any, Any]]) -> Policy:

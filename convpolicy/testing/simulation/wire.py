@@ -27,17 +27,25 @@ class Passed(NamedTuple):
 
     label: int
     payload: bytes
+    rounds: tuple[int, ...]  # of the blocks around it that may be interrupted; () in the first ones
     by: Process
 
 
 class Wire:
     """Everything that was seen. `wrong` is told of what must not be: the rule, in words, and the conversation.
 
-    Where processes are `durable`, what has come counts for nothing before a commit.
+    Where processes are `durable`, what has come counts for nothing before a commit; but for what comes so late that it
+    is `dropped`, by a process, in a conversation.
     """
 
-    def __init__(self, wrong: Callable[[str, bytes], None], *, durable: bool = False) -> None:
-        self._wrong, self._durable = wrong, durable
+    def __init__(
+        self,
+        wrong: Callable[[str, bytes], None],
+        *,
+        durable: bool = False,
+        dropped: Callable[[str, bytes], bool] | None = None,
+    ) -> None:
+        self._wrong, self._durable, self._dropped = wrong, durable, dropped
         self.said: dict[Channel, dict[int, Passed]] = {}
         self.lied: set[bytes] = set()  # conversations in which somebody said what it may not
         self.replayed: set[bytes] = set()  # conversations in which two processes have spoken for one role
@@ -79,16 +87,18 @@ class Wire:
 
     def _message(self, who: Process, envelope: Envelope) -> None:
         channel = self.said.setdefault((envelope.conversation, envelope.sender, envelope.receiver), {})
-        message = Passed(envelope.label, bytes(envelope.payload), who)
+        message = Passed(envelope.label, bytes(envelope.payload), envelope.rounds or (), who)
         before = channel.setdefault(envelope.seq, message)
         if before.by is not who and not (self._durable and before.by.name == who.name):
             self.replayed.add(envelope.conversation)
-        elif before[:2] != message[:2]:
+        elif before[:3] != message[:3]:
             self._wrong(f"message {envelope.seq} is sent again with other bytes", envelope.conversation)
 
     def _acknowledges(self, who: Process, conversation: bytes, role: int, other: int, upto: int) -> None:
         came = self._came.get((who.name, conversation, other, role), set())
-        if upto and not came.issuperset(range(1, upto + 1)) and conversation not in self.lied:
+        told = came.issuperset(range(1, upto + 1)) or conversation in self.lied
+        late = self._durable and self._dropped is not None and self._dropped(who.name, conversation)
+        if not told and not late:
             self._wrong(f"{who.name} acknowledges message {upto}, which has not come", conversation)
 
 

@@ -81,7 +81,11 @@ class World:
         self.loop = Loop(self._step, self._trouble)  # type: ignore[abstract]
         self.record = Record(lambda: self.loop.time() - START)
         self.problems: dict[Problem, None] = {}
-        self.wire = Wire(lambda words, id: self._wrong("is true on the wire", words, id), durable=setting.durable)  # noqa: A006
+        self.wire = Wire(
+            lambda words, id: self._wrong("is true on the wire", words, id),  # noqa: A006
+            durable=setting.durable,
+            dropped=self.record.has_left,
+        )
         self.network = Network(self.loop, self.plan, self.wire, self._happened)
         self.steps_at_rest: dict[str, int] = {}  # of each process, when the first act was over
         self.troubles: list[tuple[float, Fault, bytes]] = []

@@ -67,10 +67,73 @@ def test_nothing_fails_where_nothing_goes_wrong():
     assert (bool(report), report.ended_early, report.faults) == (True, 0, {})
 
 
+def test_blocks_may_be_interrupted_at_any_moment():
+    report = simulate(loaded("stream"), seeds=range(40))
+    assert report, str(report)
+    assert simulate(loaded("stream"), seeds=range(10), bus=True)
+
+
+PLAYED = [name for name in gallery.names() if not loaded(name).nested]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", gallery.names())
+@pytest.mark.parametrize("name", PLAYED)
 def test_every_policy_of_the_gallery_keeps_every_rule(name):
     report = simulate(loaded(name), seeds=range(SEEDS))
+    assert report, str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "faults"),
+    [
+        # An interrupt that was lost at first came when the Exchange was done, and was never acknowledged.
+        (
+            "stream",
+            31,
+            [
+                Fault("drop", "Reader→Exchange", 9),
+                Fault("drop", "Exchange→Reader", 5),
+                Fault("drop", "Exchange→Reader", 6),
+                Fault("drop", "Reader→Exchange", 14),
+                Fault("drop", "Exchange→Reader", 12),
+            ],
+        ),
+        # The Seller made another connection, over which it had heard nothing: that moment counted as its being gone.
+        (
+            "two-buyers",
+            106,
+            [
+                Fault("partition", "Seller 1↔bus", 1.102, 2.5),
+                Fault("drop", "FirstBuyer→bus", 4),
+                Fault("drop", "bus→Seller 1", 5),
+                Fault("drop", "Seller 1→bus", 4),
+            ],
+        ),
+        # The bus that came after the first gave the Supplier's part out, though the Clerk had heard from a Supplier.
+        ("marketplace", 4, [Fault("outage", "Supplier", 7), Fault("outage", "bus", 89)]),
+        # A copy of the first message came after the word that the conversation is over, and opened it once more.
+        (
+            "render",
+            133,
+            [
+                Fault("delay", "bus→Painter 1", 3, 0.769),
+                Fault("delay", "bus→Source", 2, 2.421),
+                Fault("delay", "bus→Screen", 1, 2.124),
+                Fault("delay", "Screen→bus", 3, 0.346),
+                Fault("delay", "Screen→bus", 4, 1.903),
+                Fault("partition", "Painter 1↔bus", 1.327, 2.5),
+                Fault("delay", "Screen→bus", 6, 2.112),
+                Fault("delay", "bus→Screen", 5, 2.598),
+                Fault("delay", "bus→Painter 1", 10, 2.002),
+                Fault("delay", "Painter 1→bus", 11, 2.538),
+                Fault("duplicate", "bus→Screen", 17),
+            ],
+        ),
+    ],
+    ids=["stream", "two-buyers", "marketplace", "render"],
+)
+def test_what_was_found_before_is_not_found_again(name, seed, faults):
+    report = simulate(loaded(name), seeds=[seed], only=faults)
     assert report, str(report)
 
 
