@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from convpolicy.errors import (
     Aborted,
+    Busy,
     ChannelRetired,
     ConversationError,
     ConvPolicyError,
@@ -22,6 +23,7 @@ from convpolicy.errors import (
     JournalError,
     JournalFailed,
     LinkError,
+    LinkFull,
     LocalViolation,
     MissingExtra,
     NotCompatible,
@@ -99,6 +101,7 @@ __all__ = [
     "Batch",
     "BatchReport",
     "Bus",
+    "Busy",
     "ChannelRetired",
     "Compatibility",
     "ConvPolicyError",
@@ -123,6 +126,7 @@ __all__ = [
     "Label",
     "Link",
     "LinkError",
+    "LinkFull",
     "LocalViolation",
     "Machine",
     "Memory",

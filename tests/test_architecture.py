@@ -176,14 +176,14 @@ def test_the_order_of_the_ideas_can_be_broken():
 # ----------------------------------------------------------------------------------------------- public names
 
 NAMES = """
-Aborted Acceptance Batch BatchReport Bus ChannelRetired Compatibility ConvPolicyError ConversationError Crashed
+Aborted Acceptance Batch BatchReport Bus Busy ChannelRetired Compatibility ConvPolicyError ConversationError Crashed
 CreditSpent Dialogue ExitReport Expired Exposed Faults Field ForeignThread Forked Gap IllFormed InDoubt Invited Journal
-JournalError JournalFailed Label Link LinkError LocalViolation Machine Memory Message MissingExtra NotCompatible
-NotImplementable NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError PolicyMismatch
-PolicySyntaxError Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role RoundOver SQLite
-Script Service ServiceBus ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished Unplayable Unsupported
-WiredPlayer WiredScript Wiring WiringError again call calls choice connect crash disconnect interrupt interruptible
-label labels loop par roles send seq variable
+JournalError JournalFailed Label Link LinkError LinkFull LocalViolation Machine Memory Message MissingExtra
+NotCompatible NotImplementable NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError
+PolicyMismatch PolicySyntaxError Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role
+RoundOver SQLite Script Service ServiceBus ServiceError TooSlow Tree TreeFull TreePlayer TreeScript Unfinished
+Unplayable Unsupported WiredPlayer WiredScript Wiring WiringError again call calls choice connect crash disconnect
+interrupt interruptible label labels loop par roles send seq variable
 """
 PUBLIC = NAMES.split()
 

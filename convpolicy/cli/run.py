@@ -34,6 +34,9 @@ def run(
     at_most: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many conversations to take at once.")
     ] = None,
+    per_peer: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many of one process, where no bus is between.")
+    ] = None,
 ) -> None:
     """Run a service; Ctrl-C ends it cleanly."""
     service = defined(target, "service", "shop.seller:seller", _is_service)
@@ -41,6 +44,7 @@ def run(
     service.run(
         via=_links(via or [], over, bus=bus),
         at_most=at_most,
+        per_peer=per_peer,
         started=lambda url: typer.echo(f"{service.role} {where} {url}"),
         ended=lambda report: typer.echo(f"{service.role} has ended, {report}") if report.open else None,
     )

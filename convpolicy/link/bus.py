@@ -14,7 +14,8 @@ import zmq
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, Port
-from convpolicy.link.sockets import Owner, Socket, connect_again, open_socket
+from convpolicy.link.room import MEMORY, MESSAGES, PEERS, Room
+from convpolicy.link.sockets import Owner, Socket, connect_again, open_socket, waiting
 
 __all__ = ["Bus"]
 
@@ -32,11 +33,26 @@ class Bus(Link):
     policies may have any number of roles, and a role any number of players. Several urls are several buses side by
     side; each conversation goes over one of them, chosen by its id.
 
+    Whoever listens has room for `peers` processes; those who come then are told so, and try again: `LinkFull`. To each
+    of them `messages`, of `credit` bytes together, may be unacknowledged, and `queue` frames of 64 KiB may wait; credit
+    and queue are made to fit into `memory` bytes unless they are given. `budget` is how many bytes that can be; an end
+    for which it is more than `memory` does not open. Whoever connects has it all for that one connection.
+
     Raises:
-        LinkError: that is no address.
+        LinkError: that is no address, or one of the counts is less than 1.
     """
 
-    def __init__(self, *urls: str, listen: bool | None = None, broker: bool = False) -> None:
+    def __init__(
+        self,
+        *urls: str,
+        listen: bool | None = None,
+        broker: bool = False,
+        peers: int = PEERS,
+        messages: int = MESSAGES,
+        credit: int = 0,
+        queue: int = 0,
+        memory: int = MEMORY,
+    ) -> None:
         for url in urls or ("",):
             if not _ADDRESS.match(url) or int(url.rpartition(":")[2] if url.startswith("tcp:") else 0) > 65_535:
                 raise LinkError(
@@ -46,6 +62,8 @@ class Bus(Link):
         if len(urls) > 1 and not broker:
             raise LinkError("several addresses are several buses.\n  Say `broker=True`, or give one address.")
         self._urls, self._listen, self._broker = urls, False if broker else listen, broker
+        self._room = Room(peers, messages, credit, queue, memory)
+        self._way = Room(len(urls), messages, credit, queue, memory)  # for those that it connects to
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -58,6 +76,11 @@ class Bus(Link):
         return " ".join(self._urls)
 
     @property
+    def budget(self) -> int:
+        """How many bytes the end that listens may need, when all who are connected are slow: peers x what one may."""
+        return self._room.bytes
+
+    @property
     def guarantees(self) -> Guarantees:
         """Frames keep their order between two ends, and travel both ways."""
         return Guarantees(ordered=True, answers=True)
@@ -68,13 +91,17 @@ class Bus(Link):
         return self._broker
 
     def open(self, *, listen: bool) -> Port:
-        """Open one end; see `Link.open`."""
+        """Open one end; see `Link.open`. Raises LinkError, too, when its budget is more than its memory."""
         if self._listen is not None:
             listen = self._listen
         if listen:
-            return RouterPort(open_socket(zmq.ROUTER, self.url, bind=True))
+            self._room.ensure(f"who listens at {self!r}")
+            return RouterPort(
+                open_socket(zmq.ROUTER, self.url, bind=True, others=waiting(self._room.queue)), self._room
+            )
+        self._way.ensure(f"who connects to {self!r}")
         addresses = {LISTENER: self.url} if len(self._urls) == 1 else {url.encode(): url for url in self._urls}
-        return DealerPort(addresses)
+        return DealerPort(addresses, self._way)
 
     def __repr__(self) -> str:
         return f"Bus({', '.join(map(repr, self._urls))}{', broker=True' if self._broker else ''})"
@@ -87,12 +114,12 @@ class DealerPort(Port):
     sending again is in the outboxes above, so whoever misses an answer says `renew`.
     """
 
-    def __init__(self, urls: Mapping[Address, str]) -> None:
-        self._urls = dict(urls)
+    def __init__(self, urls: Mapping[Address, str], room: Room) -> None:
+        self._urls, self.room = dict(urls), room
         self.sockets: dict[Address, Socket] = {}
         try:
             for address, url in urls.items():
-                self.sockets[address] = open_socket(zmq.DEALER, url, bind=False)
+                self.sockets[address] = self._connected(url)
         except LinkError:
             for socket in self.sockets.values():
                 socket.close(linger=0)
@@ -105,6 +132,9 @@ class DealerPort(Port):
         self._recv = [(address, socket.recv) for address, socket in self.sockets.items()]
         self._send = {address: socket.send for address, socket in self.sockets.items()}
         self._watch: Callable[[int], None] = lambda _descriptor: None
+
+    def _connected(self, url: str) -> Socket:
+        return open_socket(zmq.DEALER, url, bind=False, others=waiting(self.room.queue))
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:
         del wake
@@ -128,7 +158,7 @@ class DealerPort(Port):
         return self._add(link.url.encode(), link.url)
 
     def _add(self, address: Address, url: str) -> Address:
-        socket = open_socket(zmq.DEALER, url, bind=False)
+        socket = self._connected(url)
         self.sockets[address], self._urls[address] = socket, url
         self._recv.append((address, socket.recv))
         self._send[address] = socket.send
@@ -174,8 +204,8 @@ class RouterPort(Port):
 
     servers = ()
 
-    def __init__(self, socket: Socket) -> None:
-        self.socket = socket
+    def __init__(self, socket: Socket, room: Room) -> None:
+        self.socket, self.room = socket, room
         self.url = socket.getsockopt_string(zmq.LAST_ENDPOINT)  # with the port that was taken when 0 was asked for
         self._owner = Owner(f"the link at {self.url}")
         self._recv, self._send = socket.recv, socket.send

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from convpolicy.link.port import Address, Delivery, Link, Port
+from convpolicy.link.room import together
 
 __all__ = ["Ends"]
 
@@ -21,6 +22,7 @@ class Ends(Port):
         self.servers = tuple(
             _at(edge, server) for edge, port in self.ports.items() if not port.listens for server in port.servers
         )
+        self.room = together([port.room for port in self.ports.values()])
         self._attached: Callable[[Port], None] = lambda _port: None
 
     def attach(self, wake: Callable[[], None], descriptor: Callable[[int], None]) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, Port
+from convpolicy.link.room import MESSAGES, PEERS, Room
 
 __all__ = ["Faults", "Memory"]
 
@@ -33,9 +34,15 @@ class Faults:
 
 
 class Memory(Link):
-    """A link in memory: one end listens, others connect, all through this value, from any thread."""
+    """A link in memory: one end listens, others connect, all through this value, from any thread.
 
-    def __init__(self, *, faults: Faults | None = None) -> None:
+    `peers`, `messages` and `credit` are as for a `Bus`.
+    """
+
+    def __init__(
+        self, *, faults: Faults | None = None, peers: int = PEERS, messages: int = MESSAGES, credit: int = 0
+    ) -> None:
+        self.room, self.way = Room(peers, messages, credit), Room(1, messages, credit)
         self._faults = faults or Faults()
         self._random = random.Random(self._faults.seed)  # noqa: S311 - repeatable faults, not secrets
         self._ends: dict[Address, MemoryPort] = {}
@@ -97,6 +104,7 @@ class MemoryPort(Port):
 
     def __init__(self, link: Memory, address: Address) -> None:
         self._link, self.address = link, address
+        self.room = link.room if address == LISTENER else link.way
         self.url = link.url
         self.servers = () if address == LISTENER else (LISTENER,)
         self.frames: deque[tuple[Address, bytes]] = deque()

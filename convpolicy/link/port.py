@@ -16,6 +16,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from convpolicy.errors import WiringError
+from convpolicy.link.room import Room
 from convpolicy.verify.links.carrier import Carrier
 
 __all__ = ["LISTENER", "Address", "Delivery", "Guarantees", "Link", "Port"]
@@ -45,11 +46,12 @@ class Port(ABC):
     """One open end of a link. Its methods never wait, and belong to the thread that opened it.
 
     `url` is its address in full. `servers` are the addresses of those that it goes to; there are none when it
-    `listens`.
+    `listens`. `room` is what it may hold for the processes at the other end.
     """
 
     url: str
     servers: tuple[Address, ...]
+    room = Room()
 
     @property
     def listens(self) -> bool:

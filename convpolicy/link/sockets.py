@@ -22,18 +22,18 @@ import zmq
 from convpolicy.errors import Exposed, ForeignThread, LinkError
 from convpolicy.wire.frame import MAX_FRAME
 
-__all__ = ["ASKED", "LARGEST_REQUEST", "LINGER_MS", "Owner", "Socket", "open_below", "open_socket"]
+__all__ = ["ASKED", "LARGEST_REQUEST", "LINGER_MS", "Owner", "Socket", "open_below", "open_socket", "waiting"]
 
 Socket: TypeAlias = "zmq.Socket[bytes]"
 
 OLDEST_LIBZMQ = (4, 3, 5)  # older ones have known holes before authentication (CVE-2019-13132, CVE-2020-15166)
 
 LINGER_MS = 1000
-HIGH_WATER = 512  # frames that may wait at each end for each peer: 32 MiB a peer and direction, at the very most
+HIGH_WATER = 512  # frames that may wait at each end for each peer, where nothing else is said: see `link.room`
 
 _OPTIONS: dict[zmq.SocketOption, int] = {
     zmq.LINGER: LINGER_MS,  # the default waits for ever at exit (P102, L2586)
-    zmq.SNDHWM: HIGH_WATER,  # counts frames, not bytes, and for each peer: see `most_bytes` (P1261, L3470)
+    zmq.SNDHWM: HIGH_WATER,  # counts frames, not bytes, and for each peer (P1261, L3470): see `waiting`
     zmq.RCVHWM: HIGH_WATER,
     zmq.MAXMSGSIZE: MAX_FRAME,  # the default reserves whatever length a peer claims
     # No ZMTP heartbeats: a connection whose pipe is full is not read, so with them it counts as dead, is made anew, and
@@ -109,9 +109,9 @@ def settings(kind: int, *, relay: bool = False) -> dict[zmq.SocketOption, int]:
     return {**_OPTIONS, **({} if relay else _PORT_OPTIONS), **_BY_KIND.get(kind, {}), **own}
 
 
-def most_bytes(peers: int) -> int:
-    """Return how many bytes can wait in the sockets of a process with so many peers, in both directions."""
-    return peers * 2 * HIGH_WATER * MAX_FRAME
+def waiting(queue: int) -> dict[zmq.SocketOption, int]:
+    """Return the options of a socket in which so many frames may wait for each peer, in each direction."""
+    return {zmq.SNDHWM: queue, zmq.RCVHWM: queue}
 
 
 def ensure_libzmq(version: tuple[int, ...]) -> None:

@@ -41,11 +41,11 @@ class Actor:
 
     prompt = True  # whether its conversations are
 
-    def __init__(self, handlers: dict[str, Handler], at_most: int | None, inner: dict[Cast, Actor]) -> None:
+    def __init__(self, handlers: dict[str, Handler], inner: dict[Cast, Actor]) -> None:
         self.endpoint: Endpoint
         self._inner = inner  # who plays the role in nested protocols, by the protocol and the role there
         self._outer: dict[bytes, tuple[Actor, Conversation, Invited]] = {}  # from where conversations were started
-        self._handlers, self._at_most = handlers, at_most
+        self._handlers = handlers
         self._paused: dict[bytes, list[tuple[Iterator[object], Turn]]] = {}  # the handlers that wait for credit
         self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
@@ -65,9 +65,6 @@ class Actor:
         conversation.prompt = self.prompt
         if self._draining:
             raise Aborted(f"{conversation.role} is shutting down", by=conversation.role)
-        if self._at_most is not None and len(self.endpoint.engine.conversations) >= self._at_most:
-            reason = f"{conversation.role} takes at most {self._at_most} conversations at once; try again later"
-            raise Aborted(reason, by=conversation.role)
         return self
 
     def begin(self, conversation: Conversation) -> Dialogue[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convpolicy.conversation import Conversation
 from convpolicy.errors import (
     Aborted,
+    Busy,
     ChannelRetired,
     ConversationError,
     Expired,
@@ -14,15 +15,22 @@ from convpolicy.errors import (
     RoundOver,
     Unplayable,
 )
-from convpolicy.wire.frame import Ended
+from convpolicy.wire.frame import Ended, Unplayed
 
-__all__ = ["ended", "error_of"]
+__all__ = ["ended", "error_of", "turned_away"]
 
 
 def ended(conversation: Conversation, error: ConversationError) -> Ended:
     """Return what to tell the other roles of a conversation that has failed here with `error`."""
     kind, facts = _facts(error)
     return Ended(conversation.id, conversation.table.role, kind, list(facts))
+
+
+def turned_away(conversation: Conversation, error: ConversationError) -> Ended | Unplayed:
+    """Return what to tell who opens a conversation that is not begun here; one who is busy may be asked again."""
+    if isinstance(error, Busy):
+        return Unplayed(conversation.id, conversation.table.role, error.why, busy=True)
+    return ended(conversation, error)
 
 
 def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]]:
@@ -33,6 +41,8 @@ def _facts(error: ConversationError) -> tuple[str, tuple[str | int | float, ...]
             return "expired", (error.role, error.label, error.within)
         case Quarantined():
             return "quarantined", (error.peer, error.violations, error.last)
+        case Busy():
+            return "busy", (error.peer, error.why, error.waited)
         case Unplayable():
             return "unplayed", (error.peer, error.why, error.waited)
         case PeerLost():
@@ -52,6 +62,8 @@ def error_of(item: Ended, by: str) -> ConversationError:
     match item.kind, item.facts:
         case "expired", [str(role), str(label), int() | float() as within]:
             return Expired(role, label, within)
+        case "busy", [str(role), str(why), int() | float() as waited]:
+            return Busy(role, why, waited)
         case "unplayed", [str(role), str(why), int() | float() as waited]:
             return Unplayable(role, why, waited)
         case "lost", [str(role), str(why)]:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from convpolicy.conversation import Conversation, Received
-from convpolicy.errors import ConversationError, NotReachable, ServiceError, WiringError
+from convpolicy.errors import ConversationError, LinkFull, NotReachable, ServiceError, WiringError
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.policy.model import Invited
+from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import LOST_AFTER, Engine
 from convpolicy.runtime.nest import Call
@@ -49,11 +50,12 @@ class Endpoint:
         welcome: Callable[[Conversation], Owner],
         lost_after: float = LOST_AFTER,
         at_most: int = 0,
+        admission: Admission | None = None,
         observation: Observation | None = None,
     ) -> None:
         self.part, self.link = part, link
         self._listen, self._welcome, self._lost_after = listen, welcome, lost_after
-        self._at_most, self._observation = at_most, observation
+        self._at_most, self._admission, self._observation = at_most, admission, observation
         self._started: Callable[[str], None] | None = None
         self._closed = False
         self._idle = asyncio.Event()
@@ -66,7 +68,7 @@ class Endpoint:
         called with the address, before any message.
 
         Raises:
-            NotReachable: nobody answered within `timeout` seconds.
+            NotReachable: nobody answered within `timeout` seconds; LinkFull: there was no place for this process.
             PolicyMismatch: the other side runs another version of the policy.
             WiringError: the other side plays the same role, or nothing of this policy.
             LinkError: the address cannot be used.
@@ -84,6 +86,7 @@ class Endpoint:
             lost_after=self._lost_after,
             vacant_after=timeout,
             at_most=self._at_most,
+            admission=self._admission,
         )
         self._pulse = Pulse(self, self._port)
         self._started = started
@@ -116,7 +119,7 @@ class Endpoint:
         waited = 0.0
         while not self._met.done():
             if waited >= timeout:
-                raise NotReachable(self.link.url, timeout, self._others, bus=self.link.broker)
+                raise self._unreached(self.link, timeout)
             self.engine.tick()
             self.engine.peers.connect(self.engine.now)
             self.wake()
@@ -124,6 +127,12 @@ class Endpoint:
             await asyncio.wait([self._met], timeout=pause)
             waited += pause
         self._met.result()
+
+    def _unreached(self, link: Link, waited: float) -> NotReachable:
+        full = self.engine.peers.full
+        if full is not None:
+            return LinkFull(link.url, waited, self._others, full, bus=link.broker)
+        return NotReachable(link.url, waited, self._others, bus=link.broker)
 
     def _on_met(self, peer: Peer) -> None:
         if peer.hello is None:
@@ -288,7 +297,7 @@ class Endpoint:
             if peer.hello is not None:
                 break
             if self.engine.now >= end:
-                raise NotReachable(link.url, timeout, self._others, bus=link.broker)
+                raise self._unreached(link, timeout)
             self.wake()
             self._reached.clear()
             with contextlib.suppress(TimeoutError):
@@ -310,11 +319,12 @@ class Endpoint:
         self.engine.tick()
         now = self.engine.now
         closes = None if close_after is None else now + close_after
-        self.engine.retirements.retire(url, alternative, refuses=now + refuse_after, closes=closes)
+        self.engine.admission.retirements.retire(url, alternative, refuses=now + refuse_after, closes=closes)
 
     def alternative(self, conversation: Conversation) -> str | None:
         """Return where a conversation may go on, when its link is being given up."""
-        return self.engine.retirements.alternative(self.url_of(conversation)) if self.engine.retirements else None
+        retirements = self.engine.admission.retirements
+        return retirements.alternative(self.url_of(conversation)) if retirements else None
 
     def url_of(self, conversation: Conversation) -> str:
         """Return the address over which a conversation goes."""

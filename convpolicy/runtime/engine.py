@@ -28,10 +28,11 @@ from convpolicy.errors import (
 )
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Message
+from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.credits import Credits
 from convpolicy.runtime.delivery import Delivery, routes
-from convpolicy.runtime.endings import ended, error_of
+from convpolicy.runtime.endings import ended, error_of, turned_away
 from convpolicy.runtime.intake import Intake, Long
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
@@ -39,7 +40,6 @@ from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import Presence
-from convpolicy.runtime.retiring import Retirements
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.vigil import Vigil
@@ -74,7 +74,7 @@ class Engine(Presence):
     """Plays `part` on `port`. `clock` gives seconds, `new_id` random bytes; `nonce` names this process's run.
 
     `welcome` gives the owner of a conversation that a peer opens, or raises ConversationError to turn it away.
-    `at_most` is how many conversations a bus may give it at once, 0 any number.
+    `at_most` is how many conversations a bus may give it at once, 0 any number; `admission` is who is let in.
     `met` is told of the first Hello of every peer. `now` is the time of the turn; whoever says something outside a
     turn sets it first, with `tick`.
     """
@@ -91,11 +91,12 @@ class Engine(Presence):
         lost_after: float = LOST_AFTER,
         vacant_after: float = VACANT_AFTER,
         at_most: int = 0,
+        admission: Admission | None = None,
     ) -> None:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
-        self.retirements = Retirements()
+        self.admission = admission or Admission(part.role)
         self.counts = {"duplicates": 0, "refused": 0}
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met = welcome, met
@@ -152,8 +153,8 @@ class Engine(Presence):
 
     def statistics(self) -> dict[str, int]:
         """Return what was counted since the start."""
-        frames, malformed = self.peers.frames, self.peers.malformed
-        return {"frames": frames, "malformed": malformed, **self.counts, "resent": self._delivery.resent}
+        turned_away = {"turned_away": self.admission.turned_away}
+        return {**self.peers.statistics(), **self.counts, **turned_away, "resent": self._delivery.resent}
 
     def _greeting(self, peer: Peer, answer: bool) -> Hello:
         """Return what this side says of itself to a peer."""
@@ -312,11 +313,10 @@ class Engine(Presence):
         if answer is None and part is not None:
             conversation = self._new(id, part)
             try:
-                if self.retirements:
-                    self.retirements.ensure_taken(self.peers.url_of(peer), self.now)
+                self.admission.ensure(peer, self.peers.url_of(peer), self.conversations, self.now)
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
-                answer = ended(conversation, refusal)
+                answer = turned_away(conversation, refusal)
             else:
                 self._adopt(conversation, peer)
                 return conversation
@@ -471,7 +471,7 @@ class Engine(Presence):
             if now - since >= PROBE_AFTER:
                 self.waiting[conversation] = now
                 self.probe(conversation)
-        for conversation, over in self.retirements.ended(now, self.conversations, self.peers):
+        for conversation, over in self.admission.retirements.ended(now, self.conversations, self.peers):
             self.fail(conversation, over, tell=True)
         for conversation in self._vigil.quiet(now):
             self.ask(conversation)

@@ -19,7 +19,7 @@ from typing import Protocol
 from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
 from convpolicy.peering import UnderWay
-from convpolicy.wire.frame import Forget, Goodbye, Hello, Item, Malformed, Ping, Superseded, decode, encode
+from convpolicy.wire.frame import Forget, Full, Goodbye, Hello, Item, Malformed, Ping, Superseded, decode, encode
 
 __all__ = ["PING_AFTER", "Peer", "Peers", "Watcher", "rendezvous"]
 
@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 DRAIN = 64  # frames taken in one turn, so that what they cause is not held up by what comes after
 BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
 FORGOTTEN = 1_000  # conversations told to be finished in one item
-STUCK = 256  # frames kept for a peer whose connection takes no more; what is dropped beyond is sent again later
 PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
 RENEW_AFTER = 4.0  # seconds in which none came, until another connection is tried
 PATIENCE = 7 * 86_400.0  # seconds in which a process with a journal may come back
@@ -63,9 +62,8 @@ class Peer:
         "renewed",
     )
 
-    def __init__(self, address: Address, now: float) -> None:
-        self.address = address
-        self.account: UnderWay | None = UnderWay()
+    def __init__(self, address: Address, now: float, account: UnderWay | None = None) -> None:
+        self.address, self.account = address, account
         self.hello: Hello | None = None
         self.batch: list[Item] = []
         self.number = 0  # of the batch
@@ -115,6 +113,7 @@ class Peers:
 
     `greeting` makes this side's Hello to a peer, and is told whether it wants an answer. `role` is what is played here.
     `at_once` is how many items go out before the turn ends; one with a journal may be away for `patience` seconds.
+    `full` is how many the other side has, as it says, while it has no place for this one.
     """
 
     def __init__(
@@ -129,7 +128,9 @@ class Peers:
         self._dirty: dict[Peer, None] = {}
         self._stuck: dict[Peer, None] = {}
         self.servers: list[Peer] = []
-        self.frames = self.malformed = 0
+        self.frames = self.malformed = self.without_place = 0
+        self.full: int | None = None
+        self._next_try = 0.0
 
     @property
     def greeted(self) -> bool:
@@ -139,6 +140,10 @@ class Peers:
             return True
         return any(peer.hello is not None for peer in self._by_address.values())
 
+    def statistics(self) -> dict[str, int]:
+        """Return what was counted since the start: frames, those that were none, and those of who had no place."""
+        return {"frames": self.frames, "malformed": self.malformed, "without_place": self.without_place}
+
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._by_address.values()))
 
@@ -147,10 +152,10 @@ class Peers:
     def arrivals(self, now: float) -> Iterator[tuple[Peer, list[Item]]]:
         """Yield what has arrived, frame by frame, from peers that have said who they are."""
         for address, frame in self._port.drain(DRAIN):
-            peer = self._by_address.get(address)
+            peer = self._by_address.get(address) or self._newcomer(address, frame, now)
             if peer is None:
-                peer = self._by_address[address] = Peer(address, now)
-            peer.heard, peer.away = now, False
+                continue
+            before, peer.heard, peer.away = peer.heard, now, False
             self.frames += 1
             try:
                 items = decode(frame)
@@ -160,11 +165,53 @@ class Peers:
             if items and isinstance(items[0], Hello):
                 peer = self._hello(peer, items[0], now)
                 del items[0]
+            elif items and isinstance(items[0], Full):
+                peer.heard = before  # it is not there for this process
+                self._turned_away(peer, items[0], now)
+                continue
             if peer.hello is not None:
                 yield peer, items
             elif items:
                 # Somebody reconnected, or talks to us as to the process that was here before: who are you?
                 self.say(peer, self._greeting(peer, True))
+
+    def _new(self, address: Address, now: float) -> Peer:
+        room = self._port.room
+        return Peer(address, now, UnderWay(room.messages, room.credit))
+
+    def _at(self, address: Address, now: float) -> Peer:
+        if address not in self._by_address:
+            self._by_address[address] = self._new(address, now)
+        return self._by_address[address]
+
+    def _newcomer(self, address: Address, frame: bytes, now: float) -> Peer | None:
+        """Return the process at a new address, or None when there is no place for another one; it is told so."""
+        if self._has_place() or self._is_known(address, frame):
+            return self._at(address, now)
+        self.without_place += 1
+        self._port.transmit(address, encode([Full(self._port.room.peers)])[0])
+        return None
+
+    def _turned_away(self, peer: Peer, item: Full, now: float) -> None:
+        """There is no place at the other end; one who has had it, over another connection, has only to say its name."""
+        self.full = item.limit
+        if peer.hello is not None and now >= self._next_try:
+            self._next_try = now + PING_AFTER
+            self._dirty[peer] = None
+            peer.batch.insert(0, self._greeting(peer, True))  # a Hello is heard at the beginning of a frame only
+
+    def _has_place(self) -> bool:
+        most = self._port.room.peers
+        return len(self._by_address) < most or sum(not peer.away for peer in self) < most
+
+    def _is_known(self, address: Address, frame: bytes) -> bool:
+        """Return whether a frame is of a process that has a place, and only another connection."""
+        try:
+            hello = decode(frame)[:1]
+        except Malformed:
+            return False
+        known = {identity for line, identity in self._by_identity if line == self._port.line(address)}
+        return any(isinstance(item, Hello) and item.identity in {*known, *self._expected} for item in hello)
 
     def _count(self, peer: Peer, problem: Malformed) -> None:
         self.malformed += 1
@@ -173,6 +220,7 @@ class Peers:
             _log.warning("a peer sent bytes that are not a frame: %s", problem)
 
     def _hello(self, peer: Peer, hello: Hello, now: float) -> Peer:
+        self.full = None
         if hello.answer:
             self.say(peer, self._greeting(peer, False))
         known = self._by_identity.get((self._port.line(peer.address), hello.identity))
@@ -211,7 +259,7 @@ class Peers:
         if known is not None:
             return known
         if identity not in self._expected:
-            peer = Peer(b"expected " + identity, now)
+            peer = self._new(b"expected " + identity, now)
             peer.gone = True
             self._expected[identity] = peer, now + (self.patience if durable else self._lost_after)
         return self._expected[identity][0]
@@ -254,10 +302,9 @@ class Peers:
     def meet(self, now: float) -> None:
         """Know whom this end goes to, before anything is said to them."""
         for address in self._port.servers:
-            if address not in self._by_address:
-                self._by_address[address] = Peer(address, now)
-            if self._by_address[address] not in self.servers:
-                self.servers.append(self._by_address[address])
+            peer = self._at(address, now)
+            if peer not in self.servers:
+                self.servers.append(peer)
 
     def connect(self, now: float) -> None:
         """Say Hello to whoever listens: the first thing that an end that does not listen does."""
@@ -267,9 +314,7 @@ class Peers:
 
     def reach(self, address: Address, now: float) -> Peer:
         """Say Hello to who listens at an address, unless it has said who it is."""
-        peer = self._by_address.get(address)
-        if peer is None:
-            peer = self._by_address[address] = Peer(address, now)
+        peer = self._at(address, now)
         if peer.hello is None:
             self.say(peer, self._greeting(peer, True))
         return peer
@@ -381,7 +426,7 @@ class Peers:
             peer.batch.append(self._finished(peer))
         batch, peer.batch = peer.batch, []
         peer.number += 1
-        if peer.gone or len(peer.frames) >= STUCK:
+        if peer.gone or len(peer.frames) >= self._port.room.queue:
             return  # what matters is in the outboxes of conversations, and goes out again later
         frames = encode(batch)
         if not peer.frames and len(frames) == 1 and self._transmit(peer, frames[0]):

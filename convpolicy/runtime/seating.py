@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from convpolicy.conversation import Envelope
 from convpolicy.runtime.enforcement import Monitor
 from convpolicy.runtime.peers import Peer
-from convpolicy.wire.frame import Acknowledged, Plays
+from convpolicy.wire.frame import Acknowledged, Plays, Unplayed
 
-__all__ = ["Bound", "Cast"]
+__all__ = ["Bound", "Cast", "Vacant", "crowded"]
+
+
+class Vacant(NamedTuple):
+    """Why nobody plays a role, as its user reads it; and whether somebody would, who is busy now."""
+
+    why: str
+    busy: bool = False
 
 
 class Cast:
@@ -32,21 +40,28 @@ class Cast:
         """Return whether a process plays a role."""
         return 0 <= role < len(self.players) and peer in self.players[role]
 
-    def why(self, role: int, here: bool, silent: bool, casts: Iterable[Cast]) -> str:
-        """Return why nobody plays a role: the text that its user reads. `casts` are those of every policy.
+    def why(self, role: int, here: bool, silent: bool, casts: Iterable[Cast]) -> Vacant:
+        """Return why nobody plays a role. `casts` are those of every policy.
 
         Whether somebody who could is `here`, and whether all of these are `silent`.
         """
         name = self.roles[role]
         if here and silent:
-            return f"every {name} of {self.policy} at the service bus is silent"
+            return Vacant(f"every {name} of {self.policy} at the service bus is silent")
         if here:
-            return f"every {name} of {self.policy} at the service bus has as many conversations as it takes at once"
+            why = f"every {name} of {self.policy} at the service bus has as many conversations as it takes at once"
+            return Vacant(why, busy=True)
         if any(other is not self and other.plays(self.policy, name) for other in casts):
-            return f"every {name} at the service bus plays another version of {self.policy}"
+            return Vacant(f"every {name} at the service bus plays another version of {self.policy}")
         if self.players[role]:
-            return f"every {name} of {self.policy} at the service bus is shutting down"
-        return f"no {name} of {self.policy} is registered at the service bus"
+            return Vacant(f"every {name} of {self.policy} at the service bus is shutting down")
+        return Vacant(f"no {name} of {self.policy} is registered at the service bus")
+
+
+def crowded(envelope: Envelope, most: int) -> Unplayed:
+    """Return what to answer to a message that opens a conversation where there are as many as may be."""
+    why = f"the service bus has {most:,} conversations, which is all that it takes"
+    return Unplayed(envelope.conversation, envelope.receiver, why, busy=True)
 
 
 class Bound:

@@ -18,6 +18,7 @@ from convpolicy.link.several import one_link
 from convpolicy.machine import CRASH
 from convpolicy.policy.model import Crashed, Invited, Label, Returned, Role
 from convpolicy.runtime.actor import Actor, Cast
+from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.durable.actor import DurableActor
 from convpolicy.runtime.durable.endpoint import DurableEndpoint
@@ -258,6 +259,7 @@ class Service(Generic[Sends, Receives]):
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
         at_most: int | None = None,
+        per_peer: int | None = None,
         started: Started | None = None,
     ) -> Playing[Sends]:
         """Start playing, and return what is needed to open conversations and to stop.
@@ -267,8 +269,9 @@ class Service(Generic[Sends, Receives]):
 
         `timeout` is how many seconds to wait for the other side, and for a role that nobody plays at a service bus;
         `lost_after` after how many seconds of silence the other side counts as gone. No more than `at_most`
-        conversations are taken at once: a bus gives others to other players, or lets them wait; without a bus
-        they are turned away. `started` is called with the address, before any message is handled.
+        conversations are taken at once, and `per_peer` from one process where no bus is between: others wait at
+        whoever opens them, and a bus gives them to other players; what has waited for `timeout=` of its opener ends
+        there with Busy. `started` is called with the address, before any message is handled.
 
         Raises:
             ServiceError: a message has no handler.
@@ -276,29 +279,32 @@ class Service(Generic[Sends, Receives]):
             JournalError: the journal is in use, or of another format, or of another version of the policy.
         """
         self.ensure_complete()
-        if at_most is not None and at_most < 1:
-            raise ServiceError(f"{self.role} would take no conversation.\n  Give `at_most` 1 or more.")
-        actor = self.actor(at_most)
-        endpoint = self._endpoint(one_link(via), actor, lost_after, at_most or 0)
+        for setting, most in (("at_most", at_most), ("per_peer", per_peer)):
+            if most is not None and most < 1:
+                raise ServiceError(f"{self.role} would take no conversation.\n  Give `{setting}` 1 or more.")
+        actor = self.actor()
+        admission = Admission(self.role, at_most or 0, per_peer or 0)
+        endpoint = self._endpoint(one_link(via), actor, lost_after, admission)
         actor.play_at(endpoint)
         await endpoint.start(timeout=timeout, started=started)
         return Playing(endpoint, actor)
 
-    def actor(self, at_most: int | None) -> Actor:
+    def actor(self) -> Actor:
         """Return an owner of conversations that calls the handlers; it is to be told where to `play_at`."""
         if self.journal is not None:
-            return DurableActor(self._handlers, at_most)
+            return DurableActor(self._handlers)
         inner: dict[Cast, Actor] = {}
         for role, nested in self._nested.items():
-            inner[role] = Actor(nested._handlers, None, inner)  # noqa: SLF001 - another of this very class
-        return Actor(self._handlers, at_most, inner)
+            inner[role] = Actor(nested._handlers, inner)  # noqa: SLF001 - another of this very class
+        return Actor(self._handlers, inner)
 
-    def _endpoint(self, via: Link, actor: Actor, lost_after: float, at_most: int) -> Endpoint:
+    def _endpoint(self, via: Link, actor: Actor, lost_after: float, admission: Admission) -> Endpoint:
         settings: dict[str, Any] = {
             "listen": not self._opens,
             "welcome": actor.welcome,
             "lost_after": lost_after,
-            "at_most": at_most,
+            "at_most": admission.at_most,
+            "admission": admission,
             "observation": self._observation,
         }
         if self.journal is not None and isinstance(actor, DurableActor):
@@ -312,6 +318,7 @@ class Service(Generic[Sends, Receives]):
         drain: float = 5.0,
         timeout: float = 10.0,
         at_most: int | None = None,
+        per_peer: int | None = None,
         started: Started | None = None,
         ended: Ended | None = None,
     ) -> None:
@@ -320,7 +327,7 @@ class Service(Generic[Sends, Receives]):
         `ended` is called with what `Playing.stop` returns; not when the task is cancelled again meanwhile. The others
         are as for `start`, and it raises as that does.
         """
-        playing = await self.start(via, timeout=timeout, at_most=at_most, started=started)
+        playing = await self.start(via, timeout=timeout, at_most=at_most, per_peer=per_peer, started=started)
         try:
             await playing.until_broken()
         finally:
@@ -335,13 +342,13 @@ class Service(Generic[Sends, Receives]):
         drain: float = 5.0,
         timeout: float = 10.0,
         at_most: int | None = None,
+        per_peer: int | None = None,
         started: Started | None = None,
         ended: Ended | None = None,
     ) -> None:
         """Play until SIGINT or SIGTERM, then end cleanly; a second signal ends at once. See `serve`."""
-        run_until_signal(
-            lambda: self.serve(via, drain=drain, timeout=timeout, at_most=at_most, started=started, ended=ended)
-        )
+        settings: dict[str, Any] = {"drain": drain, "timeout": timeout, "at_most": at_most, "per_peer": per_peer}
+        run_until_signal(lambda: self.serve(via, **settings, started=started, ended=ended))
 
 
 class Playing(Generic[Sends]):
@@ -393,7 +400,7 @@ class Playing(Generic[Sends]):
             raise ServiceError(
                 f"{service.role} of {service.part.policy} does not play what is played here.\n  Start it by itself."
             )
-        actor = service.actor(None)
+        actor = service.actor()
         actor.play_at(self._endpoint)
         return Beside(self._endpoint, actor, self._endpoint.seat_beside(actor.welcome))
 

@@ -23,7 +23,7 @@ from convpolicy.policy.model import Policy
 from convpolicy.runtime.enforcement import Enforcement, Monitor
 from convpolicy.runtime.past import KEEP_FAILED, Past
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
-from convpolicy.runtime.seating import Bound, Cast
+from convpolicy.runtime.seating import Bound, Cast, Vacant, crowded
 from convpolicy.wire.frame import (
     VERSION,
     Acknowledged,
@@ -114,8 +114,7 @@ class Switch:
             "passed": self.passed,
             "dropped": self.dropped,
             "refused": self._enforcement.refused,
-            "frames": self.peers.frames,
-            "malformed": self.peers.malformed,
+            **self.peers.statistics(),
         }
 
     # ---------------------------------------------------------------------------------------------- messages
@@ -144,7 +143,9 @@ class Switch:
             self._late(peer, envelope.conversation, envelope)
         elif self.now < self._settled_at and peer.hello is not None and peer.hello.holds:
             self.dropped += 1  # whoever holds it will say so; the message comes again
-        elif cast is None or not cast.has(peer, envelope.sender) or len(self.bound) >= self._most:
+        elif cast is not None and len(self.bound) >= self._most:
+            self.peers.say(peer, crowded(envelope, self._most))
+        elif cast is None or not cast.has(peer, envelope.sender):
             self.peers.say(peer, Unknown(envelope.conversation, envelope.receiver, envelope.sender))
         else:
             monitor = self._enforcement.monitor(envelope.policy or b"")
@@ -191,7 +192,7 @@ class Switch:
         else:
             player = self._least_loaded(self._casts[bound.policy], receiver)
             if player is None:
-                self.peers.say(peer, Unplayed(id, receiver, self._why(bound.policy, receiver)))
+                self.peers.say(peer, Unplayed(id, receiver, *self._why(bound.policy, receiver)))
             else:
                 self._assign(bound, id, receiver, player)
                 self._envelope(peer, envelope)
@@ -200,8 +201,9 @@ class Switch:
 
     def _least_loaded(self, cast: Cast, role: int) -> Peer | None:
         players = cast.players[role]
-        able = (player for player, most in players.items() if self._takes_another(player, most))
-        candidates = list(islice(able, CANDIDATES))
+        candidates = list(
+            islice((each for each, most in players.items() if self._takes_another(each, most)), CANDIDATES)
+        )
         for player in candidates:
             players.move_to_end(player)
         return min(candidates, key=lambda player: len(self._held[player]), default=None)
@@ -211,14 +213,13 @@ class Switch:
         return player.present and player not in self._draining and not full and not self._doubts(player)
 
     def _doubts(self, player: Peer) -> bool:
-        doubted = player in self._doubted and player.heard <= self._doubted[player]
-        if not doubted:
-            self._doubted.pop(player, None)
-        return doubted
+        if player in self._doubted and player.heard > self._doubted[player]:
+            del self._doubted[player]
+        return player in self._doubted
 
-    def _why(self, policy: bytes, role: int) -> str:
+    def _why(self, policy: bytes, role: int) -> Vacant:
         here = [p for p in self._casts[policy].players[role] if p not in self._draining and not p.gone]
-        silent = all(player.away or self._doubts(player) for player in here)
+        silent = all(p.away or self._doubts(p) for p in here)
         return self._casts[policy].why(role, bool(here), silent, self._casts.values())
 
     def _let_in(self, bound: Bound, peer: Peer, envelope: Envelope) -> bool:
@@ -424,9 +425,8 @@ class Switch:
             if id in self.bound:
                 self._call_back(id, self.bound[id], role)
 
-    def restarted(self, peer: Peer, before: Hello) -> None:
+    def restarted(self, peer: Peer, before: Hello) -> None:  # noqa: ARG002 - as every watcher
         """Another process is at the player's address; the first one is lost."""
-        del before
         self.lost(peer, "it was restarted")
         self.met(peer)
 
@@ -467,7 +467,7 @@ class Switch:
         """Find a player for a role whose part begins with a crash."""
         player = self._least_loaded(self._casts[bound.policy], role)
         if player is None:
-            self._stop(id, bound, role, self._why(bound.policy, role))
+            self._stop(id, bound, role, self._why(bound.policy, role).why)
         else:
             self._assign(bound, id, role, player)
             self.peers.say(player, item)

@@ -22,6 +22,7 @@ __all__ = [
     "Ended",
     "Forget",
     "Framing",
+    "Full",
     "Goodbye",
     "Hello",
     "Holds",
@@ -178,11 +179,15 @@ class Draining(msgspec.Struct, array_like=True, tag=10, gc=False):
 
 
 class Unplayed(msgspec.Struct, array_like=True, tag=11, gc=False):
-    """From a bus: nobody is there to play `role` in this conversation; `reason` says more."""
+    """Nobody is there to play `role` in this conversation yet; `reason` says more.
+
+    A bus says it; and whoever has as many conversations as it takes, which is `busy`, of itself.
+    """
 
     conversation: bytes
     role: int
     reason: str
+    busy: bool = False
 
 
 class Stopped(msgspec.Struct, array_like=True, tag=12, gc=False):
@@ -229,6 +234,12 @@ class Superseded(msgspec.Struct, array_like=True, tag=15, gc=False):
     epoch: int
 
 
+class Full(msgspec.Struct, array_like=True, tag=16, gc=False):
+    """To a process that has said Hello and has no place: `limit` others are connected, which is all there may be."""
+
+    limit: int
+
+
 Item = (
     Envelope
     | Hello
@@ -246,6 +257,7 @@ Item = (
     | Move
     | Moved
     | Superseded
+    | Full
 )
 
 

@@ -34,7 +34,7 @@ class Accounts:
     def __init__(self) -> None:
         self.most = 0
 
-    def __call__(self) -> UnderWay:
+    def __call__(self, _messages: int, _bytes: int) -> UnderWay:
         accounts = self
 
         class Watched(UnderWay):

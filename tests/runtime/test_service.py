@@ -13,6 +13,7 @@ from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipmen
 
 from convpolicy import (
     Aborted,
+    Busy,
     ConversationError,
     Dialogue,
     Memory,
@@ -22,6 +23,7 @@ from convpolicy import (
     Service,
     ServiceError,
     Unfinished,
+    Unplayable,
     again,
     choice,
     label,
@@ -31,6 +33,7 @@ from convpolicy import (
     seq,
 )
 from convpolicy.runtime import actor as actors
+from convpolicy.runtime.service import Playing
 
 
 def with_handlers(fulfil: Callable[..., Any], bank: Callable[..., Any] = lambda _payment: None) -> Service[Any, Any]:
@@ -410,27 +413,67 @@ async def test_a_service_says_that_it_has_started_before_it_handles_anything() -
 # ---------------------------------------------------------------------------------- so many at once, and who
 
 
-async def test_a_service_takes_so_many_conversations_at_once_and_turns_others_away() -> None:
+async def holds(playing: Playing[Any], count: int) -> None:
+    """Wait until a service has so many conversations."""
+    while playing.statistics()["open"] != count:
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("limit", ["at_most", "per_peer"])
+async def test_a_service_takes_so_many_conversations_at_once_and_others_wait_at_their_opener(limit: str) -> None:
     service, link = with_handlers(lambda _order: None), Memory()
-    playing = await service.start(link, at_most=1)
-    async with purchase.player(Buyer, via=link) as buyer:
+    playing = await service.start(link, **{limit: 1})
+    async with purchase.player(Buyer, via=link, timeout=60) as buyer:
         first, second = await buyer.script(), await buyer.script()
         await first.send(CHAIR)
-        while playing.statistics()["open"] == 0:
-            await asyncio.sleep(0.001)
+        await holds(playing, 1)
         await second.send(CHAIR)
-        with pytest.raises(Aborted, match="Seller takes at most 1 conversations at once; try again later"):
-            await second.receive(timeout=10)
-        first.abort("enough")
-        assert await playing.idle(5)
-        third = await buyer.script()
-        await third.send(CHAIR)
-        while playing.statistics()["open"] == 0:
+        while playing.statistics()["turned_away"] == 0:
             await asyncio.sleep(0.001)
-        third.abort("enough")
+        first.abort("enough")
+        while second._conversation.peers[1].acked == 0:  # it asks again by itself
+            await asyncio.sleep(0.001)
+        second.abort("enough")
     await playing.stop(drain=0)
-    with pytest.raises(ServiceError, match="Give `at_most` 1 or more"):
-        await service.start(Memory(), at_most=0)
+
+
+async def test_one_that_waited_in_vain_is_told_that_the_other_side_is_busy_and_what_to_do() -> None:
+    service, link = with_handlers(lambda _order: None), Memory()
+    playing = await service.start(link, at_most=1)
+    async with purchase.player(Buyer, via=link, timeout=0.5) as buyer:
+        first, second = await buyer.script(), await buyer.script()
+        await first.send(CHAIR)
+        await holds(playing, 1)
+        await second.send(CHAIR)
+        with pytest.raises(Busy) as caught:
+            await second.receive(timeout=30)
+        first.abort("enough")
+    assert str(caught.value) == (
+        "Seller is busy: it has as many conversations as it takes at once (1), and took no other within 0.5 s.\n"
+        "  No Seller has seen anything of this conversation. Begin it again later, wait longer (`timeout=…`), or have "
+        "it take more (`at_most=…`, `per_peer=…`)."
+    )
+    assert isinstance(caught.value, Unplayable)
+    await playing.stop(drain=0)
+
+
+async def test_a_process_that_has_as_many_as_one_may_does_not_keep_others_out() -> None:
+    service, link = with_handlers(lambda _order: None), Memory()
+    playing = await service.start(link, per_peer=1)
+    async with purchase.player(Buyer, via=link) as buyer, purchase.player(Buyer, via=link) as another:
+        first, second = await buyer.script(), await another.script()
+        await first.send(CHAIR)
+        await second.send(CHAIR)
+        await holds(playing, 2)
+        first.abort("enough")
+        second.abort("enough")
+    await playing.stop(drain=0)
+
+
+@pytest.mark.parametrize("limit", ["at_most", "per_peer"])
+async def test_a_service_that_takes_none_does_not_start(limit: str) -> None:
+    with pytest.raises(ServiceError, match=f"Seller would take no conversation.\n  Give `{limit}` 1 or more"):
+        await with_handlers(lambda _order: None).start(Memory(), **{limit: 0})
 
 
 async def test_a_handler_is_told_who_has_sent_its_message() -> None:

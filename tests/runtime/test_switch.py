@@ -53,6 +53,7 @@ def test_a_purchase_goes_over_the_bus_and_the_bus_forgets_it() -> None:
         "refused": 0,
         "frames": town.switch.peers.frames,
         "malformed": 0,
+        "without_place": 0,
     }
 
 
@@ -110,7 +111,7 @@ def test_a_player_that_has_as_many_as_it_takes_is_given_no_more_and_the_others_w
     town.run(11.5)
     (error,) = buying.errors
     assert str(error).startswith(
-        "nobody plays Seller: every Seller of Purchase at the service bus has as many conversations as it takes at once"
+        "Seller is busy: every Seller of Purchase at the service bus has as many conversations as it takes at once, and"
     )
     for message in sells(CHAIR):
         answering.say(first, message)

@@ -40,8 +40,8 @@ TRACE = 16 * 1024  # characters of a traceback that are kept
 class DurableActor(Actor):
     """An actor whose endpoint has a journal."""
 
-    def __init__(self, handlers: dict[str, Handler], at_most: int | None) -> None:
-        super().__init__(handlers, at_most, {})
+    def __init__(self, handlers: dict[str, Handler]) -> None:
+        super().__init__(handlers, {})
         self._aside: set[bytes] = set()  # the conversations that do not go on by themselves
         self._packed: dict[bytes, bytes] = {}  # what was in a conversation's `data` when a handler ended last
         self._waiting: dict[bytes, list[tuple[Call, Iterator[object]]]] = {}  # the calls that wait for credit

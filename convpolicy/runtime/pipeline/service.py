@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from convpolicy.errors import WiringError
 from convpolicy.journal.port import Journal
@@ -14,6 +14,7 @@ from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.actor import Actor
+from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.part import Part
@@ -39,12 +40,13 @@ class AnyLinkService(Service[Sends, Receives]):
         super().__init__(part, opens=opens, journal=journal)
         self._policy = policy
 
-    def _endpoint(self, via: Link, actor: Actor, lost_after: float, at_most: int) -> Endpoint:
+    def _endpoint(self, via: Link, actor: Actor, lost_after: float, admission: Admission) -> Endpoint:
         if not isinstance(via, Wiring):
-            return super()._endpoint(via, actor, lost_after, at_most)
+            return super()._endpoint(via, actor, lost_after, admission)
         self.part.alone(via)
         place = seat(self._policy, via, self.role)
-        return WiredEndpoint(self._policy, via, place, welcome=actor.welcome, lost_after=lost_after, at_most=at_most)
+        settings: dict[str, Any] = {"welcome": actor.welcome, "lost_after": lost_after, "admission": admission}
+        return WiredEndpoint(self._policy, via, place, at_most=admission.at_most, **settings)
 
     async def start(
         self,
@@ -53,14 +55,14 @@ class AnyLinkService(Service[Sends, Receives]):
         timeout: float = 10.0,
         lost_after: float = LOST_AFTER,
         at_most: int | None = None,
+        per_peer: int | None = None,
         started: Started | None = None,
     ) -> Playing[Sends]:
         """Start playing; see `Service.start`. On a Pipeline or a Tree nobody has to be there yet.
 
         Raises:
             ServiceError: a message has no handler.
-            WiringError: the pipeline or the tree cannot carry the policy, the role is a pipeline's first, `at_most` is
-                given, or the service is observed; over a wiring it is not, either.
+            WiringError: the link cannot carry the policy or what was given, or the role is a pipeline's first.
             LinkError: the address cannot be used, or nobody answered.
         """
         via = one_link(via)
@@ -73,11 +75,12 @@ class AnyLinkService(Service[Sends, Receives]):
                 f"{via!r} has no place for a journal yet.\n  Play {self.role} over a Bus or Memory, or without one."
             )
         if not isinstance(via, Pipeline | Tree):
-            return await super().start(via, timeout=timeout, lost_after=lost_after, at_most=at_most, started=started)
-        if at_most is not None:
+            settings: dict[str, Any] = {"timeout": timeout, "lost_after": lost_after, "started": started}
+            return await super().start(via, at_most=at_most, per_peer=per_peer, **settings)
+        if at_most is not None or per_peer is not None:
             raise WiringError(
-                f"{via!r} carries no limit for the conversations of a service.\n  Leave out `at_most`; a worker of a "
-                f"pipeline has as many tasks at once as the `credit` of its link says."
+                f"{via!r} carries no limit for the conversations of a service.\n  Leave out `at_most` and `per_peer`; "
+                f"a worker of a pipeline has as many tasks at once as the `credit` of its link says."
             )
         self.part.alone(via)
         self.ensure_complete()

@@ -13,6 +13,7 @@ from convpolicy.link.port import Link, Port
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
+from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.owner import Owner
@@ -45,11 +46,13 @@ class WiredEndpoint(Endpoint):
         welcome: Callable[[Conversation], Owner],
         lost_after: float = LOST_AFTER,
         at_most: int = 0,
+        admission: Admission | None = None,
     ) -> None:
         part = Part(policy, seat.machine)
         most = min((each.credit for each in seat.borrows.values() if each.credit), default=0)  # of any bus
         most = min(most or at_most, at_most or most)
         super().__init__(part, wiring, listen=False, welcome=welcome, lost_after=lost_after, at_most=most)
+        self._admission = admission
         self.seat = seat
         self.root: RootEnd | None = None
         self._leaf: LeafEnd | None = None
@@ -83,6 +86,7 @@ class WiredEndpoint(Endpoint):
             lost_after=self._lost_after,
             vacant_after=timeout,
             at_most=self._at_most,
+            admission=self._admission,
         )
         self._started = started
         self._pulse = Pulse(self, self._port)

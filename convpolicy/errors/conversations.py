@@ -1,159 +1,33 @@
-"""The one tree of exceptions.
-
-Every error carries its facts as attributes and ends its message with what to do. Whose fault it is decides
-the class: `LocalViolation` is a mistake in the program that is running, `RemoteViolation` is a mistake of the
-other side. Catch `ConvPolicyError` to catch everything that this library raises on purpose.
-"""
+"""What goes wrong in one conversation, and with the journal that it is kept in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+
+from convpolicy.errors.policies import ConvPolicyError, one_of
 
 __all__ = [
     "Aborted",
-    "ConvPolicyError",
+    "Busy",
+    "ChannelRetired",
     "ConversationError",
+    "CreditSpent",
     "Expired",
-    "Exposed",
-    "ForeignThread",
     "Forked",
-    "IllFormed",
     "InDoubt",
     "JournalError",
     "JournalFailed",
-    "LinkError",
     "LocalViolation",
-    "MissingExtra",
-    "NotCompatible",
-    "NotImplementable",
-    "NotReachable",
-    "PayloadError",
     "PeerLost",
-    "PolicyError",
     "PolicyMismatch",
-    "PolicySyntaxError",
-    "Position",
     "Quarantined",
     "RemoteViolation",
     "ReplayDiffers",
-    "ServiceError",
+    "RoundOver",
     "TooSlow",
     "Unfinished",
     "Unplayable",
-    "Unsupported",
-    "WiringError",
 ]
-
-
-class Position(NamedTuple):
-    """A place in a policy's text: `line` and `column` count from 1, `source` is the text of that line."""
-
-    file: str
-    line: int
-    column: int
-    source: str = ""
-    width: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
-
-    def caret(self) -> str:
-        """Return the line with a caret under the place, indented for an error text."""
-        gutter = f"{self.line:>5} | "
-        blank = " " * (len(gutter) - 2) + "| "
-        return f"{gutter}{self.source.rstrip()}\n{blank}{' ' * (self.column - 1)}{'^' * max(1, self.width)}"
-
-
-def one_of(names: Iterable[str], *, empty: str = "nothing", word: str = "or") -> str:
-    """Join names for a sentence: `A`, `A or B`, `A, B or C`."""
-    listed = list(names)
-    if not listed:
-        return empty
-    if len(listed) == 1:
-        return listed[0]
-    return f"{', '.join(listed[:-1])} {word} {listed[-1]}"
-
-
-class ConvPolicyError(Exception):
-    """Everything that convpolicy raises on purpose."""
-
-
-class MissingExtra(ConvPolicyError, ImportError):
-    """An optional dependency is not installed; the message is the line that installs it."""
-
-    def __init__(self, extra: str, needs: str, why: str) -> None:
-        self.extra, self.needs = extra, needs
-        super().__init__(f'{why} needs {needs}: install it with  pip install "convpolicy[{extra}]"')
-
-
-# ---------------------------------------------------------------------------------------------- policies
-
-
-class PolicyError(ConvPolicyError):
-    """Something is wrong with a policy or with how it is used."""
-
-
-class _PlacedError(PolicyError):
-    """A policy error that may have a place in a text."""
-
-    def __init__(self, problem: str, *, at: Position | None = None, hint: str = "") -> None:
-        self.problem, self.at, self.hint = problem, at, hint
-        self.file = at.file if at else None
-        self.line = at.line if at else None
-        self.column = at.column if at else None
-        lines = [f"{at}: {problem}" if at else problem]
-        if at and at.source:
-            lines.append(at.caret())
-        if hint:
-            lines.append(f"  {hint}")
-        super().__init__("\n".join(lines))
-
-
-class PolicySyntaxError(_PlacedError):
-    """The text is not in the policy language: `file`, `line`, `column`, `problem`, `hint`."""
-
-
-class Unsupported(_PlacedError):
-    """The text uses a construct of Scribble that convpolicy reads but does not carry out; `construct` names it."""
-
-    def __init__(self, construct: str, *, at: Position | None = None, hint: str = "") -> None:
-        self.construct = construct
-        super().__init__(f"`{construct}` is not supported yet", at=at, hint=hint)
-
-
-class IllFormed(_PlacedError):
-    """The policy makes no sense as written: an unbound name, a message to oneself, a wrong number of roles."""
-
-
-class NotImplementable(PolicyError):
-    """The policy cannot be followed by its roles; `report` has every finding, with witness and fix."""
-
-    def __init__(self, policy: str, text: str, report: object, *, role: str | None = None) -> None:
-        self.policy, self.report, self.role = policy, report, role
-        super().__init__(text)
-
-
-class NotCompatible(PolicyError):
-    """A role cannot speak with those that have another version of its policy; `report` has what was found."""
-
-    def __init__(self, policy: str, role: str, other: str, why: str, report: object) -> None:
-        self.policy, self.role, self.other, self.report = policy, role, other, report
-        super().__init__(
-            f"{role} of {policy} cannot speak with the version {other[:12]}\n  {why}\n"
-            f"  Upgrade in another order, which `convpolicy compat OLD NEW` shows, or let the old conversations finish."
-        )
-
-
-class WiringError(_PlacedError):
-    """The link cannot carry the policy, a role is used where it does not belong, or a wiring's file is wrong."""
-
-
-class ServiceError(PolicyError):
-    """A service's handlers do not fit its role."""
-
-
-# ----------------------------------------------------------------------------------------- conversations
 
 
 class ConversationError(ConvPolicyError):
@@ -333,6 +207,17 @@ class Unplayable(PeerLost):
         )
 
 
+class Busy(Unplayable):
+    """Whoever plays a role of the conversation had as many as it takes, for `waited` seconds."""
+
+    def _text(self) -> str:
+        return (
+            f"{self.peer} is busy: {self.why}, and took no other within {self.waited:g} s.\n"
+            f"  No {self.peer} has seen anything of this conversation. Begin it again later, wait longer "
+            f"(`timeout=…`), or have it take more (`at_most=…`, `per_peer=…`)."
+        )
+
+
 class CreditSpent(ConversationError):
     """`label` was told to `peer` while as much is unacknowledged there as may be. Nothing has left the process.
 
@@ -425,69 +310,4 @@ class InDoubt(ConversationError):
         super().__init__(
             f"in doubt: {one_of(what, word='and')}. {why}\n"
             f"  It may have happened or not. Find out from whom it concerns, then act on that; never just repeat it."
-        )
-
-
-# --------------------------------------------------------------------------------- payloads and links
-
-
-class PayloadError(ConvPolicyError):
-    """A payload does not fit its declared type; `path` is where (`$.quantity`), `label` the message."""
-
-    def __init__(self, label: str, problem: str, path: str = "$") -> None:
-        self.label, self.problem, self.path = label, problem, path
-        super().__init__(f"{label} does not fit its declaration at `{path}`: {problem}\n  Correct that field.")
-
-
-class LinkError(ConvPolicyError):
-    """The transport failed or is misused."""
-
-
-class TreeFull(LinkError):
-    """The root of a tree has as many readers, or connections to itself (`what`), as it has room for: `limit`."""
-
-    def __init__(self, url: str, what: str, limit: int) -> None:
-        self.url, self.what, self.limit = url, what, limit
-        room = "readers=" if what == "readers" else "fan_out="
-        relay = "" if what == "readers" else "connect to a relay (`convpolicy relay`), "
-        super().__init__(
-            f"the tree at {url} has no room: its root has {limit:,} {what} already.\n"
-            f"  Come back later, {relay}or give the root room for more (`{room}`)."
-        )
-
-
-class NotReachable(LinkError):
-    """Nothing that speaks convpolicy answered at `url` within `waited` seconds: no `role`, or no service `bus`."""
-
-    def __init__(self, url: str, waited: float, role: str, *, bus: bool = False) -> None:
-        self.url, self.waited, self.role, self.bus = url, waited, role, bus
-        super().__init__(
-            f"no service bus answers at {url}: {waited:g} s were waited for it.\n"
-            f"  Start `convpolicy bus {url.partition(' ')[0]}`, or check the address; `timeout=…` waits longer."
-            if bus
-            else f"no {role} answered at {url} within {waited:g} s.\n"
-            f"  Start the {role} first, or check the address; `join(..., timeout=…)` waits longer."
-        )
-
-
-class ForeignThread(LinkError):
-    """A link was used from another thread, or in a forked child, than the one that opened it."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        super().__init__(
-            f"{what} belongs to the thread and process that opened it.\n"
-            f"  Open one here instead; after a fork use the `spawn` start method of multiprocessing."
-        )
-
-
-class Exposed(UserWarning):
-    """A link listens where other machines can connect, and nobody is authenticated; `url` is where."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        super().__init__(
-            f"{url} can be reached from other machines, nobody is authenticated and nothing is encrypted.\n"
-            f"  Listen on 127.0.0.1, or use ipc. In a network that you trust, say so: "
-            f'`warnings.simplefilter("ignore", convpolicy.Exposed)`, or `python -W ignore::UserWarning`.'
         )

@@ -1,0 +1,96 @@
+"""The one tree of exceptions.
+
+Every error carries its facts as attributes and ends its message with what to do. Whose fault it is decides
+the class: `LocalViolation` is a mistake in the program that is running, `RemoteViolation` is a mistake of the
+other side. Catch `ConvPolicyError` to catch everything that this library raises on purpose.
+"""
+
+from __future__ import annotations
+
+from convpolicy.errors.conversations import (
+    Aborted,
+    Busy,
+    ChannelRetired,
+    ConversationError,
+    CreditSpent,
+    Expired,
+    Forked,
+    InDoubt,
+    JournalError,
+    JournalFailed,
+    LocalViolation,
+    PeerLost,
+    PolicyMismatch,
+    Quarantined,
+    RemoteViolation,
+    ReplayDiffers,
+    RoundOver,
+    TooSlow,
+    Unfinished,
+    Unplayable,
+)
+from convpolicy.errors.links import (
+    Exposed,
+    ForeignThread,
+    LinkError,
+    LinkFull,
+    NotReachable,
+    PayloadError,
+    TreeFull,
+)
+from convpolicy.errors.policies import (
+    ConvPolicyError,
+    IllFormed,
+    MissingExtra,
+    NotCompatible,
+    NotImplementable,
+    PolicyError,
+    PolicySyntaxError,
+    Position,
+    ServiceError,
+    Unsupported,
+    WiringError,
+    one_of,
+)
+
+__all__ = [
+    "Aborted",
+    "Busy",
+    "ChannelRetired",
+    "ConvPolicyError",
+    "ConversationError",
+    "CreditSpent",
+    "Expired",
+    "Exposed",
+    "ForeignThread",
+    "Forked",
+    "IllFormed",
+    "InDoubt",
+    "JournalError",
+    "JournalFailed",
+    "LinkError",
+    "LinkFull",
+    "LocalViolation",
+    "MissingExtra",
+    "NotCompatible",
+    "NotImplementable",
+    "NotReachable",
+    "PayloadError",
+    "PeerLost",
+    "PolicyError",
+    "PolicyMismatch",
+    "PolicySyntaxError",
+    "Position",
+    "Quarantined",
+    "RemoteViolation",
+    "ReplayDiffers",
+    "RoundOver",
+    "ServiceError",
+    "TooSlow",
+    "TreeFull",
+    "Unfinished",
+    "Unplayable",
+    "Unsupported",
+    "WiringError",
+    "one_of",
+]
