@@ -1,4 +1,7 @@
-"""Hypothesis profiles: `dev` by hand, `ci` in the gate, `nightly` for long runs (HYPOTHESIS_PROFILE=nightly)."""
+"""What holds for all tests: Hypothesis profiles, and what the processes that tests start find around them.
+
+The profiles are `dev` by hand, `ci` in the gate, `nightly` for long runs (HYPOTHESIS_PROFILE=nightly).
+"""
 
 from __future__ import annotations
 
@@ -12,3 +15,7 @@ settings.register_profile("dev", max_examples=50, **_common)
 settings.register_profile("ci", max_examples=100, derandomize=True, **_common)
 settings.register_profile("nightly", max_examples=5_000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# Hundreds of processes are started. Where Python is told to keep no bytecode, each would compile the whole package, and
+# that is more than half of what it takes to start one.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,12 @@ class Module(NamedTuple):
 
     @property
     def tree(self) -> ast.Module:
-        return ast.parse(self.text)
+        return parsed(self.text)
+
+
+@functools.lru_cache(maxsize=1)  # every rule asks for the same one
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def module_at(path: Path) -> Module:
