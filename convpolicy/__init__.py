@@ -4,6 +4,7 @@ Declared once, proved to be followable, projected onto each participant as its o
 at run time over ZeroMQ.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -189,7 +190,8 @@ __all__ = [
     "variable",
 ]
 
-# What plays a policy is loaded when one of these is first asked for: a check and a command need no ZeroMQ.
+# What plays a policy is loaded when it is first asked for: a check and a command need no ZeroMQ, and a program that has
+# one kind of link needs nothing of the others.
 _PLAYING = {
     "Acceptance": "convpolicy.verify.evolution.acceptance",
     "Batch": "convpolicy.runtime.pipeline.batch",
@@ -225,12 +227,14 @@ _PLAYING = {
 if not TYPE_CHECKING:  # type checkers would take a module with `__getattr__` to have every name
 
     def __getattr__(name: str) -> object:
-        """Load everything that plays policies, the first time that something of it is asked for."""
+        """Load what is asked for, and know what was loaded with it by the name that users have for it."""
         if name not in _PLAYING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import_module(_PLAYING[name])
         for each, module in _PLAYING.items():
-            globals()[each] = getattr(import_module(module), each)
-            _ours(each)
+            if module in sys.modules and hasattr(sys.modules[module], each):
+                globals()[each] = getattr(sys.modules[module], each)
+                _ours(each)
         return globals()[name]
 
 

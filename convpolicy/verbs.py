@@ -6,48 +6,44 @@ purchase.project(Buyer)     what does it ask of a role?
 purchase.service(Seller)    play a role in many conversations
 purchase.join(Buyer, …)     play a role in one
 render.batch(Source, …)     put tasks into a pipeline
+
+What reads text, plays, or answers rarer questions is imported by the verb that needs it: who checks a policy waits for
+no sockets.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from convpolicy.errors import JournalError, PolicyError, WiringError, one_of
-from convpolicy.journal.port import Journal
-from convpolicy.link.pipeline import Pipeline
-from convpolicy.link.port import Link
-from convpolicy.link.tree import Tree
-from convpolicy.link.wiring import Wiring, carriers
+from convpolicy.errors import PolicyError, one_of
 from convpolicy.machine import Machine
-from convpolicy.policy import model, scribble
+from convpolicy.policy import model
 from convpolicy.policy.model import Role
-from convpolicy.runtime.blocking import BlockingJoining
-from convpolicy.runtime.durable.player import DurablePlayer
-from convpolicy.runtime.engine import LOST_AFTER
-from convpolicy.runtime.joining import without_deadline
-from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.batch import Batch
-from convpolicy.runtime.pipeline.service import AnyLinkService
-from convpolicy.runtime.player import Joining, Player
-from convpolicy.runtime.service import Service
-from convpolicy.runtime.tree.gap import Gap
-from convpolicy.runtime.tree.plan import plan
-from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
-from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.show import markdown, render
 from convpolicy.verify import check as checking
 from convpolicy.verify.evidence.report import Report
-from convpolicy.verify.evolution.acceptance import Acceptance
-from convpolicy.verify.evolution.acceptance import accepts as accepting
-from convpolicy.verify.evolution.compatibility import Compatibility, compatible, require_fit
-from convpolicy.verify.links.carrying import carried
-from convpolicy.verify.roles.projection import project
 
 if TYPE_CHECKING:
     from transitions import Machine as TransitionsMachine
+
+    from convpolicy.journal.port import Journal
+    from convpolicy.link.pipeline import Pipeline
+    from convpolicy.link.port import Link
+    from convpolicy.link.tree import Tree
+    from convpolicy.link.wiring import Wiring
+    from convpolicy.runtime.blocking import BlockingJoining
+    from convpolicy.runtime.part import Part
+    from convpolicy.runtime.pipeline.batch import Batch
+    from convpolicy.runtime.player import Joining, Player
+    from convpolicy.runtime.service import Service
+    from convpolicy.runtime.tree.gap import Gap
+    from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
+    from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
+    from convpolicy.verify.evolution.acceptance import Acceptance
+    from convpolicy.verify.evolution.compatibility import Compatibility
 
 __all__ = ["Policy"]
 
@@ -77,11 +73,15 @@ class Policy(model.Policy):
             IllFormed: it makes no sense as written.
             PolicyError: a class and the text declare different fields.
         """
+        from convpolicy.policy import scribble
+
         return cls._of(scribble.load(path, protocol, types))
 
     @classmethod
     def loads(cls, text: str, *, protocol: str | None = None, types: Iterable[type[Any]] = ()) -> Self:
         """Read a policy from text. Raises as `load` does."""
+        from convpolicy.policy import scribble
+
         return cls._of(scribble.loads(text, protocol, types))
 
     @classmethod
@@ -113,7 +113,12 @@ class Policy(model.Policy):
         With `over`, also whether that link, or each link of a `Wiring`, can carry what it would have to.
         """
         report = checking.check(self)
-        return report if over is None else carried(report, carriers(over, self.roles))
+        if over is None:
+            return report
+        from convpolicy.link.wiring import carriers
+        from convpolicy.verify.links.carrying import carried
+
+        return carried(report, carriers(over, self.roles))
 
     def project(self, role: Role[Any, Any]) -> Machine:
         """Return the role's state machine.
@@ -137,7 +142,9 @@ class Policy(model.Policy):
             NotImplementable: the policy itself cannot be followed.
             PolicyError: there is no such role, the machine is another role's, or a move is not understood.
         """
-        return accepting(self, machine, role)
+        from convpolicy.verify.evolution.acceptance import accepts
+
+        return accepts(self, machine, role)
 
     def compatible_with(self, old: model.Policy) -> Compatibility:
         """Decide whether `old` can change into this policy while conversations run; true when it can; print it.
@@ -148,6 +155,8 @@ class Policy(model.Policy):
         Raises:
             NotImplementable: one of the two policies cannot be followed by itself.
         """
+        from convpolicy.verify.evolution.compatibility import compatible
+
         return compatible(old, self)
 
     def service(
@@ -161,10 +170,9 @@ class Policy(model.Policy):
 
         Raises as `project` does, and NotCompatible when a conversation with one of those versions could get stuck.
         """
-        part = self._part(role, also)
-        if journal is not None:
-            _ensure_kept(part)
-        return AnyLinkService(part, self, opens=_opens(part), journal=journal)
+        from convpolicy.runtime.anylink import AnyLinkService
+
+        return AnyLinkService(self._part(role, also), self, journal=journal)
 
     def batch(
         self, role: Role[S, R], /, *, via: Pipeline, timeout: float = 10.0, lost_after: float = LOST_AFTER
@@ -175,7 +183,9 @@ class Policy(model.Policy):
         counts as gone. Raises as `project` does; entering it raises WiringError when the pipeline cannot carry the
         policy, NotReachable, PolicyMismatch or LinkError.
         """
-        return Batch(self._part(role).alone(via), via, timeout=timeout, lost_after=lost_after)
+        from convpolicy.runtime import anylink
+
+        return anylink.batch(self._part(role), via, timeout=timeout, lost_after=lost_after)
 
     # A Tree is a Link, and what is played over it is not what is played over another one: the first signature
     # that fits holds, so a variable declared as `Link` gets the second.
@@ -220,20 +230,10 @@ class Policy(model.Policy):
 
         Raises as `service` does, and WiringError when a tree cannot carry the policy, or a link has no journal.
         """
+        from convpolicy.runtime import anylink
+
         part = self._part(role, also)
-        if isinstance(via, Tree | Wiring):
-            part.alone(via)
-            _without_journal(via, journal)
-        if isinstance(via, Tree):
-            return TreePlayer(part, plan(self, via), via, lost_after=lost_after)
-        if isinstance(via, Wiring):
-            opens = _opens(part)
-            return WiredPlayer(self, role.name, via, opens=opens, timeout=timeout, lost_after=lost_after)
-        settings: dict[str, Any] = {"opens": _opens(part), "timeout": timeout, "lost_after": lost_after}
-        if journal is not None:
-            _ensure_kept(part)
-            return DurablePlayer(part, via, journal=journal, **settings)
-        return Player(part, via, **settings)
+        return anylink.player(self, part, via, timeout=timeout, lost_after=lost_after, journal=journal)
 
     @overload
     def join(  # type: ignore[overload-overlap]
@@ -283,16 +283,10 @@ class Policy(model.Policy):
         Raises as `service` does, and WiringError when a tree cannot carry the policy; entering it raises NotReachable,
         PolicyMismatch, WiringError or LinkError; leaving it raises Unfinished while something is still owed.
         """
-        if isinstance(via, Tree | Wiring):
-            self._part(role, also).alone(via)
-            _without_journal(via, journal)
-            without_deadline(deadline)
-        if isinstance(via, Tree):
-            return TreeJoining(self.player(role, via=via, lost_after=lost_after), via, close=True)
-        if isinstance(via, Wiring):
-            return WiredJoining(self.player(role, via=via, timeout=timeout, lost_after=lost_after), close=True)
-        player = self.player(role, via=via, timeout=timeout, lost_after=lost_after, also=also, journal=journal)
-        return Joining(player, close=True, name=name, deadline=deadline)
+        from convpolicy.runtime import anylink
+
+        settings: dict[str, Any] = {"timeout": timeout, "lost_after": lost_after, "journal": journal}
+        return anylink.joining(self, self._part(role, also), via, name=name, deadline=deadline, **settings)
 
     @overload
     def join_blocking(
@@ -325,18 +319,25 @@ class Policy(model.Policy):
         name: str = "",
     ) -> BlockingJoining[S, R] | BlockingJoining[S, R | Gap]:
         """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
+        from convpolicy.runtime.blocking import BlockingJoining
+
         also = tuple(also)
         self._part(role, also)
         settings: dict[str, Any] = {"timeout": timeout, "lost_after": lost_after, "also": also}
         return BlockingJoining[S, R](lambda: self.join(role, via=via, **settings, journal=journal, name=name))
 
     def _part(self, role: Role[Any, Any], also: Iterable[model.Policy] = ()) -> Part:
+        from convpolicy.runtime.anylink import part_of
+
         checking.require(self, role)
         others = tuple(also)
         self._ensure_played_alone(str(role), others)
-        for other in others:
-            require_fit(other, self, role)
-        return _part(self, role.name, _classes(self), others)
+        if others:
+            from convpolicy.verify.evolution.compatibility import require_fit
+
+            for other in others:
+                require_fit(other, self, role)
+        return part_of(self, role.name, _classes(self), others)
 
     def _ensure_played_alone(self, role: str, also: tuple[model.Policy, ...]) -> None:
         """Refuse a role that is played by invitation only, and other versions where there are nested protocols."""
@@ -361,33 +362,5 @@ class Policy(model.Policy):
         return markdown(self)
 
 
-def _ensure_kept(part: Part) -> None:
-    if part.inner or part.invited:
-        raise JournalError(
-            f"{part.policy} starts conversations in conversations, which a journal does not keep yet.\n"
-            f"  Leave `journal=` out, or use `do` in place of `calls`."
-        )
-
-
-def _without_journal(via: Link, journal: Journal | None) -> None:
-    if journal is not None:
-        raise WiringError(f"{via!r} has no place for a journal yet.\n  Leave it out, or use a Bus.")
-
-
-def _opens(part: Part) -> bool:
-    """Return whether the role may send before it has received anything: then it goes to the others."""
-    return part.begins
-
-
 def _classes(policy: model.Policy) -> tuple[type[Any] | None, ...]:
     return tuple(label.type for each in (policy, *policy.nested) for label in each.labels)
-
-
-@functools.lru_cache(maxsize=64)
-def _part(
-    policy: model.Policy, role: str, classes: tuple[type[Any] | None, ...], also: tuple[model.Policy, ...]
-) -> Part:
-    """Compile a role once for each policy and its payload classes, which equal policies may declare differently."""
-    del classes
-    part = Part(policy, project(policy, role))
-    return part.beside(also) if also else part

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from convpolicy.policy.source import Source
-from convpolicy.policy.syntax import tree_of
 
-__all__ = ["format_text", "lay_out"]
+__all__ = ["lay_out"]
 
 _WIDTH = 100
 _INDENT = "  "
@@ -30,17 +29,6 @@ _JOINING = ("or", "and", "with")
 _WORD = re.compile(r'"[^"\n]*"|\[(?:"[^"\n]*"|[^\[\]"])*\]|\w+(?:\.\w+)*|\S')
 _NOT_BLANK = re.compile(r"\S")
 _REFINEMENT = re.compile(r'\{(?:"[^"\n]*"|[^{}"])*\}')
-
-
-def format_text(text: str, file: str = "<text>") -> str:
-    """Lay out the text of a policy file; `format_text(format_text(t)) == format_text(t)`.
-
-    Raises:
-        PolicySyntaxError: the text is not in the language.
-    """
-    source = Source(text, file)
-    tree_of(source)
-    return lay_out(source)
 
 
 def lay_out(source: Source) -> str:

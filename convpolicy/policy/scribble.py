@@ -11,11 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from convpolicy.policy.layout import format_text
+from convpolicy.policy.layout import lay_out
 from convpolicy.policy.model import Policy
 from convpolicy.policy.module import Module, parse, read
 from convpolicy.policy.payload import declare
 from convpolicy.policy.printing import render
+from convpolicy.policy.source import Source
+from convpolicy.policy.syntax import tree_of
 
 __all__ = ["Module", "format_text", "load", "loads", "parse", "read", "render"]
 
@@ -33,6 +35,17 @@ def load(path: str | Path, protocol: str | None = None, types: Iterable[type[Any
 def loads(text: str, protocol: str | None = None, types: Iterable[type[Any]] = (), file: str = "<text>") -> Policy:
     """Read a policy from a text; as `load`."""
     return declare(_whole(parse(text, file).policy(protocol)), types)
+
+
+def format_text(text: str, file: str = "<text>") -> str:
+    """Lay out the text of a policy file; `format_text(format_text(t)) == format_text(t)`.
+
+    Raises:
+        PolicySyntaxError: the text is not in the language.
+    """
+    source = Source(text, file)
+    tree_of(source)
+    return lay_out(source)
 
 
 def _whole(policy: Policy) -> Policy:

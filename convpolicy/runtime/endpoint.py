@@ -18,11 +18,12 @@ from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.policy.model import Invited
 from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.delivery import routes
-from convpolicy.runtime.engine import LOST_AFTER, Engine
+from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.nest import Call
 from convpolicy.runtime.observing import Observation, ObservedEngine
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.surroundings import random_bytes, watched

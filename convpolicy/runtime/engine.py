@@ -38,6 +38,7 @@ from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import Presence
 from convpolicy.runtime.tombs import Tombs
@@ -67,7 +68,6 @@ _log = logging.getLogger(__name__)
 VIOLATIONS = 3  # after which a conversation is quarantined
 SMALL = 8 * 1024  # bytes of a payload that need not be measured: no link takes fewer
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
-LOST_AFTER = 30.0  # seconds of silence after which a peer counts as gone
 
 
 class Engine(Presence):

@@ -10,9 +10,9 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted, JournalError
 from convpolicy.link.port import Link
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.script import Script
 
 __all__ = ["Joining", "Player"]

@@ -20,10 +20,7 @@ from convpolicy.policy.model import Crashed, Invited, Label, Returned, Role
 from convpolicy.runtime.actor import Actor, Cast
 from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.dialogue import Dialogue
-from convpolicy.runtime.durable.actor import DurableActor
-from convpolicy.runtime.durable.endpoint import DurableEndpoint
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.handlers import (
     AT_LEAST_ONCE,
     INVITED,
@@ -40,6 +37,7 @@ from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.observing import Observation, Observed
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.parting import ExitReport
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.running import run_until_signal
 from convpolicy.runtime.tree.gap import Gap
 
@@ -291,15 +289,16 @@ class Service(Generic[Sends, Receives]):
 
     def actor(self) -> Actor:
         """Return an owner of conversations that calls the handlers; it is to be told where to `play_at`."""
-        if self.journal is not None:
-            return DurableActor(self._handlers)
         inner: dict[Cast, Actor] = {}
         for role, nested in self._nested.items():
             inner[role] = Actor(nested._handlers, inner)  # noqa: SLF001 - another of this very class
         return Actor(self._handlers, inner)
 
     def _endpoint(self, via: Link, actor: Actor, lost_after: float, admission: Admission) -> Endpoint:
-        settings: dict[str, Any] = {
+        return Endpoint(self.part, via, **self._settings(actor, lost_after, admission))
+
+    def _settings(self, actor: Actor, lost_after: float, admission: Admission) -> dict[str, Any]:
+        return {
             "listen": not self._opens,
             "welcome": actor.welcome,
             "lost_after": lost_after,
@@ -307,9 +306,6 @@ class Service(Generic[Sends, Receives]):
             "admission": admission,
             "observation": self._observation,
         }
-        if self.journal is not None and isinstance(actor, DurableActor):
-            return DurableEndpoint(self.part, via, journal=self.journal, resume=actor.resume, **settings)
-        return Endpoint(self.part, via, **settings)
 
     async def serve(
         self,

@@ -7,7 +7,7 @@ from functools import partial
 
 from convpolicy.errors import one_of
 from convpolicy.machine import Machine, drawings
-from convpolicy.policy import scribble
+from convpolicy.policy import printing
 from convpolicy.policy.model import Policy
 from convpolicy.show import mermaid
 from convpolicy.show.chart import drawn
@@ -27,7 +27,7 @@ _MACHINE: dict[str, Callable[[Machine], str]] = {
     "dot": lambda machine: dot(diagram_of(machine)),
 }
 _POLICY: dict[str, Callable[[Policy], str]] = {
-    "scribble": scribble.render,
+    "scribble": printing.render,
     "sequence": lambda policy: drawn(of_policy(policy)),
     "mermaid": lambda policy: mermaid.sequence(of_policy(policy)),
 }

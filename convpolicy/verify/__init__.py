@@ -4,8 +4,3 @@
 stands before it: `runs`, `values`, `roles`, `coherence`, `exploration`; between the two `evidence`; and after `check`
 the questions that are asked less often: `machines`, `evolution`, `links`.
 """
-
-from convpolicy.verify.machines.compatible import compatible
-from convpolicy.verify.machines.reading import read_machine, read_machines
-
-__all__ = ["compatible", "read_machine", "read_machines"]

@@ -58,7 +58,32 @@ def test_the_library_loads_what_plays_policies_when_it_is_asked_for():
     program = """
 import sys, convpolicy
 assert "zmq" not in sys.modules and "Bus" in dir(convpolicy) and not hasattr(convpolicy, "nonsense")
-assert convpolicy.Policy.__module__ == "convpolicy" and "zmq" in sys.modules
+assert convpolicy.Policy.__module__ == "convpolicy" and "zmq" not in sys.modules
+assert convpolicy.Bus.__module__ == "convpolicy" and "zmq" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_one_kind_of_link_needs_is_not_loaded_for_another():
+    program = """
+import asyncio, sys
+from convpolicy import Memory, Policy, label, roles, send
+
+Asker, Teller = roles("Asker", "Teller")
+policy, via = Policy("Asking", send(Asker, Teller, label("Ask"))), Memory()
+teller = policy.service(Teller)
+teller.on(label("Ask"))(lambda ask: None)
+
+async def main():
+    playing = await teller.start(via)
+    async with policy.join(Asker, via=via) as asker:
+        await asker.send(label("Ask")())
+    await playing.stop()
+
+asyncio.run(main())
+loaded = {name.split(".")[2] for name in sys.modules if name.startswith("convpolicy.runtime.")}
+assert "engine" in loaded and not {"durable", "pipeline", "wired"} & loaded, loaded
+assert "lark" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -15,9 +15,9 @@ from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.engine import LOST_AFTER
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.surroundings import random_bytes

@@ -38,7 +38,6 @@ from convpolicy import (
 )
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.testing.strategies import policies
-from convpolicy.verbs import _opens  # type: ignore[attr-defined]
 from convpolicy.verify.runs.graph import graph_of
 
 EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "15"))
@@ -151,7 +150,7 @@ async def played(policy: Policy, wiring: Wiring, buses: list[Switched], seed: in
     said: Said = defaultdict(list)
     heard: Said = defaultdict(list)
     chance = random.Random(seed)
-    openers = [role for role in policy.roles if _opens(policy._part(role))]
+    openers = [role for role in policy.roles if policy._part(role).begins]
     async with AsyncExitStack() as stack, asyncio.timeout(LONG), asyncio.TaskGroup() as group:
         for bus in buses:
             service_bus = ServiceBus(bus, grace=0)
@@ -194,7 +193,7 @@ def ordered(said: Said, wiring: Wiring) -> Said:
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_what_the_roles_see_over_any_links_is_a_run_of_the_policy(data: st.DataObject) -> None:
     policy = Policy(*_fields(data.draw(policies(roles=(2, 4), size=6, par=False))))
-    assume(policy.check() and len([role for role in policy.roles if _opens(policy._part(role))]) == 1)
+    assume(policy.check() and len([role for role in policy.roles if policy._part(role).begins]) == 1)
     assume(all(ends(policy.project(role)) for role in policy.roles))
     faults = Faults(drop=0.1, duplicate=0.1, reorder=0.1, seed=data.draw(st.integers(0, 1_000)))
     wiring, buses = data.draw(wirings(policy, faults))
