@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from convpolicy.runtime.script import Script
     from convpolicy.runtime.service import Service
     from convpolicy.runtime.service_bus import ServiceBus
+    from convpolicy.runtime.suspicion import Suspicion
     from convpolicy.runtime.tree.gap import Gap
     from convpolicy.runtime.tree.player import TreePlayer
     from convpolicy.runtime.tree.script import TreeScript
@@ -159,6 +160,7 @@ __all__ = [
     "Service",
     "ServiceBus",
     "ServiceError",
+    "Suspicion",
     "TooSlow",
     "Tree",
     "TreeFull",
@@ -215,6 +217,7 @@ _PLAYING = {
     "Script": "convpolicy.runtime.script",
     "Service": "convpolicy.runtime.service",
     "ServiceBus": "convpolicy.runtime.service_bus",
+    "Suspicion": "convpolicy.runtime.suspicion",
     "Tree": "convpolicy.link.tree",
     "TreePlayer": "convpolicy.runtime.tree.player",
     "TreeScript": "convpolicy.runtime.tree.script",

@@ -27,6 +27,7 @@ from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.surroundings import random_bytes, watched
+from convpolicy.runtime.suspicion import Suspicions
 from convpolicy.table import Step
 
 __all__ = ["Endpoint"]
@@ -271,6 +272,11 @@ class Endpoint:
             f"{self.part.role} is not a leaf of a tree in a wiring, and has no other player beside it.\n"
             f"  One service holds any number of conversations."
         )
+
+    def suspicions(self) -> Suspicions:
+        """Return what is thought of the processes at the other end."""
+        self.check()
+        return self.engine.peers.suspicions
 
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""

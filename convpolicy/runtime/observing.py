@@ -19,13 +19,16 @@ from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.suspicion import Suspicion
 from convpolicy.table import Step
 
 __all__ = ["Observation", "Observed", "ObservedEngine", "What"]
 
 _log = logging.getLogger(__name__)
 
-What: TypeAlias = Literal["opened", "moved", "relinked", "overdue", "silent", "finished", "failed"]
+What: TypeAlias = Literal[
+    "opened", "moved", "relinked", "overdue", "silent", "finished", "failed", "suspected", "trusted", "lost"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Observed:
     `relinked`: it goes on over another link, at the address `link`. Nothing has moved for `seconds`: `overdue` when the
     role itself owes a message, `silent` when it waits for the others; both are told once, until it moves again.
     `finished`: all was said. `failed`: it ended early, for `reason`.
+
+    Of a process at the other end, `peer`, and of no conversation: it may be gone (`suspected`), for `reason`, it was
+    heard again (`trusted`), or it is given up (`lost`); it was heard last `seconds` ago. See `Suspicion`.
 
     `owes` and `awaits` are the labels of which one must be sent, or may come, now; `at` is in seconds since 1970.
     """
@@ -51,6 +57,7 @@ class Observed:
     seconds: float = 0.0
     reason: str = ""
     link: str = ""
+    peer: str = ""
 
 
 class Observation:
@@ -84,6 +91,14 @@ class Observation:
         else:
             self._say("failed", conversation, reason=str(error).partition("\n")[0])
 
+    def suspected(self, policy: str, role: str, suspicion: Suspicion) -> None:
+        """A process may be gone, or is there again."""
+        peer = f"{suspicion.role} {suspicion.process}"
+        event = Observed(
+            suspicion.verdict, "", policy, role, time.time(), reason=suspicion.why, seconds=suspicion.silent, peer=peer
+        )
+        self._told(event)
+
     def look(self, now: float) -> None:
         """Tell of those that have gone quiet; one that has will be looked at again when it has moved."""
         for conversation, since in tuple(self._moved.items()):
@@ -93,20 +108,24 @@ class Observation:
             self._say("overdue" if conversation.owes else "silent", conversation, seconds=now - since)
 
     def _say(self, what: What, conversation: Conversation, **more: Any) -> None:
-        event = Observed(
-            what,
-            conversation.id.hex(),
-            conversation.table.machine.policy,
-            conversation.role,
-            time.time(),
-            conversation.owes,
-            conversation.awaits,
-            **more,
+        self._told(
+            Observed(
+                what,
+                conversation.id.hex(),
+                conversation.table.machine.policy,
+                conversation.role,
+                time.time(),
+                conversation.owes,
+                conversation.awaits,
+                **more,
+            )
         )
+
+    def _told(self, event: Observed) -> None:
         try:
             self._tell(event)
         except Exception:  # noqa: BLE001 - whatever it is, it is not the conversation's fault
-            _log.exception("whoever observes %s failed", conversation.role)
+            _log.exception("whoever observes %s failed", event.role)
 
 
 class _ObservedConversation(Conversation):
@@ -129,6 +148,10 @@ class ObservedEngine(Engine):
     def __init__(self, observation: Observation, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._observation = observation
+        self.peers.suspicions.listeners.append(self._suspected)
+
+    def _suspected(self, suspicion: Suspicion) -> None:
+        self._observation.suspected(self.part.policy, self.part.role, suspicion)
 
     def _new(self, id: bytes, part: Part) -> Conversation:  # noqa: A002
         return _ObservedConversation(self._observation, part.table, id, now=self.now)

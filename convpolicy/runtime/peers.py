@@ -19,6 +19,7 @@ from typing import Protocol
 from convpolicy.conversation import Conversation
 from convpolicy.link.port import Address, Delivery, Port
 from convpolicy.peering import UnderWay
+from convpolicy.runtime.suspicion import Suspicions
 from convpolicy.wire.frame import Forget, Full, Goodbye, Hello, Item, Malformed, Ping, Superseded, decode, encode
 
 __all__ = ["PING_AFTER", "Peer", "Peers", "Watcher", "rendezvous"]
@@ -89,6 +90,8 @@ class Peer:
     @property
     def role(self) -> str:
         """The role that the process plays, as far as it has said."""
+        if self.hello is not None and self.hello.bus:
+            return "the service bus"
         return self.hello.plays[0].role if self.hello and self.hello.plays else "the peer"
 
 
@@ -121,6 +124,7 @@ class Peers:
     ) -> None:
         self._port, self._greeting, self._watcher = port, greeting, watcher
         self._lost_after = lost_after
+        self.suspicions = Suspicions(lost_after)
         self._by_address: dict[Address, Peer] = {}
         self._by_identity: dict[tuple[Address, bytes], Peer] = {}  # on each line, a process is a peer of its own
         self._expected: dict[bytes, tuple[Peer, float]] = {}  # with whom a journal's conversations are, and until when
@@ -141,8 +145,9 @@ class Peers:
         return any(peer.hello is not None for peer in self._by_address.values())
 
     def statistics(self) -> dict[str, int]:
-        """Return what was counted since the start: frames, those that were none, and those of who had no place."""
-        return {"frames": self.frames, "malformed": self.malformed, "without_place": self.without_place}
+        """Return what was counted: frames, those that were none, those of who had no place; and who is suspected."""
+        counts = {"frames": self.frames, "malformed": self.malformed, "without_place": self.without_place}
+        return {**counts, "suspected": len(self.suspicions)}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(tuple(self._by_address.values()))
@@ -339,7 +344,7 @@ class Peers:
                 self.say(peer, Ping(answer=True))
             elif peer.finished:
                 self._say_finished(peer)
-
+        self.suspicions.look(self, now)
         for identity, (peer, until) in tuple(self._expected.items()):
             if now >= until:
                 del self._expected[identity]

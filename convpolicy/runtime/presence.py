@@ -81,7 +81,7 @@ class Presence(ABC):
 
     def lost(self, peer: Peer, why: str) -> None:
         """A process is gone."""
-        self._lose_conversations(peer, "the service bus" if peer.hello and peer.hello.bus else peer.role, why)
+        self._lose_conversations(peer, peer.role, why)
 
     def _lose_conversations(self, peer: Peer, role: str, why: str) -> None:
         for conversation in tuple(peer.conversations):

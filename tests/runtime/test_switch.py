@@ -54,6 +54,7 @@ def test_a_purchase_goes_over_the_bus_and_the_bus_forgets_it() -> None:
         "frames": town.switch.peers.frames,
         "malformed": 0,
         "without_place": 0,
+        "suspected": 0,
     }
 
 

@@ -23,7 +23,7 @@ from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.service import Playing, Unending
+from convpolicy.runtime.playing import Playing, Unending
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.gap import Gap
