@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from convpolicy.errors import JournalError
+from convpolicy.errors import JournalError, JournalFailed
 from convpolicy.journal.port import DAY, Journal
 from convpolicy.journal.sqlite import SQLiteLedger
 
@@ -44,8 +44,15 @@ class MemoryJournal(Journal):
     ) -> None:
         super().__init__(retention=retention, patience=patience)
         self._clock, self.fate, self._id = clock, fate, id
-        self._disk = sqlite3.connect(":memory:", isolation_level=None)
+        self._disk = self._connected()
         self._open: MemoryLedger | None = None
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return a connection to the disk. One with its database in a file connects to that."""
+        return sqlite3.connect(":memory:", isolation_level=None)
+
+    def failed(self) -> None:
+        """Note that a commit has failed: the process that has it open has to end."""
 
     def open(self) -> MemoryLedger:
         """Open it. Raises as `Journal.open` does."""
@@ -86,6 +93,13 @@ class MemoryLedger(SQLiteLedger):
     ) -> None:
         super().__init__(disk, "in memory", retention, clock, new_id=new_id)
         self._journal, self._closed = journal, False
+
+    def commit(self) -> None:
+        try:
+            super().commit()
+        except JournalFailed:
+            self._journal.failed()
+            raise
 
     def _flush(self) -> None:
         fate = Fate.KEPT if self._journal.fate is None else self._journal.fate()

@@ -20,7 +20,7 @@ from convpolicy.journal.accounts import Accounts, encode_ending, encode_records
 from convpolicy.journal.port import DAY, Account, Ending, Journal, Ledger, Opening, Record
 from convpolicy.journal.schema import establish
 
-__all__ = ["SQLite"]
+__all__ = ["SQLite", "connected"]
 
 _BEGIN = (
     "INSERT INTO convpolicy_conversation (number, id, policy, fingerprint, role, route, name, opened) "
@@ -57,7 +57,7 @@ class SQLite(Journal):
             lock = _locked(self.path)
             undo.callback(os.close, lock)
             try:
-                database = _connected(self.path)
+                database = connected(self.path)
                 undo.callback(database.close)
                 ledger = SQLiteLedger(database, str(self.path), self.retention, self._clock, lock=lock)
             except sqlite3.DatabaseError as problem:
@@ -245,7 +245,8 @@ def _locked(path: Path) -> int:
     return lock
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def connected(path: Path) -> sqlite3.Connection:
+    """Return a connection to the file of a journal, which writes to its log and flushes that at every commit."""
     database = sqlite3.connect(path, isolation_level=None)
     try:
         (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()

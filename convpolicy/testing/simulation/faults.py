@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.testing.simulation.chance import Chance
 
-__all__ = ["BUS", "FRAMES", "KINDS", "Fault", "Faults", "Plan"]
+__all__ = ["BUS", "FRAMES", "KINDS", "LIES", "Fault", "Faults", "Plan"]
 
 BUS = "bus"  # the process of the service bus
 SPAN = 12.0  # seconds from the start in which things go wrong; after that everything heals
@@ -46,16 +46,24 @@ _WORDS = {
     "reorder": "frame {at:g} {where} is overtaken",
     "delay": "frame {at:g} {where} takes {value:.2f} s",
     "lie": "frame {at:g} {where} is not what was said",
+    "replay": "frame {at:g} {where} says something else under an old number",
+    "overstate": "frame {at:g} {where} acknowledges what never came",
+    "violate": "frame {at:g} {where} says what it may not",
+    "impersonate": "frame {at:g} {where} is said in another role's name",
     "cut": "the connection of {where} breaks",
     "partition": "nothing gets from {where} for {value:.1f} s",
     "pause": "{where} stands still for {value:.1f} s",
+    "slow": "{where} is slow for {value:.1f} s",
     "crash": "{where} is killed at its step {at:g}",
     "outage": "the machine of {where} fails at its step {at:g}",
     "disk": "commit {at:g} of {where} fails",
+    "torn": "the machine of {where} fails, and of its commit {at:g} only {value:.1%} is written",
+    "full": "the disk of {where} is full for {value:.1f} s",
     "clock": "the clock of {where} is set by {value:+g} s",
 }
 KINDS = tuple(_WORDS)
-FRAMES = ("drop", "duplicate", "reorder", "delay", "lie")
+LIES = ("lie", "replay", "overstate", "violate", "impersonate")
+FRAMES = ("drop", "duplicate", "reorder", "delay", *LIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +73,14 @@ class Faults:
     `drop`, `duplicate`, `reorder` and `delay` are how many frames are hit, at most. `cut`, `partition` (one way or
     both, briefly or for long), `pause` (a process stands still), `crash` (a process is killed, at any step, and
     started again) and `outage` (the same without its connections being closed) are the shares of runs in which such a
-    thing happens, up to three times; `lie` of those in which a peer says what it may not.
-    Where there are journals, `disk` and `clock` are those in which a commit fails and the process has to end, and in
-    which the clock on the wall is set, forth or back. Nothing happens to the processes that it `spares`, such as `bus`.
+    thing happens, up to three times; `slow` those in which a process does a fifth of what it does otherwise.
+    A peer lies about as many frames as `replay`, `overstate`, `violate` and `impersonate` say: something else under
+    an old number, acknowledgements of what it never got, what the policy forbids, in another role's name; `lie` is any
+    of these, and other bytes besides.
+    Where there are journals, `disk` and `clock` are the shares of runs in which a commit fails and the process has to
+    end, and in which the clock on the wall is set, forth or back. `torn` are those in which a machine fails while it
+    writes a commit, of which only the first bytes are there later; `full` those in which a disk is full for a while.
+    Nothing happens to the processes that it `spares`, such as `bus`.
     """
 
     drop: float = 0.0
@@ -80,7 +93,14 @@ class Faults:
     crash: float = 0.0
     outage: float = 0.0
     lie: float = 0.0
+    replay: float = 0.0
+    overstate: float = 0.0
+    violate: float = 0.0
+    impersonate: float = 0.0
+    slow: float = 0.0
     disk: float = 0.0
+    torn: float = 0.0
+    full: float = 0.0
     clock: float = 0.0
     spares: tuple[str, ...] = ()
 
@@ -92,7 +112,7 @@ class Faults:
     @classmethod
     def all(cls) -> Self:
         """Return everything but lies, in sizes in which conversations still get somewhere."""
-        return cls.of(kind for kind in KINDS if kind != "lie")
+        return cls.of(kind for kind in KINDS if kind not in LIES)
 
     @classmethod
     def of(cls, kinds: Iterable[str]) -> Self:

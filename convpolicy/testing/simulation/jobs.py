@@ -45,6 +45,15 @@ class Jobs:
             self._waiting.append(number)
             self._wanted.set()
 
+    def abandon(self) -> None:
+        """Wait no more for scripts that are at something."""
+        self._at.clear()
+
+    @property
+    def begun(self) -> bool:
+        """Whether everything that was asked for has been begun."""
+        return not self._waiting
+
     @property
     def done(self) -> bool:
         """Whether everything that was asked for has been begun, and no script of somebody who lives is at it."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from convpolicy.errors import LinkError
 from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, Port
-from convpolicy.testing.simulation.faults import IN_A_ROW, LATE, Fault, Plan
+from convpolicy.testing.simulation.faults import IN_A_ROW, LATE, LIES, Fault, Plan
 from convpolicy.testing.simulation.lies import altered
 from convpolicy.testing.simulation.loop import Loop
 from convpolicy.testing.simulation.process import PROCESS, Process
@@ -94,11 +94,7 @@ class Network:
             return
         at = now + plan.chance.between(NEAR, FAR, "takes", where, number)
         delay = plan.frame("delay", where, number, LATE)
-        lie = plan.frame("lie", where, number)
-        if lie is not None and (other := altered(frame, plan.chance.stream("lie", where, number))) is not None:
-            self._happens(lie, frame)
-            self.wire.lies(frame, other)
-            frame = other
+        frame = self._told(where, number, frame)
         if delay is not None:
             self._happens(delay, frame)
             at += delay.value
@@ -111,6 +107,17 @@ class Network:
         if twice is not None:
             self._happens(twice, frame)
             yield at, True, frame
+
+    def _told(self, where: str, number: int, frame: bytes) -> bytes:
+        """Return a frame as it is, or with a lie in its place."""
+        for kind in LIES:
+            lie = self.plan.frame(kind, where, number)
+            other = None if lie is None else altered(frame, self.plan.chance.stream(kind, where, number), kind)
+            if lie is not None and other is not None:
+                self._happens(lie, frame)
+                self.wire.lies(frame, other)
+                return other
+        return frame
 
     def _drops(self, way: tuple[str, str], where: str, number: int, frame: bytes) -> bool:
         fault = self.plan.frame("drop", where, number)

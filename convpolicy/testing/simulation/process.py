@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from convpolicy.testing.simulation.loop import Call, Loop
 
@@ -70,6 +70,11 @@ class Process:
         if self.steps in self._killed_at:
             self.alive, self.killed, self.silent = False, True, self._killed_at[self.steps]
             raise Killed
+
+    def fail(self) -> NoReturn:
+        """Stop at this very step, because its machine does: nobody hears that it is gone."""
+        self.alive, self.silent = False, True
+        raise Killed
 
     def run(self, call: Call) -> None:
         """Run one of its calls, or put it off while the process stands still."""

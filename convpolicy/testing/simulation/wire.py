@@ -55,7 +55,7 @@ class Wire:
     def lies(self, frame: bytes, other: bytes) -> None:
         """Note that one frame went on as another one."""
         for item in (*taken_apart(frame), *taken_apart(other)):
-            if type(item) is Envelope:
+            if isinstance(item, Envelope | Acknowledged):
                 self.lied.add(item.conversation)
 
     def passed(self, sender: Process, frame: bytes) -> None:

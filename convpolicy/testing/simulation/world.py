@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import tempfile
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from convpolicy.errors import ConversationError, JournalFailed, LinkError, PolicyError
@@ -42,6 +44,11 @@ TO_THE_END = 240.0  # seconds after the last trouble in which everything must be
 SETTLES = 20.0  # seconds after which everybody knows who is there
 JUMPS = -3600.0, -5.0, 5.0, 3600.0  # seconds by which a clock on the wall is set
 LAST_STEP = 120  # of a process at which it is killed
+LAST_COMMIT = 30  # that fails
+# How much of a commit that was being written is there after a power failure: nothing, all, or up to some byte.
+SHARES = 0.0, 0.003, 0.1, 0.23, 0.37, 0.49, 0.5, 0.61, 0.74, 0.88, 0.96, 0.999, 1.0
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there, which nothing has to be flushed in
+SLOWLY = 0.8, 1.0  # seconds that a slow process stands still, out of so many
 DOWN = 0.05, 15.0  # seconds until a process that was killed is started again
 
 
@@ -88,6 +95,7 @@ class World:
         )
         self.network = Network(self.loop, self.plan, self.wire, self._happened)
         self.steps_at_rest: dict[str, int] = {}  # of each process, when the first act was over
+        self.commits_at_rest: dict[str, int] = {}
         self.troubles: list[tuple[float, Fault, bytes]] = []
         self.processes: dict[str, Process] = {}
         self.castings = {
@@ -96,6 +104,9 @@ class World:
         self.opener = opener(setting.policy)
         self.disks: dict[str, Disk] = {}
         self._failing: dict[str, set[int]] = {}  # commits that do not succeed
+        self._torn: dict[str, dict[int, float]] = {}  # commits of which only a share is written
+        self._folder: Path | None = None  # of the journals that are in files
+        self._folders: ExitStack
         self._kills: dict[str, dict[int, bool]] = {}
         self._programs: dict[str, Program] = {}
         self.unfit: PolicyError | None = None
@@ -107,20 +118,27 @@ class World:
 
     def run(self) -> World:
         """Play the run, and return it."""
-        with _silence(), _seeded(self.chance):
+        with _silence(), _seeded(self.chance), ExitStack() as self._folders:
             self.jobs = Jobs()
             self._cast()
             self._schedule()
-            self._play("the conversations", lambda: self.jobs.done and not self.record.open)
+            self._play("the conversations", self._over)
             if self.plan.happened:
                 self.loop.run(self._well_from(), lambda: False)
                 self.healed = self.record.now()
                 self.jobs.ask()
-                self._play("a conversation after all is well again", lambda: self.jobs.done and not self.record.open)
+                self._play("a conversation after all is well again", self._over)
             self._leave()
         if self.unfit is not None:
             raise self.unfit
         return self
+
+    def _over(self) -> bool:
+        """Whether everything is over that was asked for. Somebody who lies may keep a conversation from its end."""
+        lied = self.wire.lied
+        if any(part.conversation.id not in lied for part in self.record.open):
+            return False
+        return self.jobs.done or (bool(self.record.open) and self.jobs.begun)
 
     def _well_from(self) -> float:
         """Return from when on everybody is there, and all know it of each other."""
@@ -133,6 +151,9 @@ class World:
         self.record.tell("all", f"from here on nothing goes wrong: {what}")
         ends = self.loop.run(self.loop.time() + TO_THE_END, over)
         self.steps_at_rest = self.steps_at_rest or {name: each.steps for name, each in self.processes.items()}
+        self.commits_at_rest = self.commits_at_rest or {name: disk.commits for name, disk in self.disks.items()}
+        if self.wire.lied:
+            self.jobs.abandon()
         if not ends:
             for part in self.record.open:
                 where = f"{part.process.name} is in {part.machine.name(part.state)}"
@@ -157,6 +178,7 @@ class World:
             process.kill()
         for disk in self.disks.values():
             disk.crash()
+            disk.keep()
         self.loop.close()
 
     def _wrong(self, rule: str, words: str, conversation: bytes = b"") -> None:
@@ -222,23 +244,48 @@ class World:
     def _disk(self, name: str) -> Disk | None:
         """Return the disk of a process, which outlives it."""
         if self.setting.durable and name not in self.disks:
-            self.disks[name] = Disk(self.loop.time, lambda: self._commits(name))
+            self.disks[name] = Disk(
+                self.loop.time,
+                lambda: self._commits(name),
+                lambda: self._after(0.0, self._ends, self.processes[name]),
+                file=self._file(name) if name in self._torn else None,
+            )
         return self.disks.get(name)
+
+    def _file(self, name: str) -> Path:
+        """Return where the journal of a process is, when it has to be in a file."""
+        if self._folder is None:
+            where = _MEMORY if _MEMORY.is_dir() else None
+            folder = tempfile.TemporaryDirectory(prefix="convpolicy-", dir=where)
+            self._folder = Path(self._folders.enter_context(folder))
+        return self._folder / f"{name}.db"
 
     def _commits(self, name: str) -> Fate:
         """A process is about to commit; it is killed at it, or that fails, or what has come is on its disk."""
         process, disk = self.processes[name], self.disks[name]
         disk.commits += 1
         process.step(f"commits, {disk.commits}")
+        share = self._torn.get(name, {}).get(disk.commits)
+        if share is not None and not self.plan.quiet:
+            self._tears(process, disk, share)
         if disk.commits in self._failing.get(name, ()) and not self.plan.quiet:
             self._happened(Fault("disk", name, disk.commits))
-            self._after(0.0, self._ends, process)
             if self.chance.hits(0.5, "lost", name, disk.commits):
                 return Fate.LOST
             self.wire.committed(name)
             return Fate.UNSURE
         self.wire.committed(name)
         return Fate.KEPT
+
+    def _tears(self, process: Process, disk: Disk, share: float) -> None:
+        """The machine of a process fails while it writes a commit."""
+        self._happened(Fault("torn", process.name, disk.commits, share))
+        kept = disk.tear(share, zeros=self.chance.hits(0.5, "zeros", process.name, disk.commits))
+        if kept is None:
+            self._wrong("is kept", f"commit {disk.commits} of {process.name} is there in parts, or others are gone")
+        elif kept:
+            self.wire.committed(process.name)
+        process.fail()
 
     def _ends(self, process: Process) -> None:
         """A process whose journal has failed ends, as it must."""
@@ -312,10 +359,11 @@ class World:
             for fault in plan.events(kind, names, LAST_STEP):
                 self._kills[fault.where][max(1, int(fault.at))] = kind == "outage"
         ways = [f"{a}→{b}" for a, b in permutations(names, 2)]
-        for fault in plan.events("disk", tuple(name for name in names if name != BUS), LAST_STEP / 4):
-            self._failing.setdefault(fault.where, set()).add(max(1, int(fault.at)))
+        self._schedule_commits(tuple(name for name in names if name != BUS))
         timed = [
-            *plan.events("clock", names, SPAN, *JUMPS),
+            *(plan.events("clock", names, SPAN, *JUMPS) if self.setting.durable else ()),
+            *(plan.events("full", names, SPAN, SHORT, LONG / 3) if self.setting.durable else ()),
+            *plan.events("slow", names, SPAN, SHORT, SPAN),
             *plan.events("cut", names, SPAN),
             *plan.events("pause", names, SPAN, SHORT / 4, SHORT, LONG),
             *plan.events("partition", [*ways, *(way.replace("→", "↔") for way in ways)], SPAN, SHORT / 4, SHORT, LONG),
@@ -329,6 +377,13 @@ class World:
             + 0.001
         )
         self.network.loop.call_at(START + SPAN, self._quiet, context=self.network.context)
+
+    def _schedule_commits(self, players: tuple[str, ...]) -> None:
+        """Decide which commits fail, and which are torn."""
+        for fault in self.plan.events("disk", players, LAST_COMMIT):
+            self._failing.setdefault(fault.where, set()).add(max(1, int(fault.at)))
+        for fault in self.plan.events("torn", players, LAST_COMMIT, *SHARES) if self.setting.durable else ():
+            self._torn.setdefault(fault.where, {})[max(1, int(fault.at))] = fault.value
 
     def _quiet(self) -> None:
         self.plan.quiet = True
@@ -348,6 +403,11 @@ class World:
                 self.network.cut(fault.where)
             case "pause":
                 self._pause(fault)
+            case "slow":
+                self._slows(fault)
+            case "full":
+                self._fills(fault.where, full=True)
+                self._after(fault.value, lambda: self._fills(fault.where, full=False))
             case "clock":
                 if fault.where in self.disks:
                     self.disks[fault.where].jumped += fault.value
@@ -361,6 +421,15 @@ class World:
         process = self.processes.get(fault.where)
         if process is not None:
             process.paused_until = self.loop.time() + fault.value
+
+    def _slows(self, fault: Fault) -> None:
+        still, of = SLOWLY
+        for number in range(int(fault.value / of)):
+            self._after(number * of, self._pause, Fault("pause", fault.where, fault.at, still))
+
+    def _fills(self, name: str, *, full: bool) -> None:
+        if name in self.disks:
+            self.disks[name].fill(full=full)
 
     # ----------------------------------------------------------------------------------------- under the hood
 

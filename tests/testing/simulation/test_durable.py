@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ from helpers import Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
 from convpolicy import Journal, Policy, PolicyError, Script, Service
 from convpolicy.conversation import Conversation
+from convpolicy.journal.sqlite import connected
 from convpolicy.machine import Direction
 from convpolicy.policy import gallery
 from convpolicy.runtime.durable.engine import DurableEngine
 from convpolicy.testing import Faults, exhaust, simulate
+from convpolicy.testing.simulation import disk
 from convpolicy.testing.simulation.faults import Fault
 from convpolicy.testing.simulation.record import Walk
 
@@ -33,6 +37,34 @@ def test_no_purchase_ends_early_whatever_goes_wrong():
 def test_no_crash_at_any_step_ends_a_purchase():
     report = exhaust(purchase, seeds=[0], durable=True)
     assert (bool(report), report.ended_early) == (True, 0), str(report)
+
+
+def test_a_commit_may_be_torn_at_any_byte():
+    report = exhaust(purchase, seeds=[0], durable=True, torn=True, every=3)
+    assert (bool(report), report.ended_early) == (True, 0), str(report)
+    assert report.faults["torn"] > 10
+
+
+def test_torn_commits_full_disks_and_failing_ones_end_nothing():
+    report = simulate(purchase, seeds=range(40), faults=Faults.of(["torn", "full", "disk"]), durable=True)
+    assert (bool(report), report.ended_early) == (True, 0), str(report)
+    assert min(report.faults[kind] for kind in ("torn", "full", "disk")) > 5
+
+
+def test_a_journal_that_is_not_flushed_is_found(monkeypatch):
+    def unflushed(path: Path) -> sqlite3.Connection:
+        database = connected(path)
+        database.execute("PRAGMA synchronous = NORMAL")
+        return database
+
+    monkeypatch.setattr(disk, "connected", unflushed)
+    report = simulate(purchase, seeds=range(60), faults=Faults.of(["torn"]), durable=True)
+    assert "is there in parts, or others are gone" in str(report)
+
+
+def test_commits_are_torn_only_where_there_are_journals():
+    with pytest.raises(PolicyError, match="only where there are journals"):
+        exhaust(purchase, torn=True)
 
 
 @pytest.mark.parametrize("role", ["Buyer", "Seller"])

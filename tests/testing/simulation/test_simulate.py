@@ -21,7 +21,7 @@ from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.testing import Faults, simulate
-from convpolicy.testing.simulation.faults import Fault
+from convpolicy.testing.simulation.faults import LIES, Fault
 from convpolicy.testing.simulation.simulate import setting_of
 from convpolicy.testing.simulation.world import World
 
@@ -60,6 +60,19 @@ def test_four_roles_over_a_service_bus_keep_every_rule():
 
 def test_two_roles_may_talk_over_a_service_bus_too():
     assert simulate(purchase, seeds=range(20), bus=True)
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_who_lies_harms_no_other_conversation(kind):
+    report = simulate(loaded("shipping"), seeds=range(12), faults=Faults.of([kind]))
+    assert report, str(report)
+    assert report.faults[kind] > 0
+
+
+def test_nobody_is_given_up_for_being_slow():
+    report = simulate(loaded("shipping"), seeds=range(12), faults=Faults.of(["slow"]))
+    assert (bool(report), report.ended_early) == (True, 0), str(report)
+    assert report.faults["slow"] > 0
 
 
 def test_nothing_fails_where_nothing_goes_wrong():
