@@ -78,7 +78,7 @@ class Unchecked(Conversation):
         del step, now
         self._moves += 1
         if self._moves == MESSAGES:
-            self._node = self._steps.end
+            self.node = self._steps.end
 
 
 def _unread(codec: PayloadCodec) -> PayloadCodec:

@@ -33,9 +33,6 @@ from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
 
-# The moves that a conversation remembers for error texts, two bytes each.
-_REMEMBERED = 64
-
 Snapshot = dict[str, Any]
 
 _ONESELF = Peering()  # stands in the place of a conversation's own role, with which nothing is exchanged
@@ -60,13 +57,13 @@ class Conversation(Position):
     ) -> None:
         self.table = table = machine if isinstance(machine, Table) else Table(machine)
         self.id = id
-        self._node = table.start if at is None else table.node(at)
-        self._history = b""
-        self._held = None
+        self.node = table.start if at is None else table.node(at)
+        self.codes = b""
+        self.held = None
         self._left = self.table.nesting.start
         self._interrupted = None
         self._values = None  # what later conditions speak of
-        self._clocks = None
+        self.clocks = None
         self.error = None
         self.doom = None  # becomes the error once the messages that have come are taken
         self.stopped = None  # the roles that have, for which the policy has branches, and why
@@ -79,8 +76,8 @@ class Conversation(Position):
             self.peers = (_ONESELF, Peering()) if table.role == 0 else (Peering(), _ONESELF)
         else:
             self.peers = tuple([_ONESELF if role == table.role else Peering() for role in table.numbers])
-        if not self._node.easy:
-            self._arm(self._node, None, now)
+        if not self.node.easy:
+            self._arm(self.node, None, now)
 
     # -------------------------------------------------------------------------------------------- sending
 
@@ -126,14 +123,14 @@ class Conversation(Position):
             peer.acked += count
         self.emitted += len(steps)
         self.confirmed += len(steps)
-        self._node = self.table.fill(steps[-1].node)
+        self.node = self.table.fill(steps[-1].node)
         self._remember(b"".join([step.code for step in steps]))
 
     def allows(self, label: str, to: str | None = None) -> Step:
         """Return the step that sending `label` would take. Raises as `send` does; changes nothing."""
         if self.error is not None:
             raise self.error
-        sends = self._node.sends
+        sends = self.node.sends
         step = sends.get(label if to is None else (label, to))
         if step is None:
             raise not_allowed(self._situation(), label, to, ambiguous=to is None and label in sends)
@@ -145,11 +142,11 @@ class Conversation(Position):
         Raises:
             LocalViolation: its timer has not rung yet, or its time was up and it is a timer's turn.
         """
-        clocks = self._clocks
+        clocks = self.clocks
         if clocks is not None:
             wait = clocks.early(step.move, now)
             if wait or clocks.is_missed(step.move, now):
-                raise not_in_time(self._situation(), step.move, self._node.delays.get(step.move), wait)
+                raise not_in_time(self._situation(), step.move, self.node.delays.get(step.move), wait)
 
     def vouch(self, step: Step, message: object) -> None:
         """See to it that a message may be said with its values; before `emit`, for a step that has an `effect`.
@@ -191,8 +188,8 @@ class Conversation(Position):
         Else nothing has changed, and nothing is said about the envelope: that is for `accept` and `take`. This is their
         law for the next message of its sender, which the state allows, while nothing else waits to be taken.
         """
-        step = self._node.plain.get(envelope.label)
-        if step is None or step.peer != envelope.sender or self._held is not None or self.error is not None:
+        step = self.node.plain.get(envelope.label)
+        if step is None or step.peer != envelope.sender or self.held is not None or self.error is not None:
             return None
         peer = self.peers[step.peer]
         if envelope.seq != peer.received + 1 or peer.ahead is not None or envelope.rounds is not None:
@@ -211,7 +208,7 @@ class Conversation(Position):
         if not steps:
             return
         last = steps[-1]
-        self._node = last.node
+        self.node = last.node
         self._remember(b"".join([step.code for step in steps]))
         peer = self.peers[last.peer]
         peer.received += len(steps)
@@ -252,7 +249,7 @@ class Conversation(Position):
 
     def dismiss(self, sender: int, seq: int) -> None:
         """Take again what became of a message that was refused: it counts as received, and its violation counts."""
-        kept = next((e for e in self._held or () if (e.sender, e.seq) == (sender, seq)), None)
+        kept = next((e for e in self.held or () if (e.sender, e.seq) == (sender, seq)), None)
         if kept is not None:
             self._drop(kept)
         elif seq == self.peers[sender].received + 1:
@@ -269,7 +266,7 @@ class Conversation(Position):
         """
         if not self.keeps or self.error is not None:
             return None
-        receives = self._node.receives
+        receives = self.node.receives
         for envelope in self._heads():
             step = receives.get(envelope.label)
             if step is None:
@@ -286,8 +283,8 @@ class Conversation(Position):
     def _notice(self, wanted: Collection[str] | None, by: str | None, now: float) -> Received | None:
         """Go on by the branch for a role that has stopped, once what had come from it is taken."""
         stopped = self.stopped or {}
-        left = {(envelope.sender, self.table.lanes[envelope.label]) for envelope in self._held or ()}
-        for step in self._node.crashes:
+        left = {(envelope.sender, self.table.lanes[envelope.label]) for envelope in self.held or ()}
+        for step in self.node.crashes:
             _, peer, label, lane = step.move
             drained = step.peer in stopped and (step.peer, lane) not in left
             if drained and (wanted is None or label in wanted) and by in (None, peer):
@@ -306,10 +303,10 @@ class Conversation(Position):
 
     def _hold(self, envelope: Envelope) -> None:
         if self.lateness(envelope) <= 0:
-            self._held = [*(self._held or ()), envelope]
+            self.held = [*(self.held or ()), envelope]
 
     def _drop(self, envelope: Envelope) -> None:
-        self._held = [each for each in self._held or () if each is not envelope] or None
+        self.held = [each for each in self.held or () if each is not envelope] or None
 
     def _refuse_unless_early(self, envelope: Envelope) -> None:
         if self.expects(envelope):
@@ -339,16 +336,16 @@ class Conversation(Position):
 
     def go(self, away: frozenset[Lane], *, now: float = 0.0) -> None:
         """Go to other conversations in these lanes, in place of those before: what depends on them waits meanwhile."""
-        node = self.table.node(self._node.state, away)
-        if not node.easy or self._clocks is not None:
+        node = self.table.node(self.node.state, away)
+        if not node.easy or self.clocks is not None:
             self._arm(node, None, now)
-        self._node = node
+        self.node = node
 
     # ---------------------------------------------------------------------------- acknowledgement and time
 
     def lighten(self) -> None:
         """Drop every message that is kept: the conversation has failed, and none will be taken or sent again."""
-        self._held = None
+        self.held = None
         for peer in self.peers:
             peer.charge(None)
             peer.unacked = peer.ahead = None
@@ -368,25 +365,25 @@ class Conversation(Position):
 
     def expire(self, now: float) -> list[Expired]:
         """Return the messages of this role whose time is up at `now`; the conversation has then failed."""
-        if self.error is not None or self._clocks is None:
+        if self.error is not None or self.clocks is None:
             return []
-        late = [Expired(self.role, move.label, self._node.limits[move]) for move in self._clocks.late(now)]
-        if now >= self._clocks.end:
-            late.append(Expired(self.role, "", self._clocks.span))
+        late = [Expired(self.role, move.label, self.node.limits[move]) for move in self.clocks.late(now)]
+        if now >= self.clocks.end:
+            late.append(Expired(self.role, "", self.clocks.span))
         if late:
             self.error = late[0]
         return late
 
     def end_within(self, seconds: float, *, now: float = 0.0) -> None:
         """Have the whole conversation expire unless it is over in that time; what was said first about that counts."""
-        if self._clocks is None:
-            self._clocks = Clocks({}, {})
-        if self._clocks.end == inf:
-            self._clocks.end, self._clocks.span = now + seconds, seconds
+        if self.clocks is None:
+            self.clocks = Clocks({}, {})
+        if self.clocks.end == inf:
+            self.clocks.end, self.clocks.span = now + seconds, seconds
 
     def ring(self, now: float) -> list[Move]:
         """Return the timers of this role that have come at `now`, each once: messages that it may send from now on."""
-        return [] if self.error is not None or self._clocks is None else self._clocks.ring(now)
+        return [] if self.error is not None or self.clocks is None else self.clocks.ring(now)
 
     def rang(self, label: int) -> Received:
         """Take a timer's ringing again, by the label's index; return what its role was told.
@@ -394,7 +391,7 @@ class Conversation(Position):
         Raises:
             LookupError: there is no such timer now.
         """
-        clocks, symbol = self._clocks, self.table.machine.symbols[label]
+        clocks, symbol = self.clocks, self.table.machine.symbols[label]
         timer = move_of(self.role, symbol)
         if clocks is None or timer is None or timer not in clocks.openings:
             raise LookupError(f"there is no timer for {symbol.label} now")
@@ -406,18 +403,17 @@ class Conversation(Position):
     def _advance(self, step: Step, now: float) -> None:
         """Move the machine. Every send and every receive passes here."""
         node = step.node
-        if not node.easy or self._clocks is not None:
+        if not node.easy or self.clocks is not None:
             self._arm(self.table.fill(node), step.move, now)
-        self._node = node
+        self.node = node
         if step.leaves:
             self._leave(step)
-        history = self._history + step.code
-        self._history = history if len(history) <= _REMEMBERED or self.table.machine.lazy else history[2:]
+        codes = self.codes + step.code
+        self.codes = codes if len(codes) <= self.table.remembered else codes[2:]
 
     def _remember(self, codes: bytes) -> None:
-        """Note moves in the history, as `_advance` does it for one."""
-        history = self._history + codes
-        self._history = history if self.table.machine.lazy else history[-_REMEMBERED:]
+        """Note moves, as `_advance` does it for one."""
+        self.codes = (self.codes + codes)[-self.table.remembered :]
 
     def _leave(self, step: Step) -> None:
         """Leave blocks that may be interrupted, and drop what is left of them."""
@@ -425,11 +421,11 @@ class Conversation(Position):
         if step.move.interrupts:
             lanes = self._interrupted or {}
             self._interrupted = {**lanes, step.move.lane: lanes.get(step.move.lane, 0) + 1}
-        self._held = [envelope for envelope in self._held or () if self.lateness(envelope) <= 0] or None
+        self.held = [envelope for envelope in self.held or () if self.lateness(envelope) <= 0] or None
 
     def _arm(self, node: Node, taken: Move | None, now: float) -> None:
-        before = self._clocks or Clocks({}, {})
-        self._clocks = before.after(taken, node.limits, node.delays, now)
+        before = self.clocks or Clocks({}, {})
+        self.clocks = before.after(taken, node.limits, node.delays, now)
 
     # ---------------------------------------------------------------------------------- snapshot and restore
 
@@ -441,16 +437,16 @@ class Conversation(Position):
         return {
             "id": self.id,
             "fingerprint": self.table.machine.fingerprint,
-            "state": self._node.state,
-            "away": [list(lane) for lane in self._node.away],
-            "history": self._history,
+            "state": self.node.state,
+            "away": [list(lane) for lane in self.node.away],
+            "history": self.codes,
             "violations": self.violations,
             "stopped": list((self.stopped or {}).items()),
             "peers": [peering.snapshot() for peering in self.peers],
-            "held": plain(self._held or ()),
+            "held": plain(self.held or ()),
             "values": stored(self._values or {}),
             "left": list(self._left),
-            "clocks": None if self._clocks is None else self._clocks.snapshot(),
+            "clocks": None if self.clocks is None else self.clocks.snapshot(),
         }
 
     @classmethod
@@ -470,10 +466,10 @@ class Conversation(Position):
         if table.machine.lazy:  # its states are numbered as they are met, so the way there is walked again
             for at in range(0, len(snapshot["history"]), 2):
                 conversation.go(frozenset())
-                conversation._advance(conversation._node.step(snapshot["history"][at : at + 2]), now)
+                conversation._advance(conversation.node.step(snapshot["history"][at : at + 2]), now)
         else:
-            conversation._node = table.node(snapshot["state"])
-            conversation._history = snapshot["history"]
+            conversation.node = table.node(snapshot["state"])
+            conversation.codes = snapshot["history"]
         conversation.go(frozenset(map(_lane, snapshot["away"])))
         conversation._left = tuple(snapshot["left"])
         conversation.violations = snapshot["violations"]
@@ -483,9 +479,9 @@ class Conversation(Position):
                 peering.restore(values)
                 conversation.emitted += peering.sent
                 conversation.confirmed += peering.acked
-        conversation._held = envelopes(snapshot["held"]) or None
+        conversation.held = envelopes(snapshot["held"]) or None
         conversation._values = restored(snapshot["values"])
-        conversation._clocks = None if snapshot["clocks"] is None else Clocks.restore(snapshot["clocks"])
+        conversation.clocks = None if snapshot["clocks"] is None else Clocks.restore(snapshot["clocks"])
         return conversation
 
 

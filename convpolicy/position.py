@@ -28,7 +28,8 @@ class Position:
     exchanged with. `error` is why it has failed; `doom` becomes that once what has come is taken. `stopped` are the
     roles that have, for which the policy has branches, and why. `heard` is the number of the role whose message was
     taken last, -1 before. `emitted` is how many messages were sent, and `confirmed` how many of them are acknowledged.
-    `table` is the compiled machine.
+    `table` is the compiled machine, `node` the compiled state, `codes` stands for the labels of the last moves, and
+    `held` has what has come and was not taken yet.
 
     The others are the runtime's. It tells `owner` what happens; one that is `prompt` acts on a message as soon as it
     has come, and when it is `blocked` somebody waits for room to send. `memory` is what an application keeps of the
@@ -36,21 +37,21 @@ class Position:
     """
 
     __slots__ = (
-        "_clocks",
-        "_held",
-        "_history",
         "_interrupted",
         "_left",
-        "_node",
         "_values",
         "blocked",
+        "clocks",
+        "codes",
         "confirmed",
         "doom",
         "emitted",
         "error",
         "heard",
+        "held",
         "id",
         "memory",
+        "node",
         "owner",
         "peers",
         "prompt",
@@ -75,13 +76,13 @@ class Position:
     memory: Any
     watched: bool
     table: Table
-    _node: Node
-    _history: bytes
-    _held: list[Envelope] | None
+    node: Node
+    codes: bytes
+    held: list[Envelope] | None
     _left: Counts  # how often each block was left that may be interrupted
     _interrupted: dict[Lane, int] | None  # how often one was, by the lane of the interrupt
     _values: Values | None
-    _clocks: Clocks | None
+    clocks: Clocks | None
 
     # -------------------------------------------------------------------------------------------- the state
 
@@ -91,75 +92,70 @@ class Position:
         return self.table.machine.role
 
     @property
-    def node(self) -> Node:
-        """The compiled state."""
-        return self._node
-
-    @property
     def state(self) -> str:
         """The name of the machine's state."""
-        return self.table.machine.name(self._node.state)
+        return self.table.machine.name(self.node.state)
 
     def describe(self) -> str:
         """The state in words: `owes Payment, awaits Shipment`."""
-        return self.table.describe(self._node)
+        return self.table.describe(self.node)
 
     def moves(self) -> tuple[Move, ...]:
         """The moves that the policy allows now; none when the conversation has failed."""
-        return () if self.error else self.table.moves(self._node)
+        return () if self.error else self.table.moves(self.node)
 
     @property
     def owes(self) -> tuple[str, ...]:
         """The labels one of which this role must still send now."""
-        return () if self.error else self.table.labels_at(self._node, Direction.SEND)
+        return () if self.error else self.table.labels_at(self.node, Direction.SEND)
 
     @property
     def awaits(self) -> tuple[str, ...]:
         """The labels that may be received now."""
-        return () if self.error else self.table.labels_at(self._node, Direction.RECEIVE)
+        return () if self.error else self.table.labels_at(self.node, Direction.RECEIVE)
 
     @property
     def must_act(self) -> bool:
         """Whether nothing can be received before this role sends, but for an interrupt."""
-        row = self.table.machine.row(self._node.state)
+        row = self.table.machine.row(self.node.state)
         interrupts = {move.label for move in row.interrupts}
         return interrupts.issuperset(self.awaits) and (not self.awaits or bool(self.owes))
 
     @property
     def away(self) -> frozenset[Lane]:
         """The lanes in which the role has gone to other conversations: what depends on them waits for these."""
-        return self._node.away
+        return self.node.away
 
     @property
     def final(self) -> bool:
         """Whether this role may stop here."""
-        return self._node.final
+        return self.node.final
 
     @property
     def done(self) -> bool:
         """Whether nothing can be sent or received any more, nothing waits, and all was acknowledged."""
-        return self._node.sink and self.emitted == self.confirmed and self._held is None
+        return self.node.sink and self.emitted == self.confirmed and self.held is None
 
     @property
     def over(self) -> bool:
         """Whether nothing can be sent or received any more."""
-        return self._node.sink or self.error is not None
+        return self.node.sink or self.error is not None
 
     @property
     def history(self) -> tuple[str, ...]:
         """The labels of the last moves, oldest first."""
-        return self.table.said(self._history)
+        return self.table.said(self.codes)
 
     # ------------------------------------------------------------------------- what has come, what is under way
 
     @property
     def keeps(self) -> bool:
         """Whether there may be something to take: a message that was not taken yet, or a role that has stopped."""
-        return self._held is not None or self.stopped is not None
+        return self.held is not None or self.stopped is not None
 
     def possible(self) -> tuple[str, ...]:
         """Return the labels of kept messages that the state allows now, in the order of their arrival."""
-        receives = self._node.receives
+        receives = self.node.receives
         return tuple(self.table.labels[e.label] for e in self._heads() if e.label in receives)
 
     def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
@@ -169,10 +165,10 @@ class Position:
         first, or when its sender has stopped.
         """
         first = {(e.sender, self.table.lanes[e.label]): self.table.labels[e.label] for e in self._heads()}
-        return self.table.hopeless(self._node, first, self.stopped or (), wanted, by)
+        return self.table.hopeless(self.node, first, self.stopped or (), wanted, by)
 
     def _heads(self) -> list[Envelope]:
-        return [e for e in heads(self._held or (), self.table.lanes) if not e.rounds or self.lateness(e) == 0]
+        return [e for e in heads(self.held or (), self.table.lanes) if not e.rounds or self.lateness(e) == 0]
 
     def lateness(self, envelope: Envelope) -> int:
         """Return 1 for a message of a block that was left, which is dropped; -1 for one of a later round; else 0."""
@@ -184,7 +180,7 @@ class Position:
         """Return whether a message may be the first that is taken on its channel, now or later."""
         table = self.table
         sender, label = table.roles[envelope.sender], table.labels[envelope.label]
-        return label in table.machine.may_receive_next(self._node.state, sender, table.lanes[envelope.label])
+        return label in table.machine.may_receive_next(self.node.state, sender, table.lanes[envelope.label])
 
     def stamp(self, step: Step) -> tuple[int, ...] | None:
         """Return in which rounds of the blocks around it a message of this step is; None in the first ones."""
@@ -203,13 +199,13 @@ class Position:
     @property
     def lane(self) -> Lane:
         """The lane of the last move; `()` before the first."""
-        return self.table.lanes[int.from_bytes(self._history[-2:], "big")] if self._history else ()
+        return self.table.lanes[int.from_bytes(self.codes[-2:], "big")] if self.codes else ()
 
     def waiting(self, sender: int) -> int:
         """Return how many messages of a role have come and were not taken yet."""
-        if self._held is None:
+        if self.held is None:
             return 0
-        return sum(1 for envelope in self._held if envelope.sender == sender)
+        return sum(1 for envelope in self.held if envelope.sender == sender)
 
     def fits(self, step: Step) -> bool:
         """Return whether the credit of all receivers of a message allows it to be said now."""
@@ -220,7 +216,7 @@ class Position:
 
         None says nothing: ask `Conversation.allows` and `fits`.
         """
-        step = self._node.sends.get(label)
+        step = self.node.sends.get(label)
         if step is None or not step.alone or self.error is not None:
             return None
         peering = self.peers[step.peer]
@@ -237,14 +233,14 @@ class Position:
     @property
     def deadline(self) -> float | None:
         """When the first limited message of this role is due, or its first timer; None when none is."""
-        return self._clocks.next if self._clocks is not None and self.error is None else None
+        return self.clocks.next if self.clocks is not None and self.error is None else None
 
     def opens(self, label: str, now: float) -> float | None:
         """Return in how many seconds the timer of a message of this role rings, 0 when it has; None without one."""
-        if self._clocks is None or self.error is not None:
+        if self.clocks is None or self.error is not None:
             return None
-        timers = (move for move in self._clocks.openings if move.label == label)
-        return min((self._clocks.early(move, now) for move in timers), default=None)
+        timers = (move for move in self.clocks.openings if move.label == label)
+        return min((self.clocks.early(move, now) for move in timers), default=None)
 
     @property
     def resend_at(self) -> float | None:
@@ -258,7 +254,7 @@ class Position:
 
     def possible_chain(self, symbols: Iterable[Symbol]) -> tuple[Step, ...]:
         """Return the steps that say these messages one after the other, or none when they are not all possible."""
-        return self.table.chain(self._node, symbols)
+        return self.table.chain(self.node, symbols)
 
     def _situation(self) -> Situation:
         return Situation(self.role, self.describe(), self.moves(), self.history)
@@ -270,9 +266,9 @@ class Position:
         at, or something else has arrived before: then each has to be `receive`d.
         """
         steps: list[Step] = []
-        node = self._node
+        node = self.node
         late = self.keeps or self.peers[sender].ahead is not None
-        if late or self.error is not None or self._clocks is not None:
+        if late or self.error is not None or self.clocks is not None:
             return steps
         while len(steps) < count:
             step = node.plain.get(label)

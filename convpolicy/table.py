@@ -7,6 +7,7 @@ node. Nodes are made when a conversation first reaches them, so a lazy machine s
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -52,9 +53,25 @@ class Step:
     `alone` is whether this is known to be the only one, and has no effect.
     `effect` is what the move has to do with values, None for nothing. `leaves` are the blocks that it leaves of those
     that may be interrupted, `behind` is 1 where it says an interrupt once more, and the block was left with the first.
+    `write` and `read` make bytes of the message, and the message of bytes; None where no bytes are made, and where more
+    has to be looked at than these.
     """
 
-    __slots__ = ("alone", "behind", "code", "effect", "index", "label", "leaves", "move", "node", "peer", "together")
+    __slots__ = (
+        "alone",
+        "behind",
+        "code",
+        "effect",
+        "index",
+        "label",
+        "leaves",
+        "move",
+        "node",
+        "peer",
+        "read",
+        "together",
+        "write",
+    )
 
     def __init__(self, move: Move, index: int, peer: int, node: Node, row: Row[State]) -> None:
         self.move, self.label, self.index, self.peer, self.node = move, move.label, index, peer, node
@@ -64,6 +81,8 @@ class Step:
         self.code = index.to_bytes(2, "big")
         self.together: tuple[Step, ...] | None = None
         self.alone = False
+        self.write: Callable[[object], bytes] | None = None
+        self.read: Callable[[Any], Any] | None = None
 
 
 Limits: TypeAlias = Mapping[Move, float]
@@ -118,8 +137,9 @@ class Table:
     `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
     `channels` lists the (sender, lane) pairs on which something may come to this role. `paths` has, for each label
     index, which of the blocks that may be interrupted are around it: where it stands in the `nesting` of these.
-    `codecs` has one for each label index, or none where no bytes are made; then `incoming` has the sender and the
-    reader of every label that may come and of which nothing but its payload has to be looked at.
+    `codecs` has one for each label index, or none where no bytes are made; then `incoming` has the reader of every label
+    that may come and of which nothing but its payload has to be looked at. `remembered` is how many bytes of the moves a
+    conversation keeps, two for each: for error texts, and where states are numbered as they are met, all.
     """
 
     def __init__(self, machine: Machine, codecs: Sequence[Codec] = ()) -> None:
@@ -132,15 +152,14 @@ class Table:
         self.nesting = Nesting(machine.blocks, self.lanes)
         self.paths = tuple(map(self.nesting.path, self.lanes))
         self.fingerprint = bytes.fromhex(machine.fingerprint)
+        self.remembered = sys.maxsize if machine.lazy else 64
         senders = [machine.roles.index(symbol.sender) for symbol in machine.symbols]
         mine = [index for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role]
         self.channels = tuple(dict.fromkeys((senders[index], self.lanes[index]) for index in mine))
         self._incoming = {index: senders[index] for index in mine if self.labels[index] != CRASH}
         called = {index for index, symbol in enumerate(machine.symbols) if symbol in machine.invitations}
-        self.incoming: Mapping[int, tuple[int, Callable[[Any], Any]]] = (
-            {index: (sender, codecs[index].read) for index, sender in self._incoming.items() if index not in called}
-            if codecs
-            else {}
+        self.incoming: Mapping[int, Callable[[Any], Any]] = (
+            {index: codecs[index].read for index in self._incoming if index not in called} if codecs else {}
         )
         self._indices = {symbol: index for index, symbol in enumerate(machine.symbols)}
         self._nodes: dict[tuple[State, frozenset[Lane]], Node] = {}
@@ -167,7 +186,9 @@ class Table:
                 node.crashes = (*node.crashes, step)
             elif move.direction is Direction.RECEIVE:
                 node.receives[index] = step
+                step.read = self.incoming.get(index)
             else:
+                step.write = self.codecs[index].pack if self.codecs and self._is_plain(step) else None
                 node.sends[move.label, move.peer] = step
                 node.sends[move.label] = None if move.label in node.sends else step
         if row.effects or row.leaves or any(self.paths[index] for index in node.receives):

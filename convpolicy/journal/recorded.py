@@ -97,7 +97,7 @@ class RecordedConversation(Conversation):
         received = super().take(wanted, by, now=now)
         if received is not None:
             self.taken += 1
-            label = int.from_bytes(self._history[-2:], "big")
+            label = int.from_bytes(self.codes[-2:], "big")
             self.note(Record(Kind.TAKEN, self.heard, 0, label, self.taken))
         return received
 
@@ -114,7 +114,7 @@ class RecordedConversation(Conversation):
 
     def end_within(self, seconds: float, *, now: float = 0.0) -> None:
         """Have it expire in that time. See `Conversation.end_within`."""
-        if self._clocks is None or self._clocks.end == inf:
+        if self.clocks is None or self.clocks.end == inf:
             super().end_within(seconds, now=now)
             self.note(Record(Kind.DEADLINE, body=repr(seconds).encode()))
 

@@ -208,11 +208,15 @@ class Actor:
 
     def _drive(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
         """Send what a handler yields, until it ends, is interrupted, or the peer's credit is spent."""
-        send, interruptible = self.endpoint.engine.send, turn is not UNINTERRUPTED
+        engine, interruptible = self.endpoint.engine, turn is not UNINTERRUPTED
+        send, say, now = engine.send, engine.swift.say, engine.now
         for message in messages:
             if interruptible and turn.over:
                 break
             label = message.label if type(message) is Message else type(message).__name__
+            step = conversation.node.sends.get(label)
+            if step is not None and say(conversation, step, message, now):
+                continue
             step = conversation.ready(label)
             if step is None:
                 step = conversation.allows(label)

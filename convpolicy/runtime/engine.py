@@ -33,7 +33,6 @@ from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.credits import Credits
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of, turned_away
-from convpolicy.runtime.intake import Intake, Long
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
@@ -41,6 +40,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import Presence
+from convpolicy.runtime.swift import SMALL, Long, Swift
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.vigil import Vigil
@@ -66,7 +66,6 @@ __all__ = ["Engine"]
 _log = logging.getLogger(__name__)
 
 VIOLATIONS = 3  # after which a conversation is quarantined
-SMALL = 8 * 1024  # bytes of a payload that need not be measured: no link takes fewer
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 
 
@@ -78,6 +77,8 @@ class Engine(Presence):
     `met` is told of the first Hello of every peer. `now` is the time of the turn; whoever says something outside a
     turn sets it first, with `tick`.
     """
+
+    _plain = True  # whether nothing but this engine looks at how its conversations move
 
     def __init__(
         self,
@@ -117,8 +118,9 @@ class Engine(Presence):
         self.now = clock()
         self._vigil = Vigil(self.conversations, self.now)
         self._next_look = self.now + PING_AFTER
-        long = Long(self._admit, self._envelope, self._control)
-        self._intake = Intake(self.conversations, long, self.settle, self._delivery.moved if self._timed else None)
+        long = Long(self._admit, self._envelope, self._control, self.settle, self._delivery.moved)
+        plain = self._plain and not self._timed and not self._nested
+        self.swift = Swift(self.conversations, long, self.peers, self._delivery, plain=plain)
 
     # -------------------------------------------------------------------------------------------- the turn
 
@@ -130,7 +132,7 @@ class Engine(Presence):
         """Do everything that can be done now."""
         now = self.now = self._clock()
         for peer, items in self.peers.arrivals(now):
-            self._intake.take(peer, items, now)
+            self.swift.take(peer, items, now)
         if now >= self._next_look:
             self._look(now)
         self._delivery.repeat(now)

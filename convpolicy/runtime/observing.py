@@ -145,6 +145,8 @@ class _ObservedConversation(Conversation):
 class ObservedEngine(Engine):
     """An engine that tells an `observation` what happens. The rest is as for `Engine`."""
 
+    _plain = False
+
     def __init__(self, observation: Observation, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._observation = observation

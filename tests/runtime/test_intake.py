@@ -86,7 +86,7 @@ def says(place: int, messages: list[object]) -> Act:
         for message in messages:
             conversation = rig.opened[place % len(rig.opened)] if rig.opened else None
             if conversation is not None and conversation.error is None:
-                step = conversation._node.sends.get(type(message).__name__)
+                step = conversation.node.sends.get(type(message).__name__)
                 if step is not None and conversation.fits(step):
                     rig.buying.say(conversation, message)
                     rig.buyer.turn()

@@ -440,14 +440,14 @@ class Rogue:
 
     def sends(self, message: object) -> None:
         label = name_of(message)
-        state = self.conversation._node
+        state = self.conversation.node
         step = next(
             node.sends[label] for node in map(self.engine._table.node, range(7)) if node.sends.get(label) is not None
         )
         assert step is not None
         self.engine.tick()
         self.engine.send(self.conversation, step, message)
-        self.conversation._node = state
+        self.conversation.node = state
 
 
 def test_a_bus_that_enforces_stops_a_violation_before_it_reaches_the_other_side() -> None:

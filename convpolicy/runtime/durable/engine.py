@@ -56,6 +56,8 @@ class DurableEngine(Engine):
     `forked` is called when a peer knows of a later state of the journal than it has.
     """
 
+    _plain = False
+
     def __init__(self, ledger: Ledger, part: Part, port: Port, *, patience: float, **settings: Any) -> None:
         self.ledger, self._recorder = ledger, Recorder(ledger)
         self.naming = ""  # what the next conversation that is opened here is called

@@ -77,6 +77,8 @@ class WiredEngine(Engine):
     `Engine`. `tree` is set at the root of one.
     """
 
+    _plain = False
+
     def __init__(self, part: Part, seat: Seat, port: Port, **settings: Any) -> None:
         super().__init__(part, port, **settings)
         self.seat = seat

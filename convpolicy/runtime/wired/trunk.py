@@ -61,7 +61,7 @@ class Thread(Conversation):
             super()._advance(step, now)
 
     def _step(self, move: Move) -> Step | None:
-        steps = (*self._node.receives.values(), *self._node.sends.values())
+        steps = (*self.node.receives.values(), *self.node.sends.values())
         return next((step for step in steps if step is not None and step.move == move), None)
 
 
@@ -145,7 +145,7 @@ class Trunk(Conversation):
         self._taken += 1
         if move.direction is Direction.SEND and move.peer in self._to:
             self._said += 1
-            state = origin(self.table.machine, self._node.state)
+            state = origin(self.table.machine, self.node.state)
             self._marks.append(_Mark(self._said, state, self._taken))
         for thread in tuple(self.threads.values()):
             if move.direction is Direction.SEND and not thread.can_follow(move):

@@ -128,7 +128,7 @@ class Robot:
 
     async def _say(self, script: Any, conversation: Any, sends: list[Move], steps: int) -> None:
         if steps > STEPS:
-            row = self._machine.row(conversation._node.state).moves
+            row = self._machine.row(conversation.node.state).moves
             move = min(sends, key=lambda each: self._far.get(row.get(each, -1), 1 << 30))
         else:
             move = self._chance.choice(sends)

@@ -1,0 +1,178 @@
+"""Ordinary messages, at the speed at which they come: each is said, and each is heard, in one pass.
+
+Nearly every message is the next one of its sender, fits its declaration, is allowed now, goes to one role through one
+process, and is for somebody who acts on it at once. Here such a message is written and said, or read, moves its machine
+and reaches its owner, with as few calls as that takes. Everything else goes the long way with nothing changed: a
+message that opens a conversation, one that is early, late, repeated, refused or kept, one with conditions or times, one
+of a role that has stopped.
+
+The long way is the law: `Conversation.emit` and `hear`, and the engine around them. This is the same law where it is
+short; a test drives both and compares everything that they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from msgspec import Raw
+
+from convpolicy.conversation import Conversation, Envelope
+from convpolicy.peering import FIRST_RESEND, WINDOW
+from convpolicy.runtime.delivery import Delivery
+from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.table import Step
+from convpolicy.wire.frame import Item
+
+__all__ = ["SMALL", "Long", "Swift"]
+
+SMALL = 8 * 1024  # bytes of a payload that need not be measured: no link takes fewer
+
+
+class Long(NamedTuple):
+    """The long way: what an engine does with whatever is out of the ordinary."""
+
+    admit: Callable[[Peer, Envelope], Conversation | None]
+    envelope: Callable[[Peer, Conversation, Envelope, float], None]
+    control: Callable[[Peer, Item, float], None]
+    settle: Callable[[Conversation], None]
+    moved: Callable[[Conversation], None]
+
+
+class Swift:
+    """Takes the items of a frame for an engine whose open `conversations` it looks at, and says what is ordinary.
+
+    `plain` is whether nobody else looks at how the conversations move.
+    """
+
+    def __init__(
+        self, conversations: Mapping[bytes, Conversation], long: Long, peers: Peers, delivery: Delivery, *, plain: bool
+    ) -> None:
+        self._find, self._long, self._plain = conversations.get, long, plain
+        self._say, self._watch = peers.say, delivery.watch
+        self._hear = self._hear_plainly if plain else self._hear_by_law
+
+    def take(self, peer: Peer, items: list[Item], now: float) -> None:
+        """Deal with the items that came in one frame from `peer`, in their order."""
+        find, hear = self._find, self._hear
+        admit, envelope, control, _, _ = self._long
+        for item in items:
+            if type(item) is not Envelope:
+                control(peer, item, now)
+                continue
+            conversation = find(item.conversation) or admit(peer, item)
+            if conversation is not None and not (conversation.prompt and hear(peer, conversation, item, now)):
+                envelope(peer, conversation, item, now)
+
+    def _hear_by_law(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
+        """Deal with a message about which nothing is special; when something is, change nothing and return False."""
+        step = conversation.node.plain.get(envelope.label)
+        if step is None or step.read is None or envelope.receiver != conversation.table.role:
+            return False
+        peering = conversation.peers[step.peer]
+        if peering.route is not peer or conversation.stopped is not None:
+            return False
+        try:
+            payload = step.read(envelope.payload)
+        except Exception:  # noqa: BLE001 - the engine reads it again, and refuses it in words
+            return False
+        if conversation.hear(envelope, now) is None:
+            return False
+        conversation.owner.handle(conversation, step.label, step.move.peer, payload)
+        if conversation.blocked:
+            conversation.owner.relieved(conversation)
+        if conversation.clocks is not None:
+            self._long.moved(conversation)
+        if peering.owes_ack:
+            self._long.settle(conversation)
+        return True
+
+    def _hear_plainly(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
+        """Deal with a message about which nothing is special; when something is, change nothing and return False."""
+        step = conversation.node.plain.get(envelope.label)
+        if step is None or step.read is None or envelope.receiver != conversation.table.role:
+            return False
+        sender = step.peer
+        peering = conversation.peers[sender]
+        seq = peering.received + 1
+        if (
+            envelope.seq != seq
+            or envelope.sender != sender
+            or peering.route is not peer
+            or peering.ahead is not None
+            or conversation.held is not None
+            or conversation.stopped is not None
+            or conversation.clocks is not None
+            or envelope.rounds is not None
+            or not step.node.easy
+        ):
+            return False
+        try:
+            payload = step.read(envelope.payload)
+        except Exception:  # noqa: BLE001 - the engine reads it again, and refuses it in words
+            return False
+        if envelope.ack > peering.acked:
+            conversation.confirmed += peering.acknowledge(envelope.ack, now)
+        peering.received = seq
+        peering.owes_ack = True
+        conversation.node = step.node
+        codes = conversation.codes + step.code
+        conversation.codes = codes if len(codes) <= conversation.table.remembered else codes[2:]
+        conversation.heard = sender
+        conversation.owner.handle(conversation, step.label, step.move.peer, payload)
+        if conversation.blocked:
+            conversation.owner.relieved(conversation)
+        if peering.owes_ack:
+            self._long.settle(conversation)
+        return True
+
+    def say(self, conversation: Conversation, step: Step, message: object, now: float) -> bool:
+        """Send a message, and return True; when something is out of the ordinary, change nothing and return False."""
+        peering = conversation.peers[step.peer]
+        unacked, account = peering.unacked, peering.account
+        if (
+            not self._plain
+            or step.write is None
+            or not step.alone
+            or not step.node.easy
+            or account is None
+            or account.messages >= account.most_messages
+            or account.bytes >= account.most_bytes
+            or (unacked is not None and len(unacked) >= WINDOW)
+            or conversation.error is not None
+            or conversation.clocks is not None
+            or conversation.stopped is not None
+        ):
+            return False
+        payload = step.write(message)
+        if len(payload) >= SMALL:
+            return False
+        table, received, peer = conversation.table, peering.received, peering.route
+        envelope = Envelope(
+            conversation.id,
+            table.role,
+            step.peer,
+            peering.sent + 1,
+            received,
+            step.index,
+            Raw(payload),
+            None if received or peering.acked else table.fingerprint,
+        )
+        peering.sent += 1
+        peering.owes_ack = False
+        peering.said = peer.number
+        if unacked is None:
+            peering.unacked = [envelope]
+            peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
+        else:
+            unacked.append(envelope)
+        account.messages += 1
+        account.bytes += len(payload)
+        conversation.emitted += 1
+        conversation.node = step.node
+        codes = conversation.codes + step.code
+        conversation.codes = codes if len(codes) <= table.remembered else codes[2:]
+        if not conversation.watched:
+            self._watch(conversation)
+        self._say(peer, envelope)
+        return True
