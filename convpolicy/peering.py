@@ -20,7 +20,7 @@ __all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "UnderWay", "
 WINDOW = 16
 
 # How many messages, and bytes of payloads, may be unacknowledged at one process, of all conversations with it.
-MOST_MESSAGES, MOST_BYTES = 1_000, 16 * 1024 * 1024
+MOST_MESSAGES, MOST_BYTES = 10_000, 16 * 1024 * 1024
 
 # How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
 FIRST_RESEND, LAST_RESEND = 1.0, 30.0

@@ -190,7 +190,7 @@ class Position:
     @property
     def interruptible(self) -> bool:
         """Whether the policy has blocks that may be interrupted."""
-        return bool(self._left)
+        return self.table.interruptible
 
     def interrupted(self, lane: Lane) -> int:
         """Return how often a block was interrupted, leaving out those in other branches of a par than `lane`."""

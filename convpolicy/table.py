@@ -136,10 +136,11 @@ class Table:
 
     `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
     `channels` lists the (sender, lane) pairs on which something may come to this role. `paths` has, for each label
-    index, which of the blocks that may be interrupted are around it: where it stands in the `nesting` of these.
-    `codecs` has one for each label index, or none where no bytes are made; then `incoming` has the reader of every label
-    that may come and of which nothing but its payload has to be looked at. `remembered` is how many bytes of the moves a
-    conversation keeps, two for each: for error texts, and where states are numbered as they are met, all.
+    index, which of the blocks that may be interrupted are around it, where it stands in the `nesting` of these; with
+    any the policy is `interruptible`. `codecs` has one for each label index, or none where no bytes are made; then
+    `incoming` has the reader of every label that may come and of which nothing but its payload has to be looked at.
+    `remembered` is how many bytes of its moves a conversation keeps, two for each: for error texts, and all where
+    states are numbered as they are met.
     """
 
     def __init__(self, machine: Machine, codecs: Sequence[Codec] = ()) -> None:
@@ -150,6 +151,7 @@ class Table:
         self.labels = tuple(symbol.label for symbol in machine.symbols)
         self.lanes = tuple(symbol.lane for symbol in machine.symbols)
         self.nesting = Nesting(machine.blocks, self.lanes)
+        self.interruptible = bool(machine.blocks)
         self.paths = tuple(map(self.nesting.path, self.lanes))
         self.fingerprint = bytes.fromhex(machine.fingerprint)
         self.remembered = sys.maxsize if machine.lazy else 64

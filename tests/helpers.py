@@ -95,7 +95,9 @@ class Actor:
             received = self.engine.take(conversation)
 
     def say(self, conversation: Conversation, message: object) -> None:
-        self.engine.send(conversation, conversation.allows(name_of(message)), message)
+        step = conversation.allows(name_of(message))
+        if not (self.prompt and self.engine.swift.say(conversation, step, message, self.engine.now)):
+            self.engine.send(conversation, step, message)
 
     def relieved(self, conversation: Conversation) -> None:
         if conversation.stopped:

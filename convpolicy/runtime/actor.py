@@ -174,6 +174,7 @@ class Actor:
     # -------------------------------------------------------------------------------------- calling handlers
 
     def _handle(self, conversation: Conversation, received: Received, attempt: int = 1) -> None:
+        self.endpoint.wake()
         if type(received.payload) is Invited and received.label != INVITED:
             invited = received.payload
             self.play(conversation, self.endpoint.engine.nest.enter(conversation, invited), invited)
@@ -184,15 +185,18 @@ class Actor:
         """Have the handler of a message called, which the conversation has just taken, and send what it says."""
         handler = self._handlers[label]
         sent = conversation.emitted
-        turn = Turn(conversation) if conversation.interruptible else UNINTERRUPTED
+        turn = Turn(conversation) if conversation.table.interruptible else UNINTERRUPTED
         try:
             if handler.takes_conversation:
                 result = handler.run(payload, self._dialogue(conversation, sender))
-            else:
+            elif handler.of_timer:
                 result = handler.run(payload)
+            else:
+                result = handler.function(payload)
             if result is None:
                 return
-            messages = replies(result)
+            allowed = type(result).__name__ in conversation.node.sends  # to find out what else it is takes longer
+            messages = (result,) if allowed and not handler.is_async else replies(result)
             if messages is None:
                 self._run(conversation, Received(label, payload, sender), attempt, result, turn)
             else:
@@ -227,9 +231,9 @@ class Actor:
             send(conversation, step, message)
             if interruptible:
                 turn.said()
-        self.endpoint.wake()
 
     def _guard(self, conversation: Conversation, messages: Iterator[object], turn: Turn) -> None:
+        self.endpoint.wake()
         try:
             self._drive(conversation, messages, turn)
         except Exception as problem:  # noqa: BLE001

@@ -233,6 +233,14 @@ class Endpoint:
             self._loop.call_soon(conversation.owner.relieved, conversation)
         self.wake()
 
+    def say_at_once(self, conversation: Conversation, label: str, message: object) -> bool:
+        """Send a message in the next turn if nothing about it is out of the ordinary; return whether that is so."""
+        step = conversation.node.sends.get(label)
+        said = step is not None and self.engine.swift.say(conversation, step, message, self.engine.now)
+        if said:
+            self.wake()
+        return said
+
     def call(self, conversation: Conversation, call: Call) -> tuple[Conversation, Invited] | None:
         """Start the conversation that a call may start; where the caller is in it, return it: it needs an `owner`."""
         self.engine.tick()

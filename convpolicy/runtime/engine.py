@@ -24,7 +24,6 @@ from convpolicy.errors import (
     PeerLost,
     Quarantined,
     RemoteViolation,
-    Unplayable,
 )
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Message
@@ -386,7 +385,7 @@ class Engine(Presence):
         if conversation is not None and self._heard_from(conversation, sender, peer):
             peering = conversation.peers[sender]
             peering.left = True
-            conversation.acknowledge(sender, peering.sent, now=now)
+            conversation.confirmed += peering.acknowledge(peering.sent, now)
             conversation.owner.relieved(conversation)
             self.settle(conversation)
         else:
@@ -438,11 +437,6 @@ class Engine(Presence):
             return
         if self._heard_from(conversation, item.role, peer):
             self._without(conversation, item.role, PeerLost(self._table.roles[item.role], item.reason), item.reason)
-
-    def _without(self, conversation: Conversation, role: int, lost: ConversationError, why: str) -> None:
-        """Go on without a role by the policy's branches for that, or end the conversation."""
-        if not self._crashes.stop(conversation, role, why, self.now):
-            self.fail(conversation, lost, tell=isinstance(lost, Unplayable))
 
     def _bad_news(self, peer: Peer, item: Refused | Ended | Unknown | Unplayed) -> None:
         conversation = self.conversations.get(item.conversation)

@@ -391,11 +391,16 @@ class Peers:
 
     def say(self, peer: Peer, item: Item) -> None:
         """Queue an item for the peer's next frame; a full batch goes out at once."""
-        if not peer.batch:
-            self._dirty[peer] = None
         peer.batch.append(item)
+        if len(peer.batch) == 1 or len(peer.batch) >= self.at_once:
+            self.queued(peer)
+
+    def queued(self, peer: Peer) -> None:
+        """Note the first item of a batch, and send a full one."""
         if len(peer.batch) >= self.at_once:
             self._send(peer)
+        else:
+            self._dirty[peer] = None
 
     def forget(self, peer: Peer, id: bytes, role: int, *, now: bool) -> None:  # noqa: A002
         """Tell the peer that a conversation is finished for a role: in this turn, or when something goes out anyway."""

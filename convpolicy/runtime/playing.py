@@ -43,15 +43,18 @@ class Playing(Generic[Sends]):
         With a journal it returns when the message is durable; JournalFailed says that it cannot be. Raises as
         `Dialogue.tell` does.
         """
-        if not self._endpoint.keeps_deadlines:
+        endpoint = self._endpoint
+        if not endpoint.keeps_deadlines:
             without_deadline(deadline)
-        conversation = self._endpoint.begun() or await self._endpoint.begin()
+        conversation = endpoint.begun() or await endpoint.begin()
         dialogue = self._actor.begin(conversation)
+        if deadline is None and endpoint.say_at_once(conversation, name_of(message), message):
+            return dialogue
         step = conversation.ready(name_of(message)) or await self._actor.credit(conversation, message)
         if deadline is not None:
-            self._endpoint.limit(conversation, deadline)
-        self._endpoint.say(conversation, step, message)
-        await self._endpoint.settled()
+            endpoint.limit(conversation, deadline)
+        endpoint.say(conversation, step, message)
+        await endpoint.settled()
         return dialogue
 
     async def until_broken(self) -> None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from convpolicy.conversation import Conversation
-from convpolicy.errors import ConversationError, LinkError, PeerLost
+from convpolicy.errors import ConversationError, LinkError, PeerLost, Unplayable
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.part import Part
@@ -93,6 +93,11 @@ class Presence(ABC):
                 conversation.owner.relieved(conversation)
             else:
                 self.fail(conversation, lost, tell=False)
+
+    def _without(self, conversation: Conversation, role: int, lost: ConversationError, why: str) -> None:
+        """Go on without a role by the policy's branches for that, or end the conversation."""
+        if not self._crashes.stop(conversation, role, why, self.now):
+            self.fail(conversation, lost, tell=isinstance(lost, Unplayable))
 
     def probe(self, conversation: Conversation) -> None:
         """Ask the other roles whether they still know a conversation: one that does not will say so.

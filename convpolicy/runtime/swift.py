@@ -18,7 +18,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from convpolicy.conversation import Conversation, Envelope
-from convpolicy.peering import FIRST_RESEND, WINDOW
+from convpolicy.peering import FIRST_RESEND, WINDOW, Peering
 from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.peers import Peer, Peers
 from convpolicy.table import Step
@@ -49,7 +49,7 @@ class Swift:
         self, conversations: Mapping[bytes, Conversation], long: Long, peers: Peers, delivery: Delivery, *, plain: bool
     ) -> None:
         self._find, self._long, self._plain = conversations.get, long, plain
-        self._say, self._watch = peers.say, delivery.watch
+        self._peers, self._watch = peers, delivery.watch
         self._hear = self._hear_plainly if plain else self._hear_by_law
 
     def take(self, peer: Peer, items: list[Item], now: float) -> None:
@@ -104,7 +104,7 @@ class Swift:
             or conversation.stopped is not None
             or conversation.clocks is not None
             or envelope.rounds is not None
-            or not step.node.easy
+            or not (step.node.easy or conversation.table.fill(step.node).easy)
         ):
             return False
         try:
@@ -134,7 +134,7 @@ class Swift:
             not self._plain
             or step.write is None
             or not step.alone
-            or not step.node.easy
+            or not (step.node.easy or conversation.table.fill(step.node).easy)
             or account is None
             or account.messages >= account.most_messages
             or account.bytes >= account.most_bytes
@@ -147,6 +147,11 @@ class Swift:
         payload = step.write(message)
         if len(payload) >= SMALL:
             return False
+        self._put(conversation, step, peering, Raw(payload), now)
+        return True
+
+    def _put(self, conversation: Conversation, step: Step, peering: Peering, payload: Raw, now: float) -> None:
+        """Take a step, and queue its message."""
         table, received, peer = conversation.table, peering.received, peering.route
         envelope = Envelope(
             conversation.id,
@@ -155,24 +160,28 @@ class Swift:
             peering.sent + 1,
             received,
             step.index,
-            Raw(payload),
+            payload,
             None if received or peering.acked else table.fingerprint,
         )
         peering.sent += 1
         peering.owes_ack = False
         peering.said = peer.number
-        if unacked is None:
+        if peering.unacked is None:
             peering.unacked = [envelope]
             peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
         else:
-            unacked.append(envelope)
-        account.messages += 1
-        account.bytes += len(payload)
+            peering.unacked.append(envelope)
+        account = peering.account
+        if account is not None:
+            account.messages += 1
+            account.bytes += len(payload)
         conversation.emitted += 1
         conversation.node = step.node
         codes = conversation.codes + step.code
         conversation.codes = codes if len(codes) <= table.remembered else codes[2:]
         if not conversation.watched:
             self._watch(conversation)
-        self._say(peer, envelope)
-        return True
+        batch = peer.batch
+        batch.append(envelope)
+        if len(batch) == 1 or len(batch) >= self._peers.at_once:
+            self._peers.queued(peer)

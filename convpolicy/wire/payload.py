@@ -86,7 +86,7 @@ class _Codec:
         self.label = label
         sorts = [field.sort for field in label.fields]
         inexact = [
-            (attribute, place, decimal.Decimal.is_finite if sort == "decimal" else math.isfinite)
+            (attrgetter(attribute), place, decimal.Decimal.is_finite if sort == "decimal" else math.isfinite)
             for place, (attribute, sort) in enumerate(zip(attributes, sorts, strict=True))
             if sort in _INEXACT
         ]
@@ -210,7 +210,7 @@ class _Plain(_Codec):
                 raise PayloadError(self.label.name, f"there is no such field; it has {declared}", f"$.{name}")
 
 
-_Inexact = tuple[str, int, Callable[[Any], bool]]  # an attribute, its place, and what tells whether it is a number
+_Inexact = tuple[Callable[[Any], Any], int, Callable[[Any], bool]]  # how to get it, its place, whether it is a number
 
 
 def _reader(decode: Callable[[bytes], Any], inexact: Sequence[_Inexact], *, strict: bool) -> Callable[[bytes], Any]:
@@ -225,10 +225,9 @@ def _reader(decode: Callable[[bytes], Any], inexact: Sequence[_Inexact], *, stri
         if strict:
             strictly(payload)
         values = decode(payload)
-        for attribute, place, is_finite in inexact:
-            value = getattr(values, attribute)
-            if not is_finite(value):
-                raise _NotPlain(f"{value} is not a number - at `$[{place}]`")
+        for get, place, is_finite in inexact:
+            if not is_finite(get(values)):
+                raise _NotPlain(f"{get(values)} is not a number - at `$[{place}]`")
         return values
 
     return read

@@ -16,6 +16,7 @@ from convpolicy import Faults, Memory, Policy, again, choice, loop, par, send, s
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.link.port import Delivery
 from convpolicy.runtime.engine import Engine
+from convpolicy.runtime.swift import Swift
 from convpolicy.wire.frame import Acknowledged, Forget, encode
 
 EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "60"))
@@ -135,7 +136,11 @@ faults = st.builds(
 def test_the_short_way_and_the_long_way_say_and_hear_the_same(policy: Policy, acts: list[Act], faults: Faults) -> None:
     short = played(policy, acts, faults, prompt=True)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "_plain", False)  # somebody looks at how the conversations move
+        assert played(policy, acts, faults, prompt=True) == short
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Conversation, "hear", lambda *_: None)  # so that everything is accepted first, and then taken
+        patch.setattr(Swift, "say", lambda *_: False)
         assert played(policy, acts, faults, prompt=False) == short
 
 
