@@ -19,7 +19,7 @@ from convpolicy.wire.frame import MAX_FRAME
 __all__ = ["CREDIT", "LONGEST_QUEUE", "MEMORY", "MESSAGES", "PEERS", "Room", "together"]
 
 PEERS, MEMORY = 1_000, 4 * 1024 * 1024 * 1024
-MESSAGES, CREDIT = 1_000, 16 * 1024 * 1024  # that may be unacknowledged at a process
+MESSAGES, CREDIT = 10_000, 16 * 1024 * 1024  # that may be unacknowledged at a process
 LONGEST_QUEUE = 512  # frames: what is waited for longer than that is not worth keeping
 
 _COPIES = 2  # of the credit: what was sent there, and what was sent from there

@@ -117,9 +117,12 @@ class Engine(Presence):
         self.now = clock()
         self._vigil = Vigil(self.conversations, self.now)
         self._next_look = self.now + PING_AFTER
+        self.swift = self._swift()
+
+    def _swift(self) -> Swift:
         long = Long(self._admit, self._envelope, self._control, self.settle, self._delivery.moved)
         plain = self._plain and not self._timed and not self._nested
-        self.swift = Swift(self.conversations, long, self.peers, self._delivery, plain=plain)
+        return Swift(self.conversations, long, self.peers, self._delivery, plain=plain)
 
     # -------------------------------------------------------------------------------------------- the turn
 
