@@ -147,6 +147,7 @@ _PROTOCOL = "a protocol is written `global protocol Name(role A, role B) { … }
 _CHOICE = "a choice is written `choice at A { … } or { … }`."
 _PAR = "parallel branches are written `par { … } and { … }`."
 _LOOP = "a loop is written `rec X { … continue X; }`."
+_BLOCK = "a block that may be interrupted is written `interruptible { … } with { Label by A; }`."
 _MESSAGE = "a message is written `Label(field: sort) from A to B;`."
 
 # How to write what the word before the place, or the word found there, belongs to.
@@ -155,6 +156,7 @@ _WRITTEN = {
     **dict.fromkeys(("choice", "or"), _CHOICE),
     **dict.fromkeys(("par", "and"), _PAR),
     **dict.fromkeys(("rec", "continue"), _LOOP),
+    **dict.fromkeys(("interruptible", "with", "by"), _BLOCK),
     "do": "a call is written `do Other(A, B);`.",
     "within": "a time limit is written `within 30s`, before the `;`.",
     "after": "a timer is written `after 24h`, before the `;`.",
@@ -201,6 +203,10 @@ def _slip(found: str, accepts: set[str], before: str) -> str:
 def _advice(found: str, accepts: set[str], before: str) -> str:
     if "COLON" in accepts and before.isidentifier() and "RPAR" in accepts:
         return f"a field is written `name: sort`, as in `{before}: str`."
+    if accepts == {"COLON"}:
+        return f"a block is named with a colon, as in `interruptible {before}: {{ … }} with {{ … }}`."
+    if not {"_WITH", "_BY"}.isdisjoint(accepts) or (before == ":" and "LBRACE" in accepts):
+        return _BLOCK
     if "_ROLE" in accepts or ("GLOBAL" in accepts and "_CHOICE" not in accepts):
         return _PROTOCOL
     return _WRITTEN.get(found) or _WRITTEN.get(before) or _MESSAGE

@@ -118,6 +118,24 @@ def test_a_tab_takes_one_column() -> None:
             "a loop is written `rec X { … continue X; }`.",
         ),
         (
+            "interruptible Prices { A from Buyer to Seller; } with { Stop by Buyer; }",
+            "2:24",
+            "expected `:`, found `{`",
+            "a block is named with a colon, as in `interruptible Prices: { … } with { … }`.",
+        ),
+        (
+            "interruptible Prices: A from Buyer to Seller;",
+            "2:25",
+            "expected `{`, found `A`",
+            "a block that may be interrupted is written `interruptible { … } with { Label by A; }`.",
+        ),
+        (
+            "interruptible { A from Buyer to Seller; } with { Stop from Buyer; }",
+            "2:57",
+            "expected `by`, `,` or `(`, found `from`",
+            "a block that may be interrupted is written `interruptible { … } with { Label by A; }`.",
+        ),
+        (
             "do (Buyer, Seller);",
             "2:6",
             "expected the name of a protocol, found `(`",
