@@ -22,7 +22,7 @@ from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.suspicion import Suspicion
 from convpolicy.table import Step
 
-__all__ = ["Observation", "Observed", "ObservedEngine", "What"]
+__all__ = ["Observation", "Observed", "ObservedEngine", "Telling", "What"]
 
 _log = logging.getLogger(__name__)
 
@@ -128,10 +128,8 @@ class Observation:
             _log.exception("whoever observes %s failed", event.role)
 
 
-class _ObservedConversation(Conversation):
-    """A conversation that tells of its moves."""
-
-    __slots__ = ("_observation",)
+class Telling(Conversation):
+    """A conversation that tells of its moves; before another kind among the bases, it makes that kind tell."""
 
     def __init__(self, observation: Observation, *arguments: Any, **settings: Any) -> None:
         self._observation = observation
@@ -139,7 +137,12 @@ class _ObservedConversation(Conversation):
 
     def _advance(self, step: Step, now: float) -> None:
         super()._advance(step, now)
-        self._observation.moved(self, step, now)
+        if self._tells():
+            self._observation.moved(self, step, now)
+
+    def _tells(self) -> bool:
+        """Whether this move is news."""
+        return True
 
 
 class ObservedEngine(Engine):
@@ -156,7 +159,7 @@ class ObservedEngine(Engine):
         self._observation.suspected(self.part.policy, self.part.role, suspicion)
 
     def _new(self, id: bytes, part: Part) -> Conversation:  # noqa: A002
-        return _ObservedConversation(self._observation, part.table, id, now=self.now)
+        return Telling(self._observation, part.table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         super()._adopt(conversation, peer)
