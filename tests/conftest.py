@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
@@ -19,3 +20,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 # Hundreds of processes are started. Where Python is told to keep no bytecode, each would compile the whole package, and
 # that is more than half of what it takes to start one.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """With `-n auto`, half as many workers again as there are cores: half of the time, tests wait for processes."""
+    return (os.cpu_count() or 1) * 3 // 2

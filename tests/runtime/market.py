@@ -1,10 +1,12 @@
 """A seller as a program of its own: it announces its address and sells until it is stopped.
 
-`python market.py URL` listens there; `python market.py --bus URL…` connects to service buses.
+`python market.py URL` listens there; `python market.py --bus URL…` connects to service buses. When it is stopped, it
+lets conversations finish for `DRAIN` seconds of the environment, or 5.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +39,7 @@ if __name__ == "__main__":
     urls = sys.argv[2:] if broker else sys.argv[1:]
     seller.run(
         via=Bus(*urls, broker=broker),
+        drain=float(os.environ.get("DRAIN", "5")),
         started=lambda url: print(url, flush=True),
         ended=lambda report: print(report, flush=True),
     )

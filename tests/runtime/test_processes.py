@@ -25,9 +25,13 @@ MARKET = Path(__file__).with_name("market.py")
 class Market:
     """A seller's process."""
 
-    def __init__(self, url: str = "tcp://127.0.0.1:0") -> None:
+    def __init__(self, url: str = "tcp://127.0.0.1:0", drain: float = 5.0) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(MARKET), url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, str(MARKET), url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "DRAIN": str(drain)},
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -41,7 +45,16 @@ class Market:
 
 @pytest.fixture
 def market() -> Iterator[Market]:
-    market = Market()
+    yield from opened(Market())
+
+
+@pytest.fixture
+def hurried() -> Iterator[Market]:
+    """One that waits for no conversation for longer than a second when it is stopped."""
+    yield from opened(Market(drain=1.0))
+
+
+def opened(market: Market) -> Iterator[Market]:
     yield market
     market.process.kill()
     market.process.communicate()
@@ -64,18 +77,18 @@ def test_a_signal_ends_a_service_cleanly(market: Market, number: signal.Signals)
     assert market.end(number) == (0, "")
 
 
-async def test_a_signal_in_the_middle_of_a_conversation_ends_it_at_the_buyer_too(market: Market) -> None:
+async def test_a_signal_in_the_middle_of_a_conversation_ends_it_at_the_buyer_too(hurried: Market) -> None:
     with pytest.raises(ConversationError, match="Seller is shutting down"):
-        async with purchase.join(Buyer, via=Bus(market.url)) as conversation:
+        async with purchase.join(Buyer, via=Bus(hurried.url)) as conversation:
             await conversation.send(Order("nothing", 1))
             while not conversation._conversation.peers[1].acked:
                 await asyncio.sleep(0.005)
-            market.process.send_signal(signal.SIGTERM)
+            hurried.process.send_signal(signal.SIGTERM)
             await conversation.receive()
-    assert market.process.wait(timeout=20) == 0
+    assert hurried.process.wait(timeout=20) == 0
 
 
-async def test_at_its_end_a_service_says_what_became_of_its_conversations(market: Market) -> None:
+async def test_at_its_end_a_service_says_what_became_of_its_conversations(hurried: Market) -> None:
     buyer = purchase.service(Buyer)
 
     @buyer.on(Invoice)
@@ -85,11 +98,11 @@ async def test_at_its_end_a_service_says_what_became_of_its_conversations(market
     @buyer.on(Shipment)
     def unpack(_shipment: Shipment) -> None: ...
 
-    buys = await buyer.start(Bus(market.url))
+    buys = await buyer.start(Bus(hurried.url))
     waits = [await buys.open(Order("nothing", 1)) for _ in range(3)]
     while not all(each._conversation.peers[1].acked for each in waits):
         await asyncio.sleep(0.005)
-    code = asyncio.to_thread(market.end, signal.SIGTERM)
+    code = asyncio.to_thread(hurried.end, signal.SIGTERM)
     task = asyncio.ensure_future(code)
     waits[0].abort("the buyer has changed its mind")
     assert await task == (0, "")
@@ -97,7 +110,7 @@ async def test_at_its_end_a_service_says_what_became_of_its_conversations(market
         "Buyer aborted the conversation: the buyer has changed its mind",
         *["Seller aborted the conversation: Seller is shutting down"] * 2,
     ]
-    assert market.said.splitlines()[-1] in ("3 conversations open: 3 aborted", "2 conversations open: 2 aborted")
+    assert hurried.said.splitlines()[-1] in ("3 conversations open: 3 aborted", "2 conversations open: 2 aborted")
     await buys.stop()
 
 
