@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from convpolicy import Memory, Policy, Role, par, send, seq
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
 from convpolicy.errors import ConversationError
+from convpolicy.journal.port import Journal
 from convpolicy.link.port import Port
 from convpolicy.machine import Move
+from convpolicy.runtime.durable.engine import DurableEngine
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer
@@ -125,20 +127,20 @@ def an_engine(
     clock: ManualClock,
     new_id: Callable[[int], bytes],
     prompt: bool = False,
+    journal: Journal | None = None,
     **settings: Any,
 ) -> tuple[Engine, Actor]:
-    """An engine that plays a role, and the owner of its conversations."""
+    """An engine that plays a role, and the owner of its conversations; with a journal, of those that are in it, too."""
     actor = Actor(reply, prompt=prompt)
-    actor.engine = Engine(
-        Part(policy, project(policy, role)),
-        port,
-        clock=clock,
-        new_id=new_id,
-        welcome=actor.welcome,
-        met=lambda _peer: None,
-        **settings,
-    )
-    return actor.engine, actor
+    part = Part(policy, project(policy, role))
+    settings = {"clock": clock, "new_id": new_id, "welcome": actor.welcome, "met": lambda _peer: None, **settings}
+    if journal is None:
+        actor.engine = Engine(part, port, **settings)
+        return actor.engine, actor
+    actor.engine = durable = DurableEngine(journal.open(), part, port, patience=journal.patience, **settings)
+    for replayed in durable.resume():
+        replayed.conversation.owner = actor
+    return durable, actor
 
 
 class Rig:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from convpolicy.errors import JournalError
-from convpolicy.journal.port import Account, Ending, Opening, Record
+from convpolicy.journal.port import Account, Ending, Kind, Opening, Record
 
 __all__ = ["Accounts", "encode_ending", "encode_records"]
 
@@ -95,6 +95,11 @@ class Accounts:
         """Return how a conversation ended; None when it has not, or is not known."""
         row = self._database.execute("SELECT ending FROM convpolicy_conversation WHERE id = ?", (id,)).fetchone()
         return None if row is None or row[0] is None else _decoded(_endings, row[0], "an ending")
+
+    def given(self, id: bytes) -> dict[int, bytes]:  # noqa: A002
+        """Return which processes are known to play in a conversation, by the roles' numbers."""
+        told = (record for account in self._accounts("id = ?", id) for _, record in account.records)
+        return {record.peer: record.body for record in told if record.kind == Kind.GIVEN}
 
     def _accounts(self, condition: str, *values: object) -> Iterator[Account]:
         """Yield the accounts that fit, in portions: there may be very many."""

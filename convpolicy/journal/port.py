@@ -51,6 +51,7 @@ class Kind(IntEnum):
     TIMED_OUT = 18  # a script had waited long enough for a message
     RANG = 19  # the timer of a message has rung; `cause` numbers its handler
     DEADLINE = 20  # the conversation must be over in `body` seconds
+    GIVEN = 21  # a role is played by the process `body`, as a service bus has said
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -184,6 +185,10 @@ class Ledger(ABC):
     @abstractmethod
     def past(self, id: bytes) -> Ending | None:  # noqa: A002
         """Return how a conversation ended; None when it is not known, or not over."""
+
+    @abstractmethod
+    def given(self, id: bytes) -> dict[int, bytes]:  # noqa: A002
+        """Return which processes are known to play in a conversation, over or not, by the roles' numbers."""
 
     @abstractmethod
     def compact(self, most: int) -> int:

@@ -40,12 +40,16 @@ class Unhandled:
 
 @dataclass(slots=True)
 class Replay:
-    """A conversation as its records leave it: its unhandled messages by cause, and what handlers remember, packed."""
+    """A conversation as its records leave it: its unhandled messages by cause, and what handlers remember, packed.
+
+    `fellows` are the processes that are known to play the other roles, by the roles' numbers.
+    """
 
     account: Account
     conversation: RecordedConversation
     unhandled: dict[int, Unhandled] = field(default_factory=dict[int, Unhandled])
     data: bytes = b""
+    fellows: dict[int, bytes] = field(default_factory=dict[int, bytes])
     aside: int = 0  # because of the handler of which message it is set aside; 0 when it is not
 
     def note(self, record: Record, received: Received | None) -> None:
@@ -55,6 +59,8 @@ class Replay:
             self.unhandled[record.cause] = Unhandled(received, record.cause)
         elif record.kind == Kind.DATA:
             self.data = record.body
+        elif record.kind == Kind.GIVEN:
+            self.fellows[record.peer] = record.body
         elif handler is not None:
             self._handler(record, handler)
 

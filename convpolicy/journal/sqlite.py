@@ -200,6 +200,9 @@ class SQLiteLedger(Ledger):
     def past(self, id: bytes) -> Ending | None:  # noqa: A002
         return self._accounts.past(id)
 
+    def given(self, id: bytes) -> dict[int, bytes]:  # noqa: A002
+        return self._accounts.given(id)
+
     def wall(self) -> float:
         return self._clock()
 

@@ -71,7 +71,7 @@ class Delivery:
         """Repeat at once what `peer` has not acknowledged."""
         if conversation.peers[peer].unacked is not None:
             conversation.hasten(peer)
-            self._resends.enter(conversation.id, 0.0)
+            self._resends.enter(conversation.id, -1.0)  # in the past, whatever the clock says
 
     def make_room(self, conversation: Conversation) -> None:
         """Ask again for what was turned away while too much waited."""

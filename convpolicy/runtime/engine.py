@@ -32,13 +32,14 @@ from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.credits import Credits
 from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of, turned_away
+from convpolicy.runtime.fellows import Fellows
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
-from convpolicy.runtime.presence import Presence
+from convpolicy.runtime.presence import ASLEEP, AWAKES, Presence
 from convpolicy.runtime.swift import SMALL, Long, Swift
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
@@ -49,7 +50,6 @@ from convpolicy.wire.frame import (
     Acknowledged,
     Ended,
     Forget,
-    Hello,
     Item,
     Move,
     Moved,
@@ -105,13 +105,13 @@ class Engine(Presence):
         self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
-        self._delivery = Delivery(self.peers, self.conversations.get)
-        self._crashes = Crashes(part, self.peers, self.settle)
-        self.credits = Credits()
         find = self.conversations.get
+        self._delivery, self.credits = Delivery(self.peers, find), Credits()
+        self._crashes = Crashes(part, self.peers, self.settle)
         self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, self._nonce, find, self._switched)
-        self._tombs = Tombs()
-        self._vacancies = Vacancies(self.conversations.get, vacant_after)
+        self.fellows = Fellows(self.peers, self._delivery, find, self)
+        self._tombs = Tombs(pair=len(part.table.numbers) == 2)
+        self._vacancies = Vacancies(find, vacant_after)
         self.nest = Nest(self, new_id)
         self._nested = bool(part.inner or part.invited or part.calls)
         self.now = clock()
@@ -133,6 +133,8 @@ class Engine(Presence):
     def turn(self) -> None:
         """Do everything that can be done now."""
         now = self.now = self._clock()
+        if now >= self._next_look + ASLEEP:
+            self._awake_at = now + AWAKES
         for peer, items in self.peers.arrivals(now):
             self.swift.take(peer, items, now)
         if now >= self._next_look:
@@ -160,10 +162,6 @@ class Engine(Presence):
         turned_away = {"turned_away": self.admission.turned_away}
         return {**self.peers.statistics(), **self.counts, **turned_away, "resent": self._delivery.resent}
 
-    def _greeting(self, peer: Peer, answer: bool) -> Hello:
-        """Return what this side says of itself to a peer."""
-        return self.part.hello(self._nonce, answer=answer, holds=bool(peer.conversations), most=self._at_most)
-
     def leave(self) -> None:
         """Tell every peer that this process goes, and send what is queued."""
         self.tick()
@@ -186,7 +184,7 @@ class Engine(Presence):
         elif isinstance(item, Move | Moved):
             self.moves.handle(peer, item, self._tombs)
         else:
-            self.peers.handle(peer, item)
+            self.handle(peer, item)
 
     # ------------------------------------------------------------------------------------------ conversations
 
@@ -301,15 +299,15 @@ class Engine(Presence):
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        if self._nested and self.nest.expects(envelope):
-            return None  # it comes again when the invitation is there
+        if (self._nested and self.nest.expects(envelope)) or self._is_stale(peer):
+            return None  # it comes again: when the invitation is there, or to whom the role is given now
         self._tombs.late(envelope)
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 
     def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002
         """Return the new conversation that a message of `sender` opens; None, and an answer, when it opens none."""
         answer = self._tombs.answer(id, self._role, sender)
-        if answer is None and (policy is None or len(id) != 16):
+        if answer is None and (policy is None or len(id) != 16 or not self.part.waits):
             answer = Unknown(id, self._role, sender)
         part = self._versions.get(policy or b"")
         if answer is None and part is None:
@@ -323,6 +321,7 @@ class Engine(Presence):
                 answer = turned_away(conversation, refusal)
             else:
                 self._adopt(conversation, peer)
+                self.fellows.opened(peer, conversation)
                 return conversation
         if answer is not None:
             self.peers.say(peer, answer)
@@ -360,7 +359,7 @@ class Engine(Presence):
         self.conversations.pop(conversation.id, None)
         item = ended(conversation, error)
         self._tombs.bury(conversation, item, self.now)
-        self.moves.end(conversation)
+        self.over(conversation)
         self._delivery.drop(conversation)
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
@@ -374,7 +373,7 @@ class Engine(Presence):
         if self.conversations.pop(conversation.id, None) is None:
             return
         self._tombs.bury(conversation, None, self.now)
-        self.moves.end(conversation)
+        self.over(conversation)
         self._delivery.part(conversation)
         parent = self.nest.finished(conversation) if self._nested else None
         conversation.owner.finished(conversation)
@@ -457,14 +456,11 @@ class Engine(Presence):
             self.fail(conversation, error_of(item, role), tell=False)
         return None
 
-    def _switched(self, conversation: Conversation) -> None:
-        """A conversation goes on over another link."""
-        conversation.owner.relieved(conversation)
-
     def _look(self, now: float) -> None:
         """Once a second: who is silent, who is gone, and what nobody will ask about any more."""
         self._next_look = now + PING_AFTER
         self._tombs.clear(now)
+        self.fellows.clear()
         self.peers.look(now, ask=bool(self.peers.servers))
         for conversation, since in self.waiting.items():
             if now - since >= PROBE_AFTER:

@@ -94,6 +94,11 @@ class Part:
         """Whether the role may say something before it has heard anything."""
         return any(move.direction is Direction.SEND for move in self.machine.enabled(self.machine.start))
 
+    @cached_property
+    def waits(self) -> bool:
+        """Whether something that it hears can be the first of a conversation for the role."""
+        return any(move.direction is Direction.RECEIVE for move in self.machine.enabled(self.machine.start))
+
     @property
     def own(self) -> Policy:
         """The policy."""

@@ -88,6 +88,11 @@ class Peer:
         return self.hello is not None and self.hello.journal != b""
 
     @property
+    def identity(self) -> bytes:
+        """Who the process is, as it has said: by its journal, or by its nonce."""
+        return self.hello.identity if self.hello is not None else b""
+
+    @property
     def role(self) -> str:
         """The role that the process plays, as far as it has said."""
         if self.hello is not None and self.hello.bus:

@@ -12,14 +12,18 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError, LinkError, PeerLost, Unplayable
 from convpolicy.runtime.crashes import Crashes
 from convpolicy.runtime.delivery import Delivery
+from convpolicy.runtime.fellows import Fellows
+from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers import Peer, Peers, rendezvous
 from convpolicy.runtime.tombs import Tombs, part_of
-from convpolicy.wire.frame import Acknowledged, Draining, Hello, Holds
+from convpolicy.wire.frame import Acknowledged, Draining, Given, Hello, Holds, Item
 
 __all__ = ["Presence"]
 
 HELD = 1_000  # conversations told to a bus in one item
+ASLEEP = 3.0  # seconds without a turn after which what has come meanwhile may not be for this process any more
+AWAKES = 1.0  # seconds after that in which nothing opens a conversation over a bus
 
 
 class Presence(ABC):
@@ -32,10 +36,47 @@ class Presence(ABC):
     _delivery: Delivery
     _crashes: Crashes
     _tombs: Tombs
+    moves: Moves
+    fellows: Fellows
+    _nonce: bytes
+    _at_most: int
+    _awake_at: float = 0.0
 
     @abstractmethod
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
         """End a conversation early, and `tell` the other roles."""
+
+    def _greeting(self, peer: Peer, answer: bool) -> Hello:
+        """Return what this side says of itself to a peer."""
+        return self.part.hello(self._nonce, answer=answer, holds=bool(peer.conversations), most=self._at_most)
+
+    def handle(self, peer: Peer, item: Item) -> None:
+        """Act on an item that is about processes, and not about what they say."""
+        if isinstance(item, Given):
+            self.fellows.told(peer, item)
+        else:
+            self.peers.handle(peer, item)
+
+    def remember(self, conversation: Conversation, role: int, to: bytes) -> None:
+        """Keep which process plays a role: as long as this one lives, where there is no journal."""
+        del conversation, role, to
+
+    def remembered(self, id: bytes) -> dict[int, bytes]:  # noqa: A002
+        """Return what was kept of who plays in a conversation that is over: nothing, where there is no journal."""
+        del id
+        return {}
+
+    def over(self, conversation: Conversation) -> None:
+        """Forget who plays in a conversation, and where it goes to."""
+        self.moves.end(conversation)
+        self.fellows.over(conversation)
+
+    def _is_stale(self, peer: Peer) -> bool:
+        """Return whether a message that would open a conversation has lain here while the process stood still.
+
+        Then a bus may have given it to somebody else, or to nobody. What is still wanted comes again.
+        """
+        return self.now < self._awake_at and peer.hello is not None and peer.hello.bus
 
     def _partner(self, id: bytes) -> Peer:  # noqa: A002
         """Return with whom a conversation begins. Raises LinkError when nobody is connected."""
@@ -46,6 +87,10 @@ class Presence(ABC):
         if not known:
             raise LinkError(f"nobody is connected to {self.part.role}.\n  Wait for `ready()`, or start the other side.")
         return rendezvous(id, known)
+
+    def _switched(self, conversation: Conversation) -> None:
+        """A conversation goes on over another link."""
+        conversation.owner.relieved(conversation)
 
     def watch(self, conversation: Conversation) -> None:
         """Look at a conversation again when its time is up."""
@@ -76,6 +121,8 @@ class Presence(ABC):
         if peer.hello is not None and peer.hello.bus:
             self.back(peer)
         else:
+            for conversation in peer.conversations:  # what was said of them may come after this
+                self.peers.forget(peer, conversation.id, conversation.table.role, now=True)
             self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")
         self._met(peer)
 

@@ -11,7 +11,7 @@ from convpolicy.runtime.enforcement import Monitor
 from convpolicy.runtime.peers import Peer
 from convpolicy.wire.frame import Acknowledged, Plays, Unplayed
 
-__all__ = ["Bound", "Cast", "Vacant", "crowded"]
+__all__ = ["Bound", "Cast", "Known", "Vacant", "crowded"]
 
 
 class Vacant(NamedTuple):
@@ -40,6 +40,10 @@ class Cast:
         """Return whether a process plays a role."""
         return 0 <= role < len(self.players) and peer in self.players[role]
 
+    def identified(self, role: int, identity: bytes) -> Peer | None:
+        """Return the process of this identity that plays a role, if there is one."""
+        return next((peer for peer in self.players[role] if peer.identity == identity), None)
+
     def why(self, role: int, here: bool, silent: bool, casts: Iterable[Cast]) -> Vacant:
         """Return why nobody plays a role. `casts` are those of every policy.
 
@@ -64,11 +68,29 @@ def crowded(envelope: Envelope, most: int) -> Unplayed:
     return Unplayed(envelope.conversation, envelope.receiver, why, busy=True)
 
 
+class Known:
+    """Who knows whom, of the players of one conversation.
+
+    `pairs` are the pairs of roles of which the first has said who plays the second; `asked` those of which it has
+    answered at all. `awaited` are the processes that are known to play roles and are not here, by their identity.
+    `reserved` are the roles that were given out, and of which nobody has said yet that it knows to whom.
+    """
+
+    __slots__ = ("asked", "awaited", "pairs", "reserved")
+
+    def __init__(self) -> None:
+        self.pairs, self.asked = set[tuple[int, int]](), set[tuple[int, int]]()
+        self.awaited: dict[int, bytes] = {}
+        self.reserved: set[int] = set()
+
+
 class Bound:
     """One conversation: who plays each role, which roles have finished, and which have stopped, and why.
 
-    Whoever is `invited` comes by itself. Whoever is `expected` comes from another bus: the conversation is here `since`
-    then. While it is `moving`, until then, no role of it is given out.
+    It is known here `since` then. Whoever is `invited` comes by itself. Whoever is `expected` comes from another bus.
+    While it is `moving`, until then, no role of it is given out.
+
+    `restored` is whether it may be of an earlier bus; then, and when somebody in it has a journal, there is `known`.
     """
 
     __slots__ = (
@@ -76,6 +98,7 @@ class Bound:
         "finished",
         "heard",
         "invited",
+        "known",
         "monitor",
         "moving",
         "players",
@@ -93,6 +116,7 @@ class Bound:
         self.invited = cast.invited
         self.finished: set[int] = set()
         self.stopped: dict[int, str] = {}
+        self.known = Known() if restored else None
         self.heard: set[int] = set()  # roles that nobody plays here, and of which others have heard before
 
     def hears_of(self, role: int, item: Acknowledged) -> None:
@@ -106,11 +130,25 @@ class Bound:
 
     @property
     def over(self) -> bool:
-        """Whether every role that plays, or will, has finished."""
+        """Whether every role that plays, or will, has finished. In one of an earlier bus, any role may be played."""
         return all(
-            role in self.finished or (player is None and role not in self.invited)
+            role in self.finished
+            or role in self.stopped
+            or (player is None and role not in self.invited and not self.restored)
             for role, player in enumerate(self.players)
         )
+
+    def plays(self, role: int, player: Peer) -> None:
+        """Have a process play a role."""
+        self.players[role] = player
+        if self.known is None and player.durable:
+            self.known = Known()
+        if self.known is not None:
+            self.known.awaited.pop(role, None)
+
+    def awaits(self, role: int) -> bytes | None:
+        """Return which process is known to play a role that nobody plays here."""
+        return None if self.known is None else self.known.awaited.get(role)
 
     def waits(self, role: int, now: float, most: float) -> bool:
         """Return whether a role is not to be given out: it moves, or its player comes from another bus in `most` s."""

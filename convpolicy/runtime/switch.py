@@ -3,10 +3,7 @@
 Processes register by their Hello. The first message to a role that nobody plays yet in a conversation goes to the
 process with the fewest conversations among those that play the role and take another one (of eight of them, where
 there are more), and stays with it. Payloads are passed on as the bytes that they are. The bus holds no truth: what it
-forgets, by being killed, the players tell it again, and what it dropped they send again. Until they have had the time
-to (`GRACE`), a new bus gives out no role of what may be an earlier bus's conversation, because somebody may be playing
-it already. A player says in its Hello whether it is in the middle of any; from one that is not, every conversation is
-new, and is not kept waiting.
+forgets, by being killed, the players tell it again, and what it dropped they send again (`returning`).
 
 A player that is lost is reported to everybody it talked to. With `enforce`, the bus also runs the machines of the
 policies that it was given, and passes on nothing that they do not allow.
@@ -21,8 +18,9 @@ from convpolicy.conversation import Envelope
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.enforcement import Enforcement, Monitor
-from convpolicy.runtime.past import KEEP_FAILED, Past
+from convpolicy.runtime.past import Past
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.runtime.returning import GRACE, RETURN, Returning
 from convpolicy.runtime.seating import Bound, Cast, Vacant, crowded
 from convpolicy.wire.frame import (
     VERSION,
@@ -30,6 +28,7 @@ from convpolicy.wire.frame import (
     Draining,
     Ended,
     Forget,
+    Given,
     Hello,
     Holds,
     Item,
@@ -46,13 +45,11 @@ __all__ = ["GRACE", "LOST_AFTER", "Switch"]
 
 LOST_AFTER = 10.0  # seconds of silence after which a player counts as lost
 GONE_AFTER = 3.0  # the same, when its connection is down
-GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
-RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
 MOST = 1_000_000  # conversations
 CANDIDATES = 8  # players of a role, in turn, of which the one with the fewest conversations gets the next
 
 
-class Switch:
+class Switch(Returning):
     """Passes on what the players of conversations say. `clock` and `new_id` are as for an `Engine`."""
 
     def __init__(
@@ -82,7 +79,8 @@ class Switch:
         self.now = clock()
         self._settled_at = self.now + grace
         self._waiting = True  # whether roles of earlier conversations are not given out yet
-        self._restored = True  # whether there may be conversations of an earlier bus
+        self._restored: dict[bytes, float] = {}
+        self._coming: dict[Peer, float] = {}
         self._next_look = self.now + PING_AFTER
         self.passed = self.dropped = 0
 
@@ -131,6 +129,8 @@ class Switch:
         if target is None:
             self._without_target(bound, peer, envelope)
             return
+        if bound.known is not None and not self._introduced(bound.known, envelope, peer, target):
+            return
         if bound.monitor is not None and not self._allowed(bound, bound.monitor, peer, envelope):
             return
         self.passed += 1
@@ -141,7 +141,7 @@ class Switch:
         cast = self._casts.get(envelope.policy or b"")
         if envelope.conversation in self._over:
             self._late(peer, envelope.conversation, envelope)
-        elif self.now < self._settled_at and peer.hello is not None and peer.hello.holds:
+        elif self._is_coming(peer):
             self.dropped += 1  # whoever holds it will say so; the message comes again
         elif cast is not None and len(self.bound) >= self._most:
             self.peers.say(peer, crowded(envelope, self._most))
@@ -150,13 +150,14 @@ class Switch:
         else:
             monitor = self._enforcement.monitor(envelope.policy or b"")
             bound = Bound(envelope.policy or b"", cast, monitor, restored=False)
+            bound.since = self.now
             self.bound[envelope.conversation] = bound
             self._assign(bound, envelope.conversation, envelope.sender, peer)
             return bound
         return None
 
     def _assign(self, bound: Bound, id: bytes, role: int, peer: Peer) -> None:  # noqa: A002
-        bound.players[role] = peer
+        bound.plays(role, peer)
         self._held[peer][id] = role
 
     def _between(self, id: bytes, bound: Bound, peer: Peer, sender: int, receiver: int) -> Peer | None:  # noqa: A002
@@ -183,8 +184,8 @@ class Switch:
             self.peers.say(peer, Forget(receiver, [id], repeated=True))
         elif (bound.restored and self.now < self._settled_at) or bound.waits(receiver, self.now, RETURN):
             self.dropped += 1  # it comes again when its player has come or is back, or over another bus
-        elif bound.had(envelope) and bound.restored and self.now < self._back_by(peer):
-            self.dropped += 1  # there was one, and it may be slow to come back
+        elif self._was_played(bound, peer, envelope):
+            self.dropped += 1
         elif bound.had(envelope):
             self.peers.say(peer, Unknown(id, receiver, sender))
         elif envelope.thread == HELD:  # for one player of many, who has not said yet that it is here
@@ -195,6 +196,8 @@ class Switch:
                 self.peers.say(peer, Unplayed(id, receiver, *self._why(bound.policy, receiver)))
             else:
                 self._assign(bound, id, receiver, player)
+                if bound.known is not None and player.durable:
+                    bound.known.reserved.add(receiver)
                 self._envelope(peer, envelope)
                 for role, why in bound.stopped.items():
                     self.peers.say(player, Stopped(id, role, why))
@@ -259,6 +262,8 @@ class Switch:
                 self._ended(peer, item)
             case Holds():
                 self._holds(peer, item)
+            case Given():
+                self._given(peer, item)
             case Move():
                 self._move(peer, item)
             case Stopped():
@@ -278,23 +283,8 @@ class Switch:
                 self._missed(bound, peer, item)
         elif item.conversation in self._over:
             self._late(peer, item.conversation)
-        elif type(item) is Acknowledged and self.now >= self._settled_at:
+        elif type(item) is Acknowledged and self.now >= self._settled_at and not self._is_coming(peer):
             self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
-
-    def _missed(self, bound: Bound, peer: Peer, item: Acknowledged) -> None:
-        """Nobody is there whom somebody acknowledges: it has finished and gone, or it did not come back in time."""
-        role, roles = item.receiver, len(bound.players)
-        if not (0 <= item.sender < roles and 0 <= role < roles) or bound.players[item.sender] is not peer:
-            return
-        bound.hears_of(role, item)
-        if role in bound.finished:
-            self.peers.say(peer, Forget(role, [item.conversation], repeated=True))
-        elif bound.restored and role not in bound.stopped and self.now >= self._back_by(peer):
-            self._stop(item.conversation, bound, role, "it did not come back to the service bus")
-
-    def _back_by(self, asker: Peer) -> float:
-        """Return until when somebody waits for the players of an earlier bus; who has a journal does for long."""
-        return self._settled_at + (self.peers.patience if asker.durable else RETURN)
 
     def _finished(self, peer: Peer, sender: int, id: bytes, *, repeated: bool) -> None:  # noqa: A002
         bound = self.bound.get(id)
@@ -328,31 +318,14 @@ class Switch:
                 self.peers.say(player, item)
 
     def _end(self, id: bytes, bound: Bound, ended: Ended | None) -> None:  # noqa: A002
-        self.bound.pop(id, None)
+        self._drop(id, bound)
         self._over.add(id, ended, self.now, bound.stopped)
+
+    def _drop(self, id: bytes, bound: Bound) -> None:  # noqa: A002
+        self.bound.pop(id, None)
         for player in bound.players:
             if player is not None and player in self._held:
                 self._held[player].pop(id, None)
-
-    def _holds(self, peer: Peer, item: Holds) -> None:
-        """A player says what it is in the middle of: to a bus that was restarted, this is news."""
-        cast = self._casts.get(item.policy)
-        if cast is None or not cast.has(peer, item.sender):
-            return
-        for id in item.conversations:  # noqa: A001
-            bound = self.bound.get(id)
-            if bound is None and id in self._over:
-                self._late(peer, id)
-                continue
-            if bound is None:
-                monitor = self._enforcement.monitor(item.policy) if item.begun else None
-                bound = self.bound[id] = Bound(item.policy, cast, monitor, restored=not item.begun)
-            if item.roles:
-                bound.moving, bound.since, bound.expected = 0.0, self.now, frozenset(item.roles)
-                self._left.pop(id, None)
-            if bound.players[item.sender] is None and item.sender not in bound.stopped:
-                self._assign(bound, id, item.sender, peer)
-                self._call_back(id, bound, item.sender)
 
     def _move(self, peer: Peer, item: Move) -> None:
         """Ask those who play in a conversation whether it can go on elsewhere, and say to who asks who they are.
@@ -381,23 +354,8 @@ class Switch:
         for id, at in tuple(self._left.items()):  # noqa: A001
             if self.now - at >= RETURN:
                 del self._left[id]
-                for player in self.bound.pop(id).players if id in self.bound else ():
-                    if player is not None and player in self._held:
-                        self._held[player].pop(id, None)
-
-    def _call_back(self, id: bytes, bound: Bound, role: int) -> None:  # noqa: A002
-        """Let the others of a conversation send again, at once, what they had for a player that is back."""
-        for other, player in enumerate(bound.players):
-            if player is not None and other != role:
-                self.peers.say(player, Acknowledged(id, role, other, 0, room=True))
-
-    def _call_back_all(self) -> None:
-        """From now on roles are given out: let everybody send again what had nobody to go to."""
-        self._waiting = False
-        for id, bound in self.bound.items():  # noqa: A001
-            for role, player in enumerate(bound.players):
-                if bound.restored and player is None:
-                    self._call_back(id, bound, role)
+                if id in self.bound:
+                    self._drop(id, self.bound[id])
 
     def _late(self, peer: Peer, id: bytes, envelope: Envelope | None = None) -> None:  # noqa: A002
         """Answer what comes for a conversation that is over: with the reason, when there is one."""
@@ -412,6 +370,8 @@ class Switch:
     def met(self, peer: Peer) -> None:
         """A player registers."""
         self._held.setdefault(peer, {})
+        if peer.hello is not None and peer.hello.holds:
+            self._coming[peer] = max(self._settled_at, self.now + GRACE)
         for plays in peer.hello.plays if peer.hello else ():
             if plays.role in plays.roles:
                 cast = self._casts.setdefault(plays.fingerprint, Cast(plays))
@@ -436,6 +396,7 @@ class Switch:
             for players in cast.players:
                 players.pop(peer, None)
         self._draining.discard(peer)
+        self._coming.pop(peer, None)
         self._doubted.pop(peer, None)
         for id, role in self._held.pop(peer, {}).items():  # noqa: A001
             bound = self.bound.get(id)
@@ -487,14 +448,6 @@ class Switch:
             self.peers.leaves(peer, "its connection is down")
         if self._waiting and self.now >= self._settled_at:
             self._call_back_all()
-        if self._restored and self.now >= self._settled_at + KEEP_FAILED:
-            self._clear_restored()
+        self._clear_restored()
         self._over.clear(self.now)
         self._release()
-
-    def _clear_restored(self) -> None:
-        """Long after a restart: what only one player still held was over for everybody else."""
-        self._restored = False
-        for id, bound in tuple(self.bound.items()):  # noqa: A001
-            if bound.restored and sum(player is not None for player in bound.players) < 2:
-                self._end(id, bound, None)

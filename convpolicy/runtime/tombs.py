@@ -3,6 +3,11 @@
 A conversation that ended well is remembered until every other role has said that it will send nothing more of
 it, or for ten minutes; for these in any case when somebody had to repeat its first message, of which another copy may
 be on its way. One that failed is remembered for ten minutes, and each late frame gets the reason again.
+
+When everybody has said that, what was said before may still be on its way: over a connection that has broken since, or
+through a service bus. So the ids of such conversations, and no more of them, are remembered for a little while longer,
+and nothing opens them. It is said of conversations, too, of which this process has never heard: by one that talked of
+them to the process that was here before. Where there are more than two roles that says nothing: others may begin.
 """
 
 from __future__ import annotations
@@ -11,20 +16,27 @@ from collections.abc import Container, Iterable, Iterator
 from itertools import takewhile
 
 from convpolicy.conversation import Conversation, Envelope
-from convpolicy.wire.frame import Acknowledged, Ended, Item
+from convpolicy.wire.frame import Acknowledged, Ended, Forget, Item
 
 __all__ = ["KEEP", "Tombs", "part_of"]
 
 KEEP = 600.0  # seconds: twenty of the longest intervals between retransmissions
+LATE = 5.0  # seconds, at least, for which nothing opens a conversation of which everybody has said that it is over
 
 
 class Tombs:
-    """The conversations that are over, oldest first, and since when; of those that failed, what to say of it."""
+    """The conversations that are over, oldest first, and since when; of those that failed, what to say of it.
 
-    def __init__(self) -> None:
+    `pair` is whether there is one other role.
+    """
+
+    def __init__(self, *, pair: bool = False) -> None:
+        self._pair = pair
         self._well: dict[bytes, tuple[float, Conversation]] = {}
         self._failed: dict[bytes, tuple[float, Conversation, Ended]] = {}
         self._repeated: set[bytes] = set()  # the conversations that a copy of a first message may still come for
+        self._past, self._past_before = set[bytes](), set[bytes]()  # ids alone, in two generations
+        self._turns_at = 0.0
 
     def __len__(self) -> int:
         return len(self._well) + len(self._failed)
@@ -34,7 +46,9 @@ class Tombs:
         if ended is not None:
             conversation.lighten()
             self._failed[conversation.id] = (now, conversation, ended)
-        elif conversation.id in self._repeated or not _all_left(conversation):
+        elif conversation.id not in self._repeated and _all_left(conversation):
+            self._past.add(conversation.id)
+        else:
             self._well[conversation.id] = (now, conversation)
 
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
@@ -42,7 +56,9 @@ class Tombs:
         well = self._well.get(id)
         if well is None:
             failed = self._failed.get(id)
-            return None if failed is None else failed[2]
+            if failed is None:
+                return Forget(role, [id]) if id in self._past or id in self._past_before else None
+            return failed[2]
         peers = well[1].peers
         return Acknowledged(id, role, sender, peers[sender].received) if 0 <= sender < len(peers) else None
 
@@ -56,15 +72,18 @@ class Tombs:
             well[1].skip(envelope)
 
     def forget(self, id: bytes, sender: int) -> None:  # noqa: A002
-        """Note that another role has nothing more to say in a conversation that ended well."""
+        """Note that another role has nothing more to say in a conversation that is not open here."""
         well = self._well.get(id)
         if well is None:
+            if self._pair:
+                self._past.add(id)
             return
         conversation = well[1]
         if sender in conversation.table.numbers and sender != conversation.table.role:
             conversation.peers[sender].left = True
             if id not in self._repeated and _all_left(conversation):
                 del self._well[id]
+                self._past.add(id)
 
     def keep(self, ids: Iterable[bytes], open: Container[bytes]) -> None:  # noqa: A002
         """Remember for ten minutes in any case those of them that are over or `open`: copies may still come."""
@@ -78,7 +97,9 @@ class Tombs:
                 yield part_of(conversation), conversation.id
 
     def clear(self, now: float) -> None:
-        """Drop what is older than ten minutes."""
+        """Drop what is older than ten minutes; of those that are nothing but ids, what is older than five seconds."""
+        if now >= self._turns_at:
+            self._past_before, self._past, self._turns_at = self._past, set[bytes](), now + LATE
         # In one pass: asked for its first item, a dictionary walks past all that was deleted at its beginning.
         for id in [id for id, _ in takewhile(lambda item: now - item[1][0] >= KEEP, self._well.items())]:  # noqa: A001
             del self._well[id]

@@ -23,6 +23,7 @@ __all__ = [
     "Forget",
     "Framing",
     "Full",
+    "Given",
     "Goodbye",
     "Hello",
     "Holds",
@@ -240,6 +241,19 @@ class Full(msgspec.Struct, array_like=True, tag=16, gc=False):
     limit: int
 
 
+class Given(msgspec.Struct, array_like=True, tag=17, gc=False):
+    """From a bus: `role` is played by the process `to`, which has a journal; or, without it, who is it that plays it?
+
+    It is said back with what is known: who knows of another process says that one, and who knows of none whether it has
+    `heard` of anybody who plays it.
+    """
+
+    conversation: bytes
+    role: int
+    to: bytes
+    heard: bool = False
+
+
 Item = (
     Envelope
     | Hello
@@ -258,6 +272,7 @@ Item = (
     | Moved
     | Superseded
     | Full
+    | Given
 )
 
 

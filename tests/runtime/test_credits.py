@@ -99,7 +99,9 @@ def test_nothing_is_left_on_an_account_when_all_is_over(faults: Faults) -> None:
         rig.connect()
     for _ in range(5):
         rig.order()
-    rig.run(150.0)
+    for _ in range(10):
+        if rig.buyer.conversations:  # a message and its acknowledgement may be lost many times in a row
+            rig.run(150.0)
     assert not rig.buyer.conversations
     assert not rig.seller.conversations
     assert {under_way(peer) for engine in rig.engines for peer in engine.peers} == {(0, 0)}

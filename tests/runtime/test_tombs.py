@@ -7,8 +7,8 @@ from msgspec import Raw
 from convpolicy import Policy, Role
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.policy import gallery
-from convpolicy.runtime.tombs import Tombs
-from convpolicy.wire.frame import Acknowledged
+from convpolicy.runtime.tombs import LATE, Tombs
+from convpolicy.wire.frame import Acknowledged, Forget
 
 shipping = Policy.load(gallery.path("shipping"))
 BUYER, SELLER, SHIPPER, BANK = range(4)
@@ -29,6 +29,27 @@ def test_a_conversation_is_forgotten_when_every_other_role_has_nothing_more_to_s
         assert tombs.answer(ID, BANK, BUYER) == Acknowledged(ID, BANK, BUYER, 0)
     tombs.forget(ID, SHIPPER)
     assert len(tombs) == 0
+
+
+def test_what_was_said_before_that_and_comes_after_it_opens_nothing():
+    tombs = buried()
+    for role in (BUYER, SELLER, SHIPPER):
+        tombs.forget(ID, role)
+    tombs.clear(0.0)
+    assert tombs.answer(ID, BANK, BUYER) == Forget(BANK, [ID])
+    tombs.clear(LATE - 0.1)
+    assert tombs.answer(ID, BANK, BUYER) == Forget(BANK, [ID])
+    tombs.clear(LATE)
+    tombs.clear(2 * LATE)
+    assert tombs.answer(ID, BANK, BUYER) is None
+
+
+def test_the_only_other_role_may_say_it_of_a_conversation_that_was_never_here():
+    tombs, others = Tombs(pair=True), Tombs()
+    tombs.forget(ID, 1)
+    others.forget(ID, 1)
+    assert tombs.answer(ID, 0, 1) == Forget(0, [ID])
+    assert others.answer(ID, 0, 1) is None, "one of several may have finished before this one has begun"
 
 
 def test_a_role_that_says_so_again_does_not_say_it_for_another():

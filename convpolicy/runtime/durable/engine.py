@@ -64,7 +64,8 @@ class DurableEngine(Engine):
         self.forked: Callable[[Forked], None] = lambda _: None
         super().__init__(part, port, **settings)
         self.peers.at_once, self.peers.patience = sys.maxsize, patience
-        self._tombs = LastingTombs(ledger, interruptible=bool(part.machine.blocks))
+        pair = len(part.table.numbers) == 2
+        self._tombs = LastingTombs(ledger, pair=pair, interruptible=bool(part.machine.blocks))
         self._next_compacting = self.now
         for version in part.versions.values():
             ledger.describe(version.fingerprint, version.text)
@@ -161,6 +162,14 @@ class DurableEngine(Engine):
         _recorded(conversation).note(Record(Kind.REFUSED, sender, seq, label, 0, arrived))
         super().refuse(conversation, sender, envelope, problem)
 
+    def remember(self, conversation: Conversation, role: int, to: bytes) -> None:
+        """Keep which process plays a role, for whenever a service bus has forgotten it."""
+        _recorded(conversation).note(Record(Kind.GIVEN, role, body=to))
+
+    def remembered(self, id: bytes) -> dict[int, bytes]:  # noqa: A002
+        """Return what was kept of who plays in a conversation that is over."""
+        return self.ledger.given(id)
+
     # ---------------------------------------------------------------------------------------------- endings
 
     def fail(self, conversation: Conversation, error: ConversationError, *, tell: bool) -> None:
@@ -227,6 +236,8 @@ class DurableEngine(Engine):
             conversation = replayed.conversation
             conversation.recorder = self._recorder
             self._adopt(conversation, self._way_back(account))
+            for role, to in replayed.fellows.items():
+                self.fellows.restore(conversation, role, to)
             yield replayed
             for role, peering in enumerate(conversation.peers):
                 if peering.unacked is not None:

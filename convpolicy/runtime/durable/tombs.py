@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+
 from convpolicy.conversation import Envelope
 from convpolicy.journal.port import Ledger
 from convpolicy.runtime.tombs import Tombs
@@ -13,8 +15,8 @@ __all__ = ["LastingTombs"]
 class LastingTombs(Tombs):
     """The tombs of this process, and behind them the journal's."""
 
-    def __init__(self, ledger: Ledger, *, interruptible: bool) -> None:
-        super().__init__()
+    def __init__(self, ledger: Ledger, *, pair: bool, interruptible: bool) -> None:
+        super().__init__(pair=pair)
         self._ledger, self._interruptible = ledger, interruptible
         self._dropped: dict[tuple[bytes, int], int] = {}  # the last message of a role that came too late just now
 
@@ -29,6 +31,9 @@ class LastingTombs(Tombs):
         if not 0 <= sender < len(ending.received):
             return None
         return Acknowledged(id, role, sender, self._dropped.get((id, sender), ending.received[sender]))
+
+    def keep(self, ids: Iterable[bytes], open: Container[bytes]) -> None:  # noqa: A002
+        """Remember nothing for longer: the journal does."""
 
     def late(self, envelope: Envelope) -> None:
         """Take note of a message that comes too late. See `Tombs.late`.

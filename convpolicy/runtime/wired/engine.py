@@ -34,6 +34,7 @@ from convpolicy.wire.frame import (
     MAX_PAYLOAD,
     Acknowledged,
     Ended,
+    Forget,
     Hello,
     Holds,
     Item,
@@ -225,7 +226,7 @@ class WiredEngine(Engine):
         return True
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        if self.seat.is_stage and isinstance(self.end_of(envelope.conversation), Acknowledged):
+        if self.seat.is_stage and isinstance(self.end_of(envelope.conversation), Acknowledged | Forget):
             self.peers.forget(
                 peer, envelope.conversation, self._role, now=True
             )  # that it is done was lost, and is waited for
