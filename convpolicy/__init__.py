@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from convpolicy.runtime.parting import ExitReport
     from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
     from convpolicy.runtime.player import Player
+    from convpolicy.runtime.quarantine import SetAside
     from convpolicy.runtime.script import Script
     from convpolicy.runtime.service import Service
     from convpolicy.runtime.service_bus import ServiceBus
@@ -160,6 +161,7 @@ __all__ = [
     "Service",
     "ServiceBus",
     "ServiceError",
+    "SetAside",
     "Suspicion",
     "TooSlow",
     "Tree",
@@ -217,6 +219,7 @@ _PLAYING = {
     "Script": "convpolicy.runtime.script",
     "Service": "convpolicy.runtime.service",
     "ServiceBus": "convpolicy.runtime.service_bus",
+    "SetAside": "convpolicy.runtime.quarantine",
     "Suspicion": "convpolicy.runtime.suspicion",
     "Tree": "convpolicy.link.tree",
     "TreePlayer": "convpolicy.runtime.tree.player",

@@ -187,9 +187,9 @@ CreditSpent Dialogue ExitReport Expired Exposed Faults Field ForeignThread Forke
 JournalError JournalFailed Label Link LinkError LinkFull LocalViolation Machine Memory Message MissingExtra
 NotCompatible NotImplementable NotReachable Observed PayloadError PeerLost Pipeline Player Policy PolicyError
 PolicyMismatch PolicySyntaxError Progress Protocol Quarantined RemoteViolation ReplayDiffers Report Returned Role
-RoundOver SQLite Script Service ServiceBus ServiceError Suspicion TooSlow Tree TreeFull TreePlayer TreeScript Unfinished
-Unplayable Unsupported WiredPlayer WiredScript Wiring WiringError again call calls choice connect crash disconnect
-interrupt interruptible label labels loop par roles send seq variable
+RoundOver SQLite Script Service ServiceBus ServiceError SetAside Suspicion TooSlow Tree TreeFull TreePlayer TreeScript
+Unfinished Unplayable Unsupported WiredPlayer WiredScript Wiring WiringError again call calls choice connect crash
+disconnect interrupt interruptible label labels loop par roles send seq variable
 """
 PUBLIC = NAMES.split()
 

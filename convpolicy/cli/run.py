@@ -11,6 +11,7 @@ from convpolicy.cli.modules import defined
 from convpolicy.cli.wirings import wiring_of
 from convpolicy.link.bus import Bus
 from convpolicy.link.port import Link
+from convpolicy.runtime.parting import ExitReport
 from convpolicy.runtime.service import Service
 
 __all__ = ["run"]
@@ -46,8 +47,13 @@ def run(
         at_most=at_most,
         per_peer=per_peer,
         started=lambda url: typer.echo(f"{service.role} {where} {url}"),
-        ended=lambda report: typer.echo(f"{service.role} has ended, {report}") if report.open else None,
+        ended=lambda report: _tell(service.role, report),
     )
+
+
+def _tell(role: str, report: ExitReport) -> None:
+    if report.open:
+        typer.echo("\n  ".join([f"{role} has ended, {report}", *report.left]))
 
 
 def _links(urls: list[str], over: str | None, *, bus: bool) -> Link | list[Link]:

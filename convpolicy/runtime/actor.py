@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from convpolicy.clocks import RANG
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
-from convpolicy.errors import Aborted, ConversationError
+from convpolicy.errors import Aborted, ConversationError, ServiceError
 from convpolicy.machine import Move
 from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
@@ -328,6 +328,7 @@ class Actor:
             delay = RETRY_AFTER * 2 ** (attempt - 1)
             asyncio.get_running_loop().call_later(delay, self._handle, conversation, received, attempt + 1)
         else:
+            self.endpoint.engine.quarantine.raised(conversation, received, problem, held=False)
             self._give_up(conversation, shown(received.label), problem)
 
     def _give_up(self, conversation: Conversation, label: str, problem: Exception) -> None:
@@ -340,6 +341,14 @@ class Actor:
             reason = f"{role} broke the policy: {str(problem).partition(chr(10))[0]}"
         _log.error("%s, conversation %s", reason, conversation.id.hex(), exc_info=problem)
         self.endpoint.fail(conversation, Aborted(reason, by=role))
+
+    def release(self, conversation: str) -> None:
+        """Go on with a conversation that was set aside. Without a journal none is held."""
+        raise ServiceError(
+            f"conversation {conversation} is over, at every role, and does not go on.\n"
+            f"  Begin another one; `discard` forgets what is known of this one. With a journal (`journal=SQLite(…)`) "
+            f"those whose handlers fail are held."
+        )
 
     # --------------------------------------------------------------------------------------------- stopping
 

@@ -26,6 +26,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import Peer
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.quarantine import Quarantine
 from convpolicy.runtime.surroundings import random_bytes, watched
 from convpolicy.runtime.suspicion import Suspicions
 from convpolicy.table import Step
@@ -280,6 +281,11 @@ class Endpoint:
             f"{self.part.role} is not a leaf of a tree in a wiring, and has no other player beside it.\n"
             f"  One service holds any number of conversations."
         )
+
+    def quarantine(self) -> Quarantine:
+        """Return the conversations that were set aside."""
+        self.check()
+        return self.engine.quarantine
 
     def suspicions(self) -> Suspicions:
         """Return what is thought of the processes at the other end."""

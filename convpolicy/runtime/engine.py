@@ -40,6 +40,7 @@ from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
 from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
 from convpolicy.runtime.presence import ASLEEP, AWAKES, Presence
+from convpolicy.runtime.quarantine import VIOLATIONS, Quarantine
 from convpolicy.runtime.swift import SMALL, Long, Swift
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
@@ -64,7 +65,6 @@ __all__ = ["Engine"]
 
 _log = logging.getLogger(__name__)
 
-VIOLATIONS = 3  # after which a conversation is quarantined
 PROBE_AFTER = 5.0  # seconds that an owner waits before the other roles are asked whether they are still there
 
 
@@ -97,7 +97,7 @@ class Engine(Presence):
         self.conversations: dict[bytes, Conversation] = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
         self.admission = admission or Admission(part.role)
-        self.counts = {"duplicates": 0, "refused": 0}
+        self.counts, self.quarantine = {"duplicates": 0, "refused": 0}, Quarantine()
         self._port, self._clock, self._new_id = port, clock, new_id
         self._welcome, self._met = welcome, met
         self._nonce, self._at_most = new_id(16), at_most
@@ -336,14 +336,14 @@ class Engine(Presence):
     ) -> None:
         """Tell a role that its message was refused; after the third time, set the conversation aside."""
         self.counts["refused"] += 1
+        self.quarantine.refused(conversation, envelope, problem)
         if isinstance(problem, PayloadError):
             conversation.violations += 1
         if envelope is not None:
             conversation.skip(envelope)
         reason = str(problem).partition("\n")[0]
         _log.warning("%s refused a message in conversation %s: %s", conversation.role, conversation.id.hex(), reason)
-        kept = problem.seq if isinstance(problem, RemoteViolation) else 0
-        seq = kept if envelope is None else envelope.seq
+        seq = envelope.seq if envelope is not None else problem.seq if isinstance(problem, RemoteViolation) else 0
         item = Refused(conversation.id, conversation.table.role, sender, seq, problem.label, reason)
         self.peers.say(conversation.peers[sender].route, item)
         if conversation.violations >= VIOLATIONS:

@@ -14,6 +14,7 @@ from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.parting import ExitReport
+from convpolicy.runtime.quarantine import SetAside
 from convpolicy.runtime.suspicion import Suspicion
 
 if TYPE_CHECKING:
@@ -96,6 +97,46 @@ class Playing(Generic[Sends]):
         """
         self._endpoint.suspicions().listeners.append(tell)
 
+    def quarantined(self) -> tuple[SetAside, ...]:
+        """Return the conversations that were set aside, with what was seen, the newest last; see `SetAside`.
+
+        The last 1,000 are kept, until the process ends.
+        """
+        return self._endpoint.quarantine().all()
+
+    def release(self, conversation: str) -> None:
+        """Go on with a conversation that is held: the handler for which it was set aside is called again.
+
+        It is known by its id in hexadecimal. Only with a journal conversations are held.
+
+        Raises:
+            ServiceError: it was not set aside, or is over.
+        """
+        aside = self._set_aside(conversation)
+        if aside.held:
+            self._actor.release(conversation)
+        else:
+            Actor.release(self._actor, conversation)
+
+    def discard(self, conversation: str, reason: str = "it was set aside") -> None:
+        """Forget a conversation that was set aside; one that is held is aborted for `reason`, at every role.
+
+        Raises:
+            ServiceError: it was not set aside.
+        """
+        if self._set_aside(conversation).held:
+            held = self._endpoint.engine.conversations[bytes.fromhex(conversation)]
+            self._endpoint.fail(held, Aborted(reason, by=held.role))
+        self._endpoint.quarantine().forget(conversation)
+
+    def _set_aside(self, conversation: str) -> SetAside:
+        aside = self._endpoint.quarantine().get(conversation)
+        if aside is None:
+            raise ServiceError(
+                f"conversation {conversation} was not set aside.\n  `quarantined()` has those that were."
+            )
+        return aside
+
     def statistics(self) -> dict[str, int]:
         """Return counts since the start, and how many conversations are open."""
         return self._endpoint.statistics()
@@ -175,6 +216,10 @@ class Unending(Playing[Sends]):
             "over a tree or a pipeline nobody is suspected: a leaf that is silent is counted out, and a worker's tasks "
             "go to another one.\n  Look at `statistics()`."
         )
+
+    def quarantined(self) -> tuple[SetAside, ...]:
+        """None: a task of a pipeline that fails is in its batch's report, and a leaf of a tree enters again."""
+        return ()
 
     async def idle(self, timeout: float | None = None) -> bool:
         """Refuse; see `Playing.idle`."""

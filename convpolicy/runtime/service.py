@@ -5,6 +5,7 @@ Here is what users say of one: its handlers, where and how it plays, and when it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast, overload
 
@@ -46,6 +47,9 @@ M = TypeVar("M")
 N = TypeVar("N")
 S = TypeVar("S")
 
+_log = logging.getLogger(__name__)
+
+SAID = 10  # conversations that are named in a warning
 ATTEMPTS = 5  # of a handler, where there is a journal
 
 Started = Callable[[str], None]  # what is called with the address of a service that has begun
@@ -317,16 +321,23 @@ class Service(Generic[Sends, Receives]):
     ) -> None:
         """Play until the task is cancelled; then let open conversations finish for `drain` seconds.
 
-        `ended` is called with what `Playing.stop` returns; not when the task is cancelled again meanwhile. The others
-        are as for `start`, and it raises as that does.
+        `ended` is called with what `Playing.stop` returns; not when the task is cancelled again meanwhile. Without it,
+        conversations that were left open are logged, as a warning. The others are as for `start`, and it raises as
+        that does.
         """
         playing = await self.start(via, timeout=timeout, at_most=at_most, per_peer=per_peer, started=started)
         try:
             await playing.until_broken()
         finally:
             report = await playing.stop(drain=drain)
-            if ended is not None and report is not None:
-                ended(report)
+            if report is not None:
+                (ended or self._say_what_is_left)(report)
+
+    def _say_what_is_left(self, report: ExitReport) -> None:
+        """Warn of what was left open, where nobody asked to be told."""
+        if report.left:
+            first = "".join(f"\n  {each}" for each in report.left[:SAID])
+            _log.warning("%s has ended, %s%s", self.role, report, first)
 
     def run(
         self,

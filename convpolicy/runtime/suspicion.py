@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -59,6 +60,7 @@ class Suspicions:
     def __init__(self, lost_after: float) -> None:
         self._after = min(SUSPECT_AFTER, lost_after / 2)
         self._suspected: dict[Peer, Suspicion] = {}
+        self._looked = self._awake = -math.inf  # when it was looked last, and since when without a pause
         self.listeners: list[Callable[[Suspicion], object]] = []
 
     def __len__(self) -> int:
@@ -70,9 +72,12 @@ class Suspicions:
 
     def look(self, peers: Iterable[Peer], now: float) -> None:
         """Once a second: find out who is to be suspected, and who was wrongly."""
+        if now >= self._looked + SUSPECT_AFTER:
+            self._awake = now  # this process has slept: it has heard nobody
+        self._looked = now
         present = {peer: None for peer in peers if peer.hello is not None}
         for peer in present:
-            silent = now - peer.heard
+            silent = now - max(peer.heard, self._awake)
             evidence = self._evidence(peer, silent)
             if evidence:
                 self._suspect(peer, evidence, silent)

@@ -454,6 +454,30 @@ def test_a_message_out_of_turn_is_refused_three_times_and_then_the_conversation_
     assert rig.selling.heard == [CHAIR, CHAIR, Payment(NINE)], "other conversations go on"
 
 
+def test_what_a_conversation_was_quarantined_for_is_kept_with_what_was_allowed() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.selling.reply = lambda _message: []
+    stranger = Stranger(rig)
+    stranger.hello()
+    stranger.says(envelope("Order", 1, ["chair", 2], rig=rig))
+    for number, order in ((2, ["chair", 2]), (3, ["chair"]), (4, ["table", 1])):
+        stranger.says(envelope("Order", number, order, rig=rig))
+    (aside,) = rig.seller.quarantine.all()
+    assert (aside.policy, aside.role, aside.why, aside.held) == (
+        "Purchase",
+        "Seller",
+        "Buyer broke the policy 3 times",
+        False,
+    )
+    assert [(each.label, each.sender) for each in aside.seen] == [("Order", "Buyer")] * 3
+    assert aside.seen[0].message == repr(CHAIR)
+    assert aside.seen[1].message == repr(msgpack.packb(["chair"])), "bytes that are no Order"
+    assert {each.state for each in aside.seen} == {"owes Shipment and Invoice"}
+    assert "Buyer must follow the policy" in aside.seen[0].error
+    assert str(aside).startswith(f"Seller of Purchase, conversation {aside.conversation}, over: Buyer broke the policy")
+
+
 def test_a_payload_that_does_not_fit_is_refused_by_its_field_and_never_reaches_the_application() -> None:
     rig = Rig()
     stranger = Stranger(rig)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
 from convpolicy import ExitReport, Journal, Memory, Service
@@ -61,6 +62,8 @@ async def test_what_is_left_is_aborted_or_where_something_was_on_its_way_in_doub
     assert report is not None
     assert report.open == 3
     assert str(report) == "3 conversations open: 2 in doubt, 1 aborted"
+    assert report.left[0] == f"{acknowledged.id} is aborted: Buyer awaits Shipment and Invoice"
+    assert [each.split()[2] for each in report.left[1:]] == ["in", "in"]
     await sells.stop(drain=0)
 
 
@@ -85,3 +88,20 @@ async def test_serve_says_it_when_it_is_cancelled() -> None:
     await asyncio.wait([serving])
     assert reports == [ExitReport()]
     assert str(reports[0]) == "no conversation was open"
+
+
+async def test_a_program_that_does_not_ask_is_warned_of_what_it_leaves_open(caplog: pytest.LogCaptureFixture) -> None:
+    link, started = Memory(), asyncio.Event()
+    serving = asyncio.ensure_future(a_seller(willing=False).serve(link, drain=0, started=lambda _: started.set()))
+    await started.wait()
+    buys = await a_buyer(link)
+    opened = await buys.open(CHAIR)
+    while not opened._conversation.peers[1].acked:
+        await asyncio.sleep(0.001)
+    serving.cancel()
+    await asyncio.wait([serving])
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert record.getMessage() == (
+        f"Seller has ended, 1 conversation open: 1 aborted\n  {opened.id} is aborted: Seller owes Shipment and Invoice"
+    )
+    await buys.stop(drain=0)

@@ -137,6 +137,16 @@ def test_a_service_bus_suspects_players_and_players_the_bus() -> None:
     assert [each.role for each in buyer.peers.suspicions.current()] == ["the service bus"]
 
 
+def test_a_process_that_has_slept_itself_suspects_nobody_for_it() -> None:
+    rig = Rig()
+    rig.connect()
+    told = watched(rig)
+    rig.clock.advance(20.0)  # SIGSTOP, or a lid that was closed
+    rig.buyer.turn()
+    rig.run(10.0)
+    assert told == []
+
+
 def test_who_is_told_can_do_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig()
     rig.connect()
@@ -171,8 +181,10 @@ async def test_a_service_says_whom_it_suspects_by_a_hook_and_by_events() -> None
         while not engine.conversations:
             await asyncio.sleep(0.001)
         (peer,) = engine.peers
-        clock.now = engine.now + 5
-        engine._look(clock.now)
+        clock.now = engine.now
+        for _ in range(5):
+            clock.advance(1.0)
+            engine._look(clock.now)
         assert [each.verdict for each in playing.suspects] == ["suspected"]
         peer.heard = clock.now
         engine._look(clock.now + 1)

@@ -42,7 +42,8 @@ class DurableActor(Actor):
 
     def __init__(self, handlers: dict[str, Handler]) -> None:
         super().__init__(handlers, {})
-        self._aside: set[bytes] = set()  # the conversations that do not go on by themselves
+        # The conversations that do not go on by themselves, and because of which message.
+        self._aside: dict[bytes, tuple[RecordedConversation, Unhandled]] = {}
         self._packed: dict[bytes, bytes] = {}  # what was in a conversation's `data` when a handler ended last
         self._waiting: dict[bytes, list[tuple[Call, Iterator[object]]]] = {}  # the calls that wait for credit
 
@@ -63,9 +64,22 @@ class DurableActor(Actor):
                 conversation.memory = msgspec.msgpack.decode(replayed.data, type=dict[str, object])
                 self._packed[conversation.id] = replayed.data
             if replayed.aside:
-                self._aside.add(conversation.id)
+                self._resume_aside(conversation, replayed.unhandled[replayed.aside])
             elif replayed.unhandled or conversation.keeps:
                 loop.call_soon(self._go_on, conversation, tuple(replayed.unhandled.values()))
+
+    def _resume_aside(self, conversation: RecordedConversation, unhandled: Unhandled) -> None:
+        self._aside[conversation.id] = conversation, unhandled
+        problem = unhandled.trace or "Whether it has acted before the process ended, nobody knows."
+        self.engine.quarantine.raised(conversation, unhandled.received, problem, held=True)
+
+    def release(self, conversation: str) -> None:
+        """Go on with a conversation that was set aside: its handler is called again, as often as at first."""
+        held, unhandled = self._aside.pop(bytes.fromhex(conversation))
+        self.engine.quarantine.forget(conversation)
+        held.note(Record(Kind.RETRIED, cause=unhandled.cause))
+        self.engine.ledger.set_aside(held.number, aside=False)
+        self._go_on(held, (Unhandled(unhandled.received, unhandled.cause),))
 
     def _go_on(self, conversation: RecordedConversation, unhandled: tuple[Unhandled, ...]) -> None:
         """Call the handlers again that had not ended, and then those of what had come and was not looked at."""
@@ -86,7 +100,7 @@ class DurableActor(Actor):
         if begun:
             what = f"the effects of {conversation.role}'s handler of {shown(received.label)}"
             doubt = InDoubt((what,), "It had begun when the process ended, and is declared to act at most once.")
-            self._set_aside(conversation, cause, doubt)
+            self._set_aside(conversation, Unhandled(received, cause), doubt)
             return
         self.engine.tick()
         self.engine.commit()  # so that everything that it has said is in the account
@@ -138,7 +152,8 @@ class DurableActor(Actor):
     def _forget(self, conversation: Conversation) -> None:
         self._waiting.pop(conversation.id, None)
         self._packed.pop(conversation.id, None)
-        self._aside.discard(conversation.id)
+        if self._aside.pop(conversation.id, None) is not None:
+            self.engine.quarantine.over(conversation)
 
     # --------------------------------------------------------------------------------------- calling handlers
 
@@ -260,17 +275,18 @@ class DurableActor(Actor):
         handler = self._handlers[received.label]
         hopeless = handler.effect == AT_MOST_ONCE or isinstance(problem, ReplayDiffers)
         if hopeless or call.attempt >= handler.attempts:
-            self._set_aside(conversation, call.cause, problem)
+            self._set_aside(conversation, Unhandled(received, call.cause), problem)
         else:
             delay = actor.RETRY_AFTER * 2 ** (call.attempt - 1)
             again = (conversation, received, call.cause, call.attempt + 1)
             asyncio.get_running_loop().call_later(delay, self._again, *again)
         self.endpoint.wake()
 
-    def _set_aside(self, conversation: RecordedConversation, cause: int, problem: Exception) -> None:
-        self._aside.add(conversation.id)
+    def _set_aside(self, conversation: RecordedConversation, unhandled: Unhandled, problem: Exception) -> None:
+        self._aside[conversation.id] = conversation, unhandled
         conversation.prompt = False
-        conversation.note(Record(Kind.ASIDE, cause=cause))
+        conversation.note(Record(Kind.ASIDE, cause=unhandled.cause))
+        self.engine.quarantine.raised(conversation, unhandled.received, problem, held=True)
         self.engine.ledger.set_aside(conversation.number, aside=True)
         _log.error(
             "%s set conversation %s aside: see `convpolicy journal show`, and `retry`, `skip` or `close` it",
