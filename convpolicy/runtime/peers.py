@@ -30,6 +30,7 @@ DRAIN = 64  # frames taken in one turn, so that what they cause is not held up b
 BATCH = 64  # items that go out at once: the other side can begin while this one is still busy
 FORGOTTEN = 1_000  # conversations told to be finished in one item
 PING_AFTER = 1.0  # seconds of silence after which a sign of life is asked for
+MISSED = 2  # seconds that a connection may be down while its process, which hears nothing either, makes another one
 RENEW_AFTER = 4.0  # seconds in which none came, until another connection is tried
 PATIENCE = 7 * 86_400.0  # seconds in which a process with a journal may come back
 
@@ -75,7 +76,7 @@ class Peer:
         self.heard = self.renewed = now
         self.malformed = 0
         self.gone = self.away = False
-        self.missed = False  # whether it was gone when it was last looked for
+        self.missed = 0  # how often it was gone, one time after the other, when it was looked for
 
     @property
     def present(self) -> bool:
@@ -361,9 +362,9 @@ class Peers:
         A process renews a connection over which it hears nothing. Whose connection has only just broken may be at that.
         """
         for peer in self:
-            if peer.gone and peer.missed and now - peer.heard >= after:
+            peer.missed = peer.missed + 1 if peer.gone else 0
+            if peer.missed > MISSED and now - peer.heard >= after:
                 yield peer
-            peer.missed = peer.gone
 
     def _silent(self, peer: Peer, now: float) -> None:
         if peer.durable and now - peer.heard < self.patience:

@@ -110,6 +110,8 @@ class Presence(ABC):
                 for start in range(0, len(ids), HELD):
                     self.peers.say(peer, Holds(policy, role, ids[start : start + HELD]))
             self._crashes.tell(peer)
+            for over in self._tombs.well(peer):  # it may be the only one who has heard of another role
+                self.probe(over)
         for conversation in tuple(peer.conversations):
             for role, peering in enumerate(conversation.peers):
                 if peering.route is peer:

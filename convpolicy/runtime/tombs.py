@@ -96,6 +96,11 @@ class Tombs:
             if any(peering.route is route for peering in conversation.peers):
                 yield part_of(conversation), conversation.id
 
+    def well(self, route: object) -> list[Conversation]:
+        """Return the conversations that ended well, went through a process, and of which something may still come."""
+        ended = (conversation for _, conversation in self._well.values())
+        return [each for each in ended if any(peering.route is route for peering in each.peers)]
+
     def clear(self, now: float) -> None:
         """Drop what is older than ten minutes; of those that are nothing but ids, what is older than five seconds."""
         if now >= self._turns_at:

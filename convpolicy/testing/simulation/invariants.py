@@ -106,13 +106,17 @@ def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]: 
 
 
 def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
-    """No role of a conversation is played by two, unless the first is gone, or silent, and so is the bus that knew."""
+    """No role of a conversation is played by two, unless the first is gone, or silent, and so is the bus that knew.
+
+    Without a bus, one that was started again without a journal may begin anew what is not over for its peer, and fail.
+    """
     for one, other in combinations(parts, 2):
         if world.setting.durable and one.process.name == other.process.name:
             continue
         gone = one.lost is not None and one.lost <= other.opened
         silent = any(world.plan.silenced(each.process.name) for each in (one, other))
-        excused = world.plan.bus_died and (gone or silent)
+        again = gone and not world.setting.bus and other.error is not None
+        excused = again or (world.plan.bus_died and (gone or silent))
         if one.role == other.role and not excused:
             yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
 
@@ -124,7 +128,8 @@ def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[s
         if why is None or isinstance(why, Expired) or id in world.wire.lied:
             continue
         healed = world.healed is not None and part.opened >= world.healed
-        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0):
+        renewed = world.setting.bus and "its connection is down" in str(why)
+        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0, renewed=renewed):
             when = "when all is well again" if healed else "and nothing was wrong"
             yield f"{part.process.name} gives up {when}: {type(why).__name__}: {_first(why)}"
 

@@ -11,7 +11,8 @@ from helpers import purchase
 from convpolicy import Policy
 from convpolicy.policy import gallery
 from convpolicy.runtime.engine import Engine
-from convpolicy.testing import Report, exhaust
+from convpolicy.testing import Report, exhaust, simulate
+from convpolicy.testing.simulation.faults import Fault
 from convpolicy.testing.simulation.simulate import setting_of
 from convpolicy.testing.simulation.world import World
 
@@ -45,6 +46,22 @@ def test_a_defect_at_one_moment_is_found(monkeypatch):
     report = exhaust(purchase, seeds=[0])
     assert report.failure is not None
     assert [fault.kind for fault in report.failure.faults] == ["crash"]
+
+
+@pytest.mark.parametrize(
+    ("name", "faults"),
+    [
+        # The bus that came after the second one took a conversation for over while the Surveyor was on its way to it.
+        ("survey", [Fault("crash", "bus", 1), Fault("crash", "bus", 57)]),
+        # Those who had heard from a role before were done, and so did not tell the next bus that it had a player.
+        ("two-buyers", [Fault("crash", "bus", 36), Fault("crash", "SecondBuyer 1", 11)]),
+        ("newsletter", [Fault("crash", "Reader", 6), Fault("crash", "bus", 21)]),
+    ],
+    ids=["survey", "two-buyers", "newsletter"],
+)
+def test_pairs_of_crashes_that_were_found_before(name: str, faults: list[Fault]):
+    report = simulate(POLICIES[name], seeds=[0], only=faults, conversations=1)
+    assert report, str(report)
 
 
 @pytest.mark.slow
