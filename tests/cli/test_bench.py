@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +17,14 @@ SMALL = ("--rounds", "1", "--size", "0.005")
 @pytest.fixture(autouse=True)
 def _path_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend("")  # the command adds the source tree
+
+
+@pytest.fixture(autouse=True)
+def _collected_by_itself() -> Iterator[None]:
+    """Before each measurement what is left over is collected, and that of all other tests need not be looked at."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_one_pattern_is_measured_and_printed_with_the_machine(convpolicy: Command) -> None:

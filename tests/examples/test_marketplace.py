@@ -74,10 +74,11 @@ def a_fair(folder: Path) -> Iterator[Fair]:
         yield Fair(folder, url, stack)
 
 
-def stopped(process: Process) -> list[str]:
-    """Tell a program to end, and return what it received: the labels, in order."""
-    process.send_signal(signal.SIGTERM)
-    return [line.split()[2].partition("(")[0] for line in finished(process)]
+def stopped(*processes: Process) -> list[list[str]]:
+    """Tell programs to end, and return what each received: the labels, in order."""
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    return [[line.split()[2].partition("(")[0] for line in finished(process)] for process in processes]
 
 
 def said(process: Process, words: str) -> str:
@@ -96,12 +97,12 @@ def test_five_suppliers_and_two_clerks_and_each_quote_is_counted_once(tmp_path):
         assert [line for line in lines if " x " in line] == ["2 x chair: 40", "1 x table: 20"]
         heard = [line.split()[2].partition("(")[0] for line in lines if line.startswith("Buyer received")]
         assert sorted(heard) == ["Invoice"] * 2 + ["NoOffer"] * 2 + ["Offer"] * 8
-        assert stopped(market) == ["Wanted", "Wanted", "Leave"]
-        *others, nothing = map(stopped, suppliers)
+        assert stopped(market) == [["Wanted", "Wanted", "Leave"]]
+        *others, nothing = stopped(*suppliers)
         declined, ordered = ["Request", "Decline"] * 2, ["Request", "Order", "Payment"] * 2
         assert others == [[*labels, "Closed"] for labels in (declined, ordered, declined, declined)]
         assert nothing == ["Request", "Request", "Closed"]
-        quotes = [label for clerk in clerks for label in stopped(clerk)]
+        quotes = [label for labels in stopped(*clerks) for label in labels]
         assert sorted(quotes) == ["NoMore"] * 5 + ["NoQuote"] * 2 + ["Quote"] * 8
 
 
@@ -116,5 +117,5 @@ def test_a_supplier_that_is_killed_with_an_order_coming_is_reported_and_the_othe
         assert (code, err.partition(":")[0]) == (1, "Supplier is gone")
 
         assert finished(fair.start("buyer", "1", "chair", "2"))[-1] == "2 x chair: 60"
-        assert stopped(dear)[-4:] == ["Request", "Order", "Payment", "Closed"]
-        assert stopped(market)[-2:] == ["Wanted", "Leave"]
+        assert stopped(dear)[0][-4:] == ["Request", "Order", "Payment", "Closed"]
+        assert stopped(market)[0][-2:] == ["Wanted", "Leave"]

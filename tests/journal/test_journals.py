@@ -359,6 +359,7 @@ def test_a_log_that_was_cut_has_whole_turns_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # thousands of journals are opened
 def test_a_log_that_was_cut_at_any_byte_has_whole_turns_only(tmp_path: Path) -> None:
     cut_everywhere(tmp_path, 1)
 
