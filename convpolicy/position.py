@@ -158,6 +158,12 @@ class Position:
         receives = self.node.receives
         return tuple(self.table.labels[e.label] for e in self._heads() if e.label in receives)
 
+    def awaited(self, wanted: Collection[str] | None, by: str | None) -> bool:
+        """Return whether one of these labels may come next, for all that is known; False says nothing."""
+        if wanted is None or by is not None or self.keeps:
+            return False
+        return any(step.label in wanted for step in self.node.receives.values())
+
     def hopeless(self, wanted: Collection[str] | None, by: str | None = None) -> str | None:
         """Return why none of these labels can come any more, `by` that role where it is given; None when one still may.
 

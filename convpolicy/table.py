@@ -135,12 +135,12 @@ class Table:
     """The compiled machine: `start` is its first node.
 
     `roles` numbers the roles, `labels` and `lanes` the label indices: the tables that the wire format refers to.
-    `channels` lists the (sender, lane) pairs on which something may come to this role. `paths` has, for each label
-    index, which of the blocks that may be interrupted are around it, where it stands in the `nesting` of these; with
-    any the policy is `interruptible`. `codecs` has one for each label index, or none where no bytes are made; then
-    `incoming` has the reader of every label that may come and of which nothing but its payload has to be looked at.
-    `remembered` is how many bytes of its moves a conversation keeps, two for each: for error texts, and all where
-    states are numbered as they are met.
+    `channels` lists the (sender, lane) pairs on which something may come to this role, and `receivable` its labels.
+    `paths` has, for each label index, which of the blocks that may be interrupted are around it, where it stands in the
+    `nesting` of these; with any the policy is `interruptible`. `codecs` has one for each label index, or none where no
+    bytes are made; then `incoming` has the reader of every label that may come and of which nothing but its payload has
+    to be looked at. `remembered` is how many bytes of its moves a conversation keeps, two for each: for error texts,
+    and all where states are numbered as they are met.
     """
 
     def __init__(self, machine: Machine, codecs: Sequence[Codec] = ()) -> None:
@@ -158,6 +158,7 @@ class Table:
         senders = [machine.roles.index(symbol.sender) for symbol in machine.symbols]
         mine = [index for index, symbol in enumerate(machine.symbols) if symbol.receiver == machine.role]
         self.channels = tuple(dict.fromkeys((senders[index], self.lanes[index]) for index in mine))
+        self.receivable = frozenset(self.labels[index] for index in mine)
         self._incoming = {index: senders[index] for index in mine if self.labels[index] != CRASH}
         called = {index for index, symbol in enumerate(machine.symbols) if symbol in machine.invitations}
         self.incoming: Mapping[int, Callable[[Any], Any]] = (

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Collection
 from typing import Any
 
-from convpolicy.conversation import Conversation, Received
+from convpolicy.conversation import Conversation, Received, name_of
 from convpolicy.errors import ConversationError, LinkFull, NotReachable, ServiceError, WiringError
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
@@ -234,13 +234,15 @@ class Endpoint:
             self._loop.call_soon(conversation.owner.relieved, conversation)
         self.wake()
 
-    def say_at_once(self, conversation: Conversation, label: str, message: object) -> bool:
+    def say_at_once(self, conversation: Conversation, message: object) -> bool:
         """Send a message in the next turn if nothing about it is out of the ordinary; return whether that is so."""
-        step = conversation.node.sends.get(label)
-        said = step is not None and self.engine.swift.say(conversation, step, message, self.engine.now)
-        if said:
-            self.wake()
-        return said
+        step, engine = conversation.node.sends.get(name_of(message)), self.engine
+        if step is None or not engine.swift.say(conversation, step, message, engine.now):
+            return False
+        if conversation.keeps:  # what had come early may be possible now
+            self._loop.call_soon(conversation.owner.relieved, conversation)
+        self.wake()
+        return True
 
     def call(self, conversation: Conversation, call: Call) -> tuple[Conversation, Invited] | None:
         """Start the conversation that a call may start; where the caller is in it, return it: it needs an `owner`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
@@ -85,6 +86,9 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         """
         self._endpoint.check()
         conversation = self._conversation
+        self._endpoint.engine.tick()
+        if to is None and conversation.doom is None and self._endpoint.say_at_once(conversation, message):
+            return None
         while True:
             self._ensure_alive()
             step = conversation.allows(name_of(message), None if to is None else to.name)
@@ -177,7 +181,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             ConversationError: the conversation has ended early.
         """
         self._endpoint.check()
-        wanted = set(chain.from_iterable(map(self._labels_of, messages))) or None
+        wanted = frozenset(chain.from_iterable(map(self._labels_of, messages))) or None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
         self._ensure_timer(until)
@@ -200,22 +204,23 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     def _labels_of(self, message: type[Any] | Label) -> Iterable[str]:
         """Return the labels that a program means; an invitation has one of its own for each role and protocol."""
-        part = self._endpoint.engine.nest.part_of(self._conversation)
-        if message is Invited and part.invitations:
-            return [part.table.labels[index] for index in part.invitations]
+        if message is Invited:
+            part = self._endpoint.engine.nest.part_of(self._conversation)
+            if part.invitations:
+                return [part.table.labels[index] for index in part.invitations]
         return [label_of(message)]
 
-    async def _next(self, wanted: set[str] | None, sender: str | None, until: str | None) -> Received:
+    async def _next(self, wanted: frozenset[str] | None, sender: str | None, until: str | None) -> Received:
         while True:
-            received = self._take(wanted, sender)
-            if received is not None:
-                return received
             self._ensure_possible(wanted, sender)
             if until is not None and self._opens(until) == 0:
                 raise TimeoutError
             await self._change(_words(wanted, sender))
+            received = self._take(wanted, sender)
+            if received is not None:
+                return received
 
-    def _take(self, wanted: set[str] | None = None, sender: str | None = None) -> Received | None:
+    def _take(self, wanted: frozenset[str] | None = None, sender: str | None = None) -> Received | None:
         """Take a message that has come."""
         return self._endpoint.take(self._conversation, wanted, sender)
 
@@ -235,26 +240,27 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                     return
                 await self._change("a message")
 
-    def _ensure_receivable(self, wanted: set[str] | None, sender: str | None) -> None:
+    def _ensure_receivable(self, wanted: frozenset[str] | None, sender: str | None) -> None:
+        if wanted is not None and sender is None and self._conversation.table.receivable.issuperset(wanted):
+            return
         symbols = [s for s in self._conversation.table.machine.symbols if s.receiver == self.role]
         for label in wanted or (None,):
             if not any(label in (None, s.label) and sender in (None, s.sender) for s in symbols):
-                words = _words(None if label is None else {label}, sender)
+                words = _words(None if label is None else frozenset({label}), sender)
                 raise self._conversation.violation(f"{self.role} never receives {words}", words)
 
     def _ensure_timer(self, until: Until) -> None:
-        part = self._endpoint.engine.nest.part_of(self._conversation)
-        if until is not None and label_of(until) not in part.timers:
+        if until is not None and label_of(until) not in self._endpoint.engine.nest.part_of(self._conversation).timers:
             label = label_of(until)
             raise self._conversation.violation(f"{self.role} has no timer for {label} to wait for", label)
 
-    def _ensure_possible(self, wanted: set[str] | None, sender: str | None) -> None:
+    def _ensure_possible(self, wanted: frozenset[str] | None, sender: str | None) -> None:
         conversation = self._conversation
         self._ensure_alive()
         if wanted is None and sender is None:
             if not conversation.awaits:
                 raise conversation.violation(f"{self.role} cannot receive anything now", "a message")
-        elif (why := conversation.hopeless(wanted, sender)) is not None:
+        elif not conversation.awaited(wanted, sender) and (why := conversation.hopeless(wanted, sender)) is not None:
             words = _words(wanted, sender)
             raise conversation.violation(f"{self.role} waits for {words}, but {why}", words)
 
@@ -392,7 +398,8 @@ class _Inner(OneConversation[Script[Any, Any]]):
         """Nothing to close."""
 
 
-def _words(wanted: set[str] | None, sender: str | None) -> str:
+@lru_cache
+def _words(wanted: frozenset[str] | None, sender: str | None) -> str:
     """Return what is waited for, in words: `Propose or Refuse from First`."""
-    wanted = {Crashed.__name__ if label == CRASH else label for label in wanted or ()}
-    return one_of(wanted or ("message",)) + (f" from {sender}" if sender else "")
+    labels = [Crashed.__name__ if label == CRASH else label for label in wanted or ()]
+    return one_of(labels or ("message",)) + (f" from {sender}" if sender else "")

@@ -81,7 +81,7 @@ class DurableScript(Script[Sends, Receives], Generic[Sends, Receives]):
         else:
             super().tell(message, to=to)
 
-    def _take(self, wanted: set[str] | None = None, sender: str | None = None) -> Received | None:
+    def _take(self, wanted: frozenset[str] | None = None, sender: str | None = None) -> Received | None:
         again = self._again
         received = super()._take(wanted, sender) if again is None else again.take(wanted, sender)
         if received is not None:
