@@ -354,9 +354,13 @@ class Conversation(Position):
         """Note that the peer has received everything up to `upto`. A number that was never sent is ignored."""
         self.confirmed += self.peers[peer].acknowledge(upto, now)
 
-    def resend(self, now: float) -> list[Envelope]:
-        """Return what must be transmitted again at `now`, with today's acknowledgements, oldest first."""
-        return [envelope for peering in self.peers for envelope in peering.resend(now)]
+    def resend(self, now: float, share: float = 1.0) -> list[Envelope]:
+        """Return what must be transmitted again at `now`, with today's acknowledgements, oldest first.
+
+        What is not acknowledged then comes again after this `share`, from 0 to 1, of the longest pause: for a caller
+        to draw, so that not all who wait for the same process try again at the same time.
+        """
+        return [envelope for peering in self.peers for envelope in peering.resend(now, share)]
 
     def hasten(self, peer: int) -> None:
         """Make everything unacknowledged to `peer` due at once: its connection is new, or it has room again."""

@@ -22,7 +22,8 @@ WINDOW = 16
 # How many messages, and bytes of payloads, may be unacknowledged at one process, of all conversations with it.
 MOST_MESSAGES, MOST_BYTES = 10_000, 16 * 1024 * 1024
 
-# How often a message is retransmitted before it is acknowledged: after 1 s, doubling, at most every 30 s.
+# When a message is retransmitted that is not acknowledged: after 1 s, and then after a pause that is drawn from 0 up to a
+# bound which doubles from 2 s to 30 s.
 FIRST_RESEND, LAST_RESEND = 1.0, 30.0
 
 
@@ -189,12 +190,17 @@ class Peering:
         self.ahead, self.owes_ack, self.left = None, False, True
         return self.acknowledge(self.sent, now)
 
-    def resend(self, now: float) -> list[Envelope]:
-        """Return what must be transmitted again at `now`, with today's acknowledgement, oldest first."""
+    def resend(self, now: float, share: float = 1.0) -> list[Envelope]:
+        """Return what must be transmitted again at `now`, with today's acknowledgement, oldest first.
+
+        The next pause is this `share`, from 0 to 1, of the longest one that there may be now. Drawn by chance, it is what
+        "Exponential Backoff And Jitter" (Brooker, AWS, 2015) calls full jitter: of the ways compared there, the one
+        in which many who begin to wait at once disturb each other least.
+        """
         if self.unacked is None or now < self.resend_at:
             return []
         self.attempts += 1
-        self.resend_at = now + min(LAST_RESEND, FIRST_RESEND * 2**self.attempts)
+        self.resend_at = now + share * min(LAST_RESEND, FIRST_RESEND * 2**self.attempts)
         for envelope in self.unacked:
             envelope.ack = self.received
         return list(self.unacked)

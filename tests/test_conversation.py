@@ -205,6 +205,18 @@ def test_what_is_not_acknowledged_is_sent_again_with_growing_pauses() -> None:
     assert order.seq == 1
 
 
+def test_the_pauses_are_drawn_from_nothing_to_the_longest_that_there_may_be() -> None:
+    buyer = Conversation(project(purchase, Buyer), bytes(16))
+    buyer.send(CHAIR, now=0.0)
+    assert buyer.resend(0.9, 0.0) == []
+    assert len(buyer.resend(1.0, 0.25)) == 1
+    assert buyer.resend_at == 1.5
+    assert len(buyer.resend(1.5, 0.0)) == 1
+    assert buyer.resend_at == 1.5, "at once, if it is so drawn"
+    assert len(buyer.resend(2.0, 0.5)) == 1
+    assert buyer.resend_at == 2.0 + 4.0
+
+
 def test_an_acknowledgement_of_what_was_never_sent_is_ignored() -> None:
     buyer = Conversation(project(purchase, Buyer), bytes(16))
     buyer.send(CHAIR)

@@ -22,10 +22,15 @@ RESEND_LOOK = 1.0  # seconds after which an unacknowledged message is looked at:
 
 
 class Delivery:
-    """Keeps the promises of every conversation of an engine. `find` gives an open conversation by its id."""
+    """Keeps the promises of every conversation of an engine.
 
-    def __init__(self, peers: Peers, find: Callable[[bytes], Conversation | None]) -> None:
-        self._peers, self._find = peers, find
+    `find` gives an open conversation by its id, `new_id` so many random bytes.
+    """
+
+    def __init__(
+        self, peers: Peers, find: Callable[[bytes], Conversation | None], new_id: Callable[[int], bytes]
+    ) -> None:
+        self._peers, self._find, self._new_id = peers, find, new_id
         self._touched: dict[Conversation, None] = {}
         self._owing: deque[tuple[float, Conversation]] = deque()  # from when on, oldest first; one may be in it twice
         self._fresh: list[bytes] = []  # the conversations in which something was sent since the last turn
@@ -128,7 +133,7 @@ class Delivery:
             conversation = self._find(key)
             if conversation is None:
                 continue
-            for envelope in conversation.resend(now):
+            for envelope in conversation.resend(now, self._new_id(1)[0] / 255):
                 self.resent += 1
                 if envelope.policy is not None:
                     self._repeated.add(key)

@@ -106,7 +106,7 @@ class Engine(Presence):
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
         find = self.conversations.get
-        self._delivery, self.credits = Delivery(self.peers, find), Credits()
+        self._delivery, self.credits = Delivery(self.peers, find, new_id), Credits()
         self._crashes = Crashes(part, self.peers, self.settle)
         self.moves = Moves(self.peers, self._delivery, self._crashes, self._role, self._nonce, find, self._switched)
         self.fellows = Fellows(self.peers, self._delivery, find, self)

@@ -212,7 +212,7 @@ def test_another_seed_is_another_run():
 
 def never_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent a second time."""
-    monkeypatch.setattr(Conversation, "resend", lambda _self, _now: [])
+    monkeypatch.setattr(Conversation, "resend", lambda _self, _now, _share: [])
 
 
 def acknowledges_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +261,10 @@ def changes_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sent again has another payload."""
     resend = Peering.resend
 
-    def other(self: Peering, now: float) -> list[Envelope]:
+    def other(self: Peering, now: float, share: float) -> list[Envelope]:
         return [
             Envelope(e.conversation, e.sender, e.receiver, e.seq, e.ack, e.label, type(e.payload)(b"\x90"))
-            for e in resend(self, now)
+            for e in resend(self, now, share)
         ]
 
     monkeypatch.setattr(Peering, "resend", other)
