@@ -22,8 +22,8 @@ WINDOW = 16
 # How many messages, and bytes of payloads, may be unacknowledged at one process, of all conversations with it.
 MOST_MESSAGES, MOST_BYTES = 10_000, 16 * 1024 * 1024
 
-# When a message is retransmitted that is not acknowledged: after 1 s, and then after a pause that is drawn from 0 up to a
-# bound which doubles from 2 s to 30 s.
+# When a message is retransmitted that is not acknowledged: after 1 s, and then after a pause that is drawn from 0 up to
+# a bound which doubles from 2 s to 30 s.
 FIRST_RESEND, LAST_RESEND = 1.0, 30.0
 
 
@@ -193,9 +193,8 @@ class Peering:
     def resend(self, now: float, share: float = 1.0) -> list[Envelope]:
         """Return what must be transmitted again at `now`, with today's acknowledgement, oldest first.
 
-        The next pause is this `share`, from 0 to 1, of the longest one that there may be now. Drawn by chance, it is what
-        "Exponential Backoff And Jitter" (Brooker, AWS, 2015) calls full jitter: of the ways compared there, the one
-        in which many who begin to wait at once disturb each other least.
+        The next pause is this `share`, from 0 to 1, of the longest one that there may be now. Drawn by chance, that is
+        full jitter: "Exponential Backoff And Jitter" (Brooker, AWS, 2015) compares it with other ways.
         """
         if self.unacked is None or now < self.resend_at:
             return []

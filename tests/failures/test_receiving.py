@@ -7,11 +7,16 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import msgpack
 import pytest
 from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipment, purchase
 
-from convpolicy import Bus, Memory, Policy, Service, again, choice, label, loop, roles, send, seq
+from convpolicy import Bus, Memory, Policy, Service, SQLite, again, choice, label, loop, roles, send, seq
+from convpolicy.journal.accounts import Accounts
+from convpolicy.journal.port import Kind
+from convpolicy.journal.schema import opened_for_reading
 from convpolicy.link.memory import MemoryPort
 from convpolicy.runtime.player import Player
 from convpolicy.runtime.pulse import Pulse
@@ -57,11 +62,11 @@ async def hear(listener: Player, chance: random.Random) -> tuple[list[int], int]
             heard.append(message.fields["number"])
 
 
-async def cancel_at_random(messages: int) -> None:
+async def cancel_at_random(messages: int, journal: SQLite | None = None) -> None:
     talks = 20
     async with (
         asyncio.timeout(110),
-        telling.player(Listener, via=Bus("tcp://127.0.0.1:0")) as listener,
+        telling.player(Listener, via=Bus("tcp://127.0.0.1:0"), journal=journal) as listener,
         telling.player(Teller, via=Bus(listener.url)) as teller,
     ):
         told = [asyncio.create_task(tell(teller, messages // talks)) for _ in range(talks)]
@@ -80,6 +85,29 @@ async def test_receives_that_are_cancelled_at_random_lose_nothing() -> None:
 async def test_receives_that_are_cancelled_at_random_lose_nothing_of_many() -> None:
     for _ in range(EXAMPLES // 10_000):
         await cancel_at_random(10_000)
+
+
+def kept(path: Path) -> list[list[int]]:
+    """Return the numbers that each conversation in a journal has heard, in their order."""
+    came = {Kind.RECEIVED, Kind.TOOK, Kind.STEP}
+    with opened_for_reading(str(path)) as database:
+        return [
+            [msgpack.unpackb(r.body)[0] for _, r in account.records if r.kind in came and msgpack.unpackb(r.body)]
+            for account in Accounts(database).all()
+        ]
+
+
+async def test_nor_do_those_of_a_script_with_a_journal(tmp_path: Path) -> None:
+    await cancel_at_random(2_000, SQLite(tmp_path / "listener.db"))
+    assert kept(tmp_path / "listener.db") == [list(range(100))] * 20
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+async def test_nor_do_those_of_a_script_with_a_journal_of_many(tmp_path: Path) -> None:
+    for number in range(EXAMPLES // 10_000):
+        await cancel_at_random(10_000, SQLite(tmp_path / f"{number}.db"))
+        assert kept(tmp_path / f"{number}.db") == [list(range(500))] * 20
 
 
 # --------------------------------------------------------------------------------------------------- flooding
