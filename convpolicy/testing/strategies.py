@@ -9,6 +9,7 @@ two roles, one message and no structure, because the simplest alternative is alw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -38,7 +39,7 @@ try:
 except ImportError as missing:
     raise MissingExtra("testing", "hypothesis", "convpolicy.testing.strategies") from missing
 
-__all__ = ["fields", "limits", "policies", "sorts"]
+__all__ = ["delays", "fields", "limits", "policies", "sorts"]
 
 T = TypeVar("T")
 
@@ -57,16 +58,18 @@ def policies(
     interrupts: bool = False,
     calls: bool = False,
     payloads: bool = False,
+    timers: bool = False,
 ) -> SearchStrategy[Policy]:
     """Random well-formed policies.
 
     `roles` is the least and the largest number of roles (at most 8), `size` about how many statements there
     are, `labels` how many labels a block draws from. `choice`, `loops`, `par`, `interrupts` and
-    `calls` (of other protocols) say which constructs occur; `payloads` gives labels fields, and messages time limits.
+    `calls` (of other protocols) say which constructs occur; `payloads` gives labels fields, and messages time limits;
+    with `timers` branches of choices begin `after` a time.
     """
     known = (("choice", choice), ("loop", loops), ("par", par), ("interruptible", interrupts))
     kinds = [kind for kind, wanted in known if wanted]
-    return _policies(_Shape(roles, size, labels, tuple(kinds), calls, payloads))
+    return _policies(_Shape(roles, size, labels, tuple(kinds), calls, payloads, timers))
 
 
 def sorts(declared: tuple[str, ...] = ("Address",)) -> SearchStrategy[str]:
@@ -90,6 +93,12 @@ def fields() -> SearchStrategy[tuple[Field, ...]]:
 
 
 @cache
+def delays() -> SearchStrategy[float]:
+    """What may stand after `after`, in seconds."""
+    return st.integers(1, 10**6).map(float) | st.floats(1e-3, 1e6)
+
+
+@cache
 def limits() -> SearchStrategy[float | None]:
     """What may stand after `within`, in seconds: mostly nothing."""
     numbers = st.integers(1, 10**6).map(float) | st.floats(1e-3, 1e6)
@@ -103,6 +112,7 @@ class _Shape(NamedTuple):
     kinds: tuple[str, ...]
     calls: bool
     payloads: bool
+    timers: bool
 
 
 class _Place(NamedTuple):
@@ -198,6 +208,8 @@ class _Grower:
             return Seq(()) if self._pick(2) else self.block(place, max(1, size))
         known = number if self._shape.labels > number and not self._rarely() else 0
         first = self._message(chooser, told, self._label(place, known))
+        if self._shape.timers and number and not self._pick(2):
+            first = self._timer(first)
         rest = self.block(place, size) if size else self._end(place)
         return Seq((first, rest))
 
@@ -240,6 +252,11 @@ class _Grower:
     def _message(self, sender: AnyRole, receivers: tuple[AnyRole, ...], name: str) -> Send:
         limit = self._draw(limits()) if self._shape.payloads else None
         return Send(sender, receivers, self._label_of(name), limit)
+
+    def _timer(self, message: Send) -> Send:
+        """Draw the time after which a branch begins; what must be said within a time begins earlier than that."""
+        delay = self._draw(delays())
+        return replace(message, after=delay if message.within is None else message.within / 2)
 
     def _label_of(self, name: str) -> Label:
         if not self._shape.payloads:

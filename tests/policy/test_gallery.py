@@ -272,6 +272,29 @@ def test_no_reminder_is_seen_after_the_receipt() -> None:
     assert talk.done
 
 
+# quote
+
+ASKED = ("Buyer: Ask", "Seller: Quote")
+
+
+def test_a_quote_is_accepted_declined_or_lapses() -> None:
+    assert Told("quote", *ASKED, "Buyer: Accept", "Seller: Confirmation").done
+    assert Told("quote", *ASKED, "Buyer: Decline").done
+    clock = ManualClock()
+    talk = Told("quote", *ASKED, clock=clock)
+    assert talk.refuses("Buyer: Lapsed")
+    clock.advance(24 * 3600)
+    assert talk.pair.due == {Role("Buyer"): {"Lapsed"}}
+    assert talk.go("Buyer: Lapsed").done
+
+
+def test_a_quote_can_be_accepted_late_while_nobody_has_said_that_it_lapsed() -> None:
+    clock = ManualClock()
+    talk = Told("quote", *ASKED, clock=clock)
+    clock.advance(25 * 3600)
+    assert talk.go("Buyer: Accept", "Seller: Confirmation").done
+
+
 # support
 
 

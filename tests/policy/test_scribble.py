@@ -236,14 +236,14 @@ def test_every_construct_is_printed() -> None:
     )
 
 
-@given(policies(calls=True, payloads=True))
+@given(policies(calls=True, payloads=True, timers=True))
 @settings(max_examples=150)
 def test_printing_and_reading_back_is_the_identity(policy: Policy) -> None:
     reads_back(policy)
 
 
 @pytest.mark.slow
-@given(policies(calls=True, payloads=True, size=30, roles=(2, 8), labels=6))
+@given(policies(calls=True, payloads=True, timers=True, size=30, roles=(2, 8), labels=6))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_printing_and_reading_back_is_the_identity_for_large_policies(policy: Policy) -> None:
     reads_back(policy)

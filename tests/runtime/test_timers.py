@@ -35,6 +35,7 @@ from convpolicy import (
     Service,
     ServiceError,
     Tree,
+    Wiring,
     WiringError,
     choice,
     label,
@@ -319,6 +320,34 @@ def test_a_conversation_that_is_over_in_time_does_not_expire() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- links
+
+
+@pytest.mark.parametrize("there", ["both ways over one link", "a link for each way"])
+def test_a_wiring_of_links_between_two_carries_timers(there: str) -> None:
+    async def main() -> tuple[list[object], float]:
+        back = {} if there.startswith("both") else {(Seller, Buyer): Memory()}
+        wiring = Wiring({(Buyer, Seller): Memory(), **back})
+        heard: list[object] = []
+        service = quoting.service(Seller)
+        service.on(Ask)(lambda _: Quote(9))
+        service.on(Accept)(heard.append)
+        service.on(Lapsed)(heard.append)
+        selling = await service.start(wiring)
+        async with quoting.join(Buyer, via=wiring) as conversation:
+            await conversation.send(Ask("chair"))
+            await conversation.receive(Quote)
+            began = now()
+            with pytest.raises(LocalViolation, match="Buyer may not send Lapsed yet"):
+                await conversation.send(Lapsed("chair"))
+            await conversation.due(Lapsed)
+            waited = now() - began
+            await conversation.send(Lapsed("chair"))
+        await selling.stop()
+        return heard, waited
+
+    heard, waited = virtual.run(main())
+    assert heard == [Lapsed("chair")]
+    assert waited == pytest.approx(60, abs=1)
 
 
 def test_trees_do_not_keep_deadlines() -> None:

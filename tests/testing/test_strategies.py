@@ -59,6 +59,20 @@ def test_payloads_and_time_limits_occur() -> None:
     find(policies(payloads=True), rich, settings=ANY)
 
 
+def test_timers_occur_at_the_beginning_of_branches() -> None:
+    def timed(policy: Policy) -> bool:
+        return any(isinstance(s, Send) and s.after for s in everything(policy))
+
+    find(policies(timers=True), timed, settings=ANY)
+    find(policies(timers=True, payloads=True), timed, settings=ANY)
+
+
+@given(policies())
+@settings(max_examples=50)
+def test_without_being_asked_for_there_are_no_timers(policy: Policy) -> None:
+    assert not any(isinstance(s, Send) and s.after for s in everything(policy))
+
+
 def test_loops_without_choices_start_over_too() -> None:
     find(policies(choice=False), lambda policy: any(isinstance(s, Again) for s in everything(policy)), settings=ANY)
 

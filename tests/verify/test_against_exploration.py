@@ -7,12 +7,14 @@ number of policies.
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from judge import TooMany, unfaithful
 
 from convpolicy.policy.model import Policy
+from convpolicy.policy.scribble import loads, render
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
 from convpolicy.verify.decide import By, machines_of
@@ -45,6 +47,28 @@ def judge(policy: Policy) -> None:
 @given(policies(roles=(2, 4)))
 def test_no_accepted_policy_gets_stuck(policy: Policy) -> None:
     judge(policy)
+
+
+@few
+@given(policies(roles=(2, 4), timers=True))
+def test_no_accepted_policy_with_timers_gets_stuck_however_they_ring(policy: Policy) -> None:
+    judge(policy)
+
+
+@few
+@given(policies(roles=(2, 4), size=7, timers=True))
+def test_a_timer_is_refused_only_where_another_role_may_decide_as_well(policy: Policy) -> None:
+    timed = check(policy)
+    if any(finding.property == "timer" for finding in timed.findings):
+        return
+    untimed = check(without_timers(policy))
+    assert (timed.verdict, timed.rule) == (untimed.verdict, untimed.rule)
+
+
+def without_timers(policy: Policy) -> Policy:
+    """The same policy, in which whoever had a timer may say it at once."""
+    text = re.sub(r" after [^;]*", "", render(policy))
+    return loads(text)
 
 
 @few

@@ -103,6 +103,50 @@ def test_a_clock_that_jumped_back_does_not_have_it_ring_early() -> None:
     assert restarting(down=10, jump=-100_000).reminded == [], "its 60 s begin again, and it ran for 25 s each time"
 
 
+@pytest.mark.parametrize("jump", [-100_000.0, -30.0, 30.0, 100_000.0])
+def test_a_clock_that_is_set_while_the_process_runs_changes_nothing(jump: float) -> None:
+    async def main() -> tuple[list[int], list[str | None], float]:
+        world = World(lambda: Reminder(1))
+        owing = await world.debtor().start(world.link)
+        playing = await world.creditor().start(world.link)
+        await playing.open(Invoice(1), deadline=90)
+        await asyncio.sleep(20)
+        world.ahead = jump
+        assert not await playing.idle(65)
+        assert await playing.idle(10)
+        ended = world.now
+        kill(playing, world.journal)
+        await owing.stop(drain=0)
+        return world.reminded, endings(world.journal), ended
+
+    reminded, ends, ended = virtual.run(main())
+    assert reminded == [pytest.approx(60, abs=1)]
+    assert ends == ["expired"]
+    assert ended == pytest.approx(90, abs=1)
+
+
+@pytest.mark.parametrize("jump", [-100_000.0, 100_000.0])
+def test_one_that_was_set_back_again_before_the_restart_has_changed_nothing(jump: float) -> None:
+    async def main() -> list[int]:
+        world = World(lambda: Reminder(1))
+        owing = await world.debtor().start(world.link)
+        playing = await world.creditor().start(world.link)
+        await playing.open(Invoice(1))
+        await asyncio.sleep(10)
+        world.ahead = jump
+        await asyncio.sleep(10)
+        world.ahead = 0.0
+        kill(playing, world.journal)
+        await asyncio.sleep(10)
+        playing = await world.creditor().start(world.link)
+        await asyncio.sleep(45)
+        kill(playing, world.journal)
+        await owing.stop(drain=0)
+        return world.reminded
+
+    assert virtual.run(main()) == [pytest.approx(60, abs=1)]
+
+
 def test_a_timer_whose_handler_said_nothing_does_not_ring_again() -> None:
     world = restarting(down=100, jump=0, on_time=lambda: None)
     assert (world.calls, world.reminded) == (1, [])

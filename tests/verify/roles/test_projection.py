@@ -173,7 +173,7 @@ def same_traces(policy: Policy, length: int) -> None:
 
 
 @pytest.mark.timeout(600)  # the nightly profile takes about two minutes
-@given(policies())
+@given(policies(timers=True))
 def test_the_traces_are_those_of_the_global_runs(policy: Policy) -> None:
     same_traces(policy, 4)
 
