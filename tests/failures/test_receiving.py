@@ -15,7 +15,7 @@ from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Seller, Shipmen
 
 from convpolicy import Bus, Memory, Policy, Service, SQLite, again, choice, label, loop, roles, send, seq
 from convpolicy.journal.accounts import Accounts
-from convpolicy.journal.port import Kind
+from convpolicy.journal.port import Account, Kind
 from convpolicy.journal.schema import opened_for_reading
 from convpolicy.link.memory import MemoryPort
 from convpolicy.runtime.player import Player
@@ -88,13 +88,17 @@ async def test_receives_that_are_cancelled_at_random_lose_nothing_of_many() -> N
 
 
 def kept(path: Path) -> list[list[int]]:
-    """Return the numbers that each conversation in a journal has heard, in their order."""
-    came = {Kind.RECEIVED, Kind.TOOK, Kind.STEP}
+    """Return what each conversation in a journal has heard, by the messages' numbers: they come in any order."""
     with opened_for_reading(str(path)) as database:
         return [
-            [msgpack.unpackb(r.body)[0] for _, r in account.records if r.kind in came and msgpack.unpackb(r.body)]
+            [msgpack.unpackb(body)[0] for _, body in sorted(came(account)) if msgpack.unpackb(body)]
             for account in Accounts(database).all()
         ]
+
+
+def came(account: Account) -> Iterator[tuple[int, bytes]]:
+    kinds = {Kind.RECEIVED, Kind.TOOK, Kind.STEP}
+    yield from ((record.seq, record.body) for _, record in account.records if record.kind in kinds)
 
 
 async def test_nor_do_those_of_a_script_with_a_journal(tmp_path: Path) -> None:
