@@ -134,7 +134,10 @@ class DurableScript(Script[Sends, Receives], Generic[Sends, Receives]):
     async def move(self, via: Link, *, timeout: float = 10.0) -> None:
         """Refuse: a journal does not know of it yet. See `Dialogue.move`."""
         del timeout
-        raise JournalError(f"a conversation in a journal cannot move to {via!r} yet.\n  Let it end where it is.")
+        raise JournalError(
+            f"a conversation in a journal cannot move to {via!r} yet.\n"
+            f"  Let it end where it is, and begin the next one there; or play without a journal what has to move."
+        )
 
     @property
     def idempotency_key(self) -> str:
