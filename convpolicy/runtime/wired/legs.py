@@ -50,10 +50,9 @@ class Leg:
         return self.envelope.receiver
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
-        """Refuse: nothing is said back."""
+        """Count what the player says back in the conversation that the message was said in. Raises RemoteViolation."""
         del now
-        table = conversation.table
-        raise conversation.refusal(table.roles[envelope.sender], table.label(envelope.label))
+        self._legs.answered(self, conversation, envelope)
 
     def relieved(self, conversation: Conversation) -> None:
         """The player has it still, or has finished."""
@@ -192,6 +191,10 @@ class Legs:
         self._engine.fail(conversation, PeerLost(stage, f"its lease of {lease:g} s is over"), tell=True)
 
     # -------------------------------------------------------------------------------------------------- ends
+
+    def answered(self, leg: Leg, conversation: Conversation, envelope: Envelope) -> None:
+        """Count what a player has said back of a leg, once, however often the leg was tried. Raises RemoteViolation."""
+        self._engine.receipts.receive(leg.header, conversation, envelope)
 
     def done(self, leg: Leg, conversation: Conversation) -> None:
         """The player has finished: to the conversation that the message was said in, this is its acknowledgement."""

@@ -27,11 +27,7 @@ class Receipt:
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Count the message in the thread that it belongs to, once. Raises RemoteViolation."""
         del now
-        peering = conversation.peers[envelope.sender]
-        if envelope.seq == peering.received + 1:
-            self._receipts.count(self.header, conversation, envelope)
-        elif envelope.seq <= peering.received:
-            peering.owes_ack = True
+        self._receipts.receive(self.header, conversation, envelope)
 
     def relieved(self, conversation: Conversation) -> None:
         """See whether the player has finished."""
@@ -62,6 +58,14 @@ class Receipts:
         conversation.owner = Receipt(self, header)
         engine.carry(conversation, envelope.sender, peer)
         return conversation
+
+    def receive(self, header: Header, conversation: Conversation, envelope: Envelope) -> None:
+        """Count what a player says of a leg next; confirm again what was counted before. Raises RemoteViolation."""
+        peering = conversation.peers[envelope.sender]
+        if envelope.seq == peering.received + 1:
+            self.count(header, conversation, envelope)
+        elif envelope.seq <= peering.received:
+            peering.owes_ack = True
 
     def count(self, header: Header, conversation: Conversation, envelope: Envelope) -> None:
         """Give a message to its thread, unless it was counted before; when the thread is over, say so.

@@ -2,10 +2,10 @@
 
 Seven things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player may
 take the next message (push-pull) has to remember the one before. Any player takes the one message, and another is for
-the player that is bound. It talks to a role that needs its messages in order: several players are never in order with
-each other. A role whose players may come late (publish-subscribe) has no place at which to enter. There are two
-trees, and no place that is the same in both. Two roles that talk both have many players, and neither can listen for
-the other.
+one of them, nobody knows which. It talks to a role that needs its messages in order: several players are never in
+order with each other. A role whose players may come late (publish-subscribe) has no place at which to enter. There
+are two trees, and no place that is the same in both. Two roles that talk both have many players, and neither can
+listen for the other.
 
 Order is a question only where several players meet. Between two players a conversation numbers its messages and
 puts them right, whatever the link does; so a link that mixes them up is fine there.
@@ -15,7 +15,7 @@ The policy is what one player of each role sees: with several, each has a conver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 
@@ -31,7 +31,7 @@ from convpolicy.verify.evidence.report import Report
 from convpolicy.verify.links.carrier import Carrier, Players
 from convpolicy.verify.roles.joining import join_points
 from convpolicy.verify.roles.projection import project
-from convpolicy.verify.roles.rounds import before_speaking, inside, looping, loops
+from convpolicy.verify.roles.rounds import inside, loops
 from convpolicy.verify.runs.graph import Graph, graph_of
 
 __all__ = ["WIRING", "Carriers", "carried"]
@@ -172,34 +172,30 @@ class _Wired:
                 yield self._finding(symbol, message, detail, fix)
 
     def torn(self) -> Iterator[Finding]:
-        """Yield the roles of which any player takes one message, and the one that is bound hears another."""
+        """Yield the roles of which any player takes one message, and the one that is bound hears another.
+
+        Nobody knows which player that is: a message that nobody has dealt with yet is given to another one.
+        """
         for role in self._graph.roles:
             if self._shared(role):
                 taken = next(symbol for symbol in self._places if self._gives_to_any(symbol, role))
-                for told, why in self._told_apart(role):
+                for told in self._told_apart(role):
                     shared, bound = self._carriers[taken.sender, role], self._carriers[told.sender, role]
                     message = f"{told.label} may reach another player of {role} than the one who took {taken.label}"
-                    detail = f"{shared.link} gives {taken.label} to any player, {bound.link} knows one, and {why}"
-                    fix = f"carry {taken.sender} to {role} over a Bus too"
+                    detail = f"{shared.link} gives {taken.label} to any player, and {bound.link} does not know to which"
+                    fix = (
+                        f"carry {taken.sender} to {role} over a Bus too, or let {taken.sender} say all that {role} "
+                        f"needs in {taken.label}"
+                    )
                     yield self._finding(told, message, detail, fix)
 
-    def _told_apart(self, role: str) -> Iterator[tuple[Symbol, str]]:
-        """Yield, for each role that speaks to the player who is bound, a message that may reach the wrong one."""
-        machine = project(self._graph, role)
-        if not machine.within(COUNTED):
-            return  # it is refused already: nobody knows what it must remember
-        rounds = list(looping(machine))
-        again = any(self._gives_to_any(_received(role, move), role) for move in rounds)
-        for sender in dict.fromkeys(symbol.sender for symbol in self._places if symbol.receiver == role):
-            carrier = self._carriers.get((sender, role))
-            if carrier is None or carrier.players is Players.ANY:  # without a link it is refused already
-                continue
-            in_rounds = _heard(machine, rounds, sender)
-            unasked = _heard(machine, before_speaking(machine, sender), sender)
-            if again and in_rounds:
-                yield in_rounds, "the conversation goes round"
-            elif unasked:
-                yield unasked, f"{role} has said nothing to {sender} before"
+    def _told_apart(self, role: str) -> Iterator[Symbol]:
+        """Yield the first message of each role that speaks to one player of this role."""
+        first = {symbol.sender: symbol for symbol in reversed(self._places) if symbol.receiver == role}
+        for symbol in reversed(first.values()):
+            carrier = self._carriers.get((symbol.sender, role))
+            if carrier is not None and carrier.players is not Players.ANY:  # without a link it is refused already
+                yield symbol
 
     def _shared(self, role: str) -> bool:
         return any(
@@ -327,12 +323,6 @@ class _Wired:
                     f"an address of a Pipeline"
                 )
                 yield self._finding(symbol, message, detail, fix)
-
-
-def _heard(machine: Machine, moves: Iterable[Move], sender: str) -> Symbol | None:
-    """Return a message from `sender` among these moves."""
-    heard = (move for move in moves if (move.direction, move.peer) == (Direction.RECEIVE, sender))
-    return next((_received(machine.role, move) for move in heard), None)
 
 
 def _received(role: str, move: Move) -> Symbol:

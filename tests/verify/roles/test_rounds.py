@@ -1,11 +1,11 @@
-"""What lies on the loops of a machine, and what comes before a role first speaks."""
+"""What lies on the loops of a machine."""
 
 from __future__ import annotations
 
 from convpolicy.machine import Machine
 from convpolicy.policy.scribble import loads
 from convpolicy.verify.roles.projection import project
-from convpolicy.verify.roles.rounds import before_speaking, looping, loops
+from convpolicy.verify.roles.rounds import inside, loops
 
 TEXT = """
 global protocol Desk(role A, role B) {
@@ -23,10 +23,7 @@ def machine(role: str) -> Machine:
 
 
 def test_what_is_said_again_and_again_lies_on_a_loop() -> None:
-    assert {str(move) for move in looping(machine("A"))} == {"B!Ask", "B?Told"}
-    assert sorted(len(together) for together in loops(machine("A"))) == [1, 1, 2]
-
-
-def test_what_a_role_hears_before_it_speaks() -> None:
-    assert [str(move) for move in before_speaking(machine("B"), "A")] == ["A?Hello", "A?Ask", "A?Bye"]
-    assert list(before_speaking(machine("A"), "B")) == []
+    asks = machine("A")
+    together = list(loops(asks))
+    assert sorted(map(len, together)) == [1, 1, 2]
+    assert {str(move) for each in together for move in inside(asks, each)} == {"B!Ask", "B?Told"}
