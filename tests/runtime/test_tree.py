@@ -271,6 +271,18 @@ def test_a_reader_that_was_forgotten_and_for_whom_there_is_no_room_still_hears_e
     assert len(press.root.publisher.streams("")[0].listeners) == 1
 
 
+@pytest.mark.parametrize("in_a_line", [False, True])
+def test_there_is_room_for_what_may_still_wait(in_a_line: bool) -> None:
+    press = Press()
+    leaf = press.leaf(waiting=5, in_a_line=in_a_line)
+    press.turns()
+    assert leaf.inbox.room() == 5
+    says(press, *map(Edition, range(1, 4)))
+    assert leaf.inbox.room() == 2
+    leaf.take(2)
+    assert leaf.inbox.room() > 2
+
+
 def test_a_slow_reader_enters_anew() -> None:
     press = Press()
     leaf = press.leaf(waiting=5)
