@@ -29,6 +29,10 @@ class Memory(Protocol):
         """Return what was kept of a conversation, by the roles' numbers."""
         ...
 
+    def had_heard(self, id: bytes, role: int) -> bool:  # noqa: A002
+        """Return whether, in a conversation that is over, anything had come from a role that had more to do."""
+        ...
+
 
 class Fellows:
     """What the engine's conversations know of who plays in them. `find` gives an open one by its id."""
@@ -49,7 +53,8 @@ class Fellows:
                 self._delivery.hasten(conversation, item.role)
         elif not item.to:
             to = self._memory.remembered(item.conversation).get(item.role, b"")
-            self._peers.say(peer, Given(item.conversation, item.role, to))
+            heard = self._memory.had_heard(item.conversation, item.role)
+            self._peers.say(peer, Given(item.conversation, item.role, to, heard))
         elif conversation is None:
             self._early.setdefault(item.conversation, {})[item.role] = item.to
 
@@ -64,7 +69,7 @@ class Fellows:
             self.restore(conversation, role, to)
             self._memory.remember(conversation, role, to)
         peering = conversation.peers[role]
-        heard = peering.received > 0 or peering.acked > 0
+        heard = not peering.left and (peering.received > 0 or peering.acked > 0)
         self._peers.say(peer, Given(conversation.id, role, known.get(role, to), heard))
 
     def restore(self, conversation: Conversation, role: int, to: bytes) -> None:

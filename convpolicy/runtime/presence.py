@@ -66,6 +66,10 @@ class Presence(ABC):
         del id
         return {}
 
+    def had_heard(self, id: bytes, role: int) -> bool:  # noqa: A002
+        """Return whether, in a conversation that is over, anything had come from a role that had more to do."""
+        return self._tombs.had_heard(id, role)
+
     def over(self, conversation: Conversation) -> None:
         """Forget who plays in a conversation, and where it goes to."""
         self.moves.end(conversation)
@@ -155,7 +159,8 @@ class Presence(ABC):
         """
         own = conversation.table.role
         for role, peering in enumerate(conversation.peers):
-            if role != own and (peering.acked or peering.received) and not self._crashes.of(conversation, role):
+            knows = (peering.acked or peering.received) and not peering.left
+            if role != own and knows and not self._crashes.of(conversation, role):
                 item = Acknowledged(conversation.id, own, role, peering.received)
                 self.peers.say(peering.route, item)
 

@@ -27,6 +27,7 @@ from convpolicy.wire.frame import Acknowledged, Forget, Given, Holds
 __all__ = ["GRACE", "RETURN", "Returning"]
 
 GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
+ANSWERED = 3.0  # seconds in which who is asked who plays a role has answered
 RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
 
 
@@ -96,7 +97,7 @@ class Returning(ABC):
         bound = Bound(item.policy, cast, monitor, restored=not item.begun)
         if bound.restored:
             bound.since = self.now
-            self._restored[id] = max(self.now, self._settled_at) + KEEP_FAILED
+            self._restored[id] = max(self.now, self._settled_at) + RETURN - ANSWERED
         return bound
 
     def _call_back(self, id: bytes, bound: Bound, role: int) -> None:  # noqa: A002
@@ -217,18 +218,37 @@ class Returning(ABC):
         durable = asker.durable or bound.awaits(role) is not None
         return max(self._settled_at, bound.since) + (self.peers.patience if durable else RETURN)
 
-    def _clear_restored(self) -> None:
-        """Long after a restart: drop what nobody holds who is in the middle of it and may wait for the others.
-
-        It is looked at again as long as somebody does.
-        """
+    def _look_for_restored(self) -> None:
+        """Look again at the conversations of an earlier bus whose time has come."""
         for id in [id for id, at in self._restored.items() if self.now >= at]:  # noqa: A001
             del self._restored[id]
             bound = self.bound.get(id)
-            if bound is None or not bound.restored:
-                continue
+            if bound is not None:
+                self._look_for(id, bound)
+
+    def _look_for(self, id: bytes, bound: Bound) -> None:  # noqa: A002
+        """Ask who plays in a conversation and is not back; later end it, if somebody is missing for too long.
+
+        Long after a restart, what nobody holds who is in the middle of it and may wait for the others is dropped.
+        """
+        since = max(self._settled_at, bound.since)
+        if self.now < since + RETURN:
+            self._is_free(id, bound)
+            self._restored[id] = since + RETURN
+        elif self.now < since + KEEP_FAILED:
+            self._restored[id] = since + KEEP_FAILED
+            self._give_up(id, bound)
+        else:
             playing = [p for role, p in enumerate(bound.players) if p is not None and role not in bound.finished]
             if any(player.durable for player in playing) or len(playing) > 1:
                 self._restored[id] = self.now + KEEP_FAILED
             else:
                 self._drop(id, bound)
+
+    def _give_up(self, id: bytes, bound: Bound) -> None:  # noqa: A002
+        """End what goes on between processes without a journal, when a role that somebody has heard of is not back."""
+        if any(player is not None and player.durable for player in bound.players):
+            return
+        for role in sorted(bound.heard - bound.finished - bound.stopped.keys()):
+            if bound.players[role] is None and bound.awaits(role) is None and id in self.bound:
+                self._stop(id, bound, role, "it did not come back to the service bus")

@@ -448,6 +448,6 @@ class Switch(Returning):
             self.peers.leaves(peer, "its connection is down")
         if self._waiting and self.now >= self._settled_at:
             self._call_back_all()
-        self._clear_restored()
+        self._look_for_restored()
         self._over.clear(self.now)
         self._release()

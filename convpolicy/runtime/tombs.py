@@ -89,6 +89,13 @@ class Tombs:
         """Remember for ten minutes in any case those of them that are over or `open`: copies may still come."""
         self._repeated.update(each for each in ids if each in self._well or each in open)
 
+    def had_heard(self, id: bytes, role: int) -> bool:  # noqa: A002
+        """Return whether anything had come, in a conversation that ended well, from a role that had more to do."""
+        well = self._well.get(id)
+        if well is None or not 0 <= role < len(well[1].peers):
+            return False
+        return well[1].peers[role].received > 0 and not well[1].peers[role].left
+
     def through(self, route: object) -> Iterator[tuple[tuple[bytes, int], bytes]]:
         """Yield the conversations that went through a process, and of which something may still come, by their part."""
         over = [tomb[1] for tombs in (self._well, self._failed) for tomb in tombs.values()]

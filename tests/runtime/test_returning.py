@@ -186,6 +186,11 @@ def test_a_role_of_which_somebody_has_heard_is_given_to_nobody_else() -> None:
     assert simulate(Policy.load(gallery.path("marketplace")), seeds=[4])
 
 
+def test_a_role_that_does_not_come_back_is_missed_by_those_who_have_not_heard_of_it_yet() -> None:
+    # Found by seed 187: the Bank was out of reach, and only the Buyer, who was done, had heard of it.
+    assert simulate(Policy.load(gallery.path("shipping")), seeds=[187], bus=True)
+
+
 def test_what_lay_there_while_a_player_stood_still_opens_no_conversation() -> None:
     town = Town()
     seller, selling = town.player("Seller", sells)

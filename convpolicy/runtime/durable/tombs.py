@@ -32,6 +32,11 @@ class LastingTombs(Tombs):
             return None
         return Acknowledged(id, role, sender, self._dropped.get((id, sender), ending.received[sender]))
 
+    def had_heard(self, id: bytes, role: int) -> bool:  # noqa: A002
+        """Return whether anything had come from a role in a conversation that is over. See `Tombs.had_heard`."""
+        ending = self._ledger.past(id)
+        return ending is not None and 0 <= role < len(ending.received) and ending.received[role] > 0
+
     def keep(self, ids: Iterable[bytes], open: Container[bytes]) -> None:  # noqa: A002
         """Remember nothing for longer: the journal does."""
 
