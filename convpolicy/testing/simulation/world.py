@@ -420,12 +420,13 @@ class World:
     def _pause(self, fault: Fault) -> None:
         process = self.processes.get(fault.where)
         if process is not None:
-            process.paused_until = self.loop.time() + fault.value
+            process.paused_until = max(process.paused_until, self.loop.time() + fault.value)
 
     def _slows(self, fault: Fault) -> None:
         still, of = SLOWLY
+        first = of - self.loop.time() % of  # the same moments when it is slow twice: it gets somewhere in between
         for number in range(int(fault.value / of)):
-            self._after(number * of, self._pause, Fault("pause", fault.where, fault.at, still))
+            self._after(first + number * of, self._pause, Fault("pause", fault.where, fault.at, still))
 
     def _fills(self, name: str, *, full: bool) -> None:
         if name in self.disks:

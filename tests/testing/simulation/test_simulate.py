@@ -73,6 +73,8 @@ def test_nobody_is_given_up_for_being_slow():
     report = simulate(loaded("shipping"), seeds=range(12), faults=Faults.of(["slow"]))
     assert (bool(report), report.ended_early) == (True, 0), str(report)
     assert report.faults["slow"] > 0
+    twice = [Fault("slow", "Clerk", at, 12.0) for at in (0.4, 0.9)]
+    assert simulate(loaded("marketplace"), seeds=range(4), only=twice)
 
 
 def test_nothing_fails_where_nothing_goes_wrong():
