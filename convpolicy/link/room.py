@@ -58,6 +58,11 @@ class Room:
             object.__setattr__(self, "queue", max(1, min(LONGEST_QUEUE, left)))
 
     @property
+    def backlog(self) -> int:
+        """Bytes of frames that may wait for a process before ZeroMQ takes them: `queue` of the largest."""
+        return self.queue * MAX_FRAME
+
+    @property
     def each(self) -> int:
         """Bytes for one process."""
         return _COPIES * self.credit + _QUEUES * self.queue * MAX_FRAME

@@ -442,7 +442,7 @@ class Peers:
             peer.batch.append(self._finished(peer))
         batch, peer.batch = peer.batch, []
         peer.number += 1
-        if peer.gone or len(peer.frames) >= self._port.room.queue:
+        if peer.gone or sum(map(len, peer.frames)) >= self._port.room.backlog:
             return  # what matters is in the outboxes of conversations, and goes out again later
         frames = encode(batch)
         if not peer.frames and len(frames) == 1 and self._transmit(peer, frames[0]):
