@@ -88,9 +88,9 @@ def said(process: Process, words: str) -> str:
 
 
 @contextmanager
-def a_bus(url: str) -> Iterator[tuple[Process, str]]:
+def a_bus(url: str, *options: str) -> Iterator[tuple[Process, str]]:
     """Run a bus."""
-    with listening("-m", "convpolicy.cli", "bus", url) as (process, at):
+    with listening("-m", "convpolicy.cli", "bus", url, *options) as (process, at):
         yield process, at
 
 
