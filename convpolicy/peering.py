@@ -19,9 +19,6 @@ __all__ = ["WINDOW", "Arrival", "Envelope", "Peering", "Received", "UnderWay", "
 # How many messages to one peer may be unacknowledged, and how many from one peer may wait to be taken.
 WINDOW = 16
 
-# How many messages, and bytes of payloads, may be unacknowledged at one process, of all conversations with it.
-MOST_MESSAGES, MOST_BYTES = 10_000, 16 * 1024 * 1024
-
 # When a message is retransmitted that is not acknowledged: after 1 s, and then after a pause that is drawn from 0 up to
 # a bound which doubles from 2 s to 30 s.
 FIRST_RESEND, LAST_RESEND = 1.0, 30.0
@@ -74,7 +71,7 @@ class UnderWay:
 
     __slots__ = ("bytes", "messages", "most_bytes", "most_messages")
 
-    def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_messages: int, most_bytes: int) -> None:
         self.most_messages, self.most_bytes = most_messages, most_bytes
         self.messages = self.bytes = 0
 

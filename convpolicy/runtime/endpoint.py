@@ -230,27 +230,27 @@ class Endpoint:
         """Send a message in the next turn."""
         self.engine.tick()
         self.engine.send(conversation, step, message)
-        if conversation.keeps:  # what had come early may be possible now
-            self._loop.call_soon(conversation.owner.relieved, conversation)
-        self.wake()
+        self._said(conversation)
 
     def say_at_once(self, conversation: Conversation, message: object) -> bool:
         """Send a message in the next turn if nothing about it is out of the ordinary; return whether that is so."""
         step, engine = conversation.node.sends.get(name_of(message)), self.engine
         if step is None or not engine.swift.say(conversation, step, message, engine.now):
             return False
-        if conversation.keeps:  # what had come early may be possible now
+        self._said(conversation)
+        return True
+
+    def _said(self, conversation: Conversation) -> None:
+        """Have a turn, and its owner look at what had come early: it may be possible now."""
+        if conversation.keeps:
             self._loop.call_soon(conversation.owner.relieved, conversation)
         self.wake()
-        return True
 
     def call(self, conversation: Conversation, call: Call) -> tuple[Conversation, Invited] | None:
         """Start the conversation that a call may start; where the caller is in it, return it: it needs an `owner`."""
         self.engine.tick()
         started = self.engine.nest.call(conversation, call)
-        if conversation.keeps:
-            self._loop.call_soon(conversation.owner.relieved, conversation)
-        self.wake()
+        self._said(conversation)
         return started
 
     def take(

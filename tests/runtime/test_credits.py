@@ -78,7 +78,7 @@ def test_a_conversation_that_fails_gives_its_credit_back() -> None:
 
 
 def test_what_is_under_way_counts_where_it_goes_from_now_on() -> None:
-    peering, before, after = Peering(), UnderWay(), UnderWay()
+    peering, before, after = Peering(), UnderWay(10, 1_000), UnderWay(10, 1_000)
     for seq in range(1, 4):
         peering.sends(Envelope(b"", 0, 1, seq, 0, 0, b"12345"), 0.0)  # type: ignore[arg-type]
     peering.charge(before)
