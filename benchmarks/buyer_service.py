@@ -13,7 +13,7 @@ from time import perf_counter
 
 from convpolicy import Bus, Service, SQLite
 from convpolicy.runtime.running import loop_factory
-from convpolicy.runtime.service import Playing
+from convpolicy.runtime.services.service import Playing
 
 from .programs import tell
 from .purchase import Buyer, Invoice, Order, Payment, Shipment, purchase

@@ -15,10 +15,10 @@ import msgspec
 
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.link.port import Address, Delivery, Port
+from convpolicy.runtime.bus.switch import Switch
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peers
-from convpolicy.runtime.switch import Switch
+from convpolicy.runtime.peers.processes import Peers
 from convpolicy.wire.frame import Goodbye, Item, encode
 
 from .purchase import Buyer, Order, Seller, purchase

@@ -8,7 +8,7 @@ import time
 
 from convpolicy import Bus, ConvPolicyError
 from convpolicy.runtime.running import loop_factory
-from convpolicy.runtime.service import Playing
+from convpolicy.runtime.services.service import Playing
 
 from .buyer_service import ORDER, buying
 from .programs import tell

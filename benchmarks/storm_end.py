@@ -19,7 +19,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from convpolicy import Bus, ServiceBus
 from convpolicy.link.port import Port
-from convpolicy.runtime.peers import Peers
+from convpolicy.runtime.peers.processes import Peers
 from convpolicy.runtime.running import run_until_signal
 
 from .programs import end_with_parent, tell

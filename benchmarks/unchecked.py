@@ -19,7 +19,7 @@ from convpolicy.peering import WINDOW, UnderWay
 from convpolicy.runtime import engine
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers.processes import Peer
 from convpolicy.runtime.swift import Swift
 from convpolicy.table import Node, Step, Table
 from convpolicy.wire.payload import PayloadCodec

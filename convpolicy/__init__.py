@@ -78,17 +78,17 @@ if TYPE_CHECKING:
     from convpolicy.link.port import Link
     from convpolicy.link.tree import Tree
     from convpolicy.link.wiring import Wiring
+    from convpolicy.runtime.bus.service_bus import ServiceBus
     from convpolicy.runtime.dialogue import Dialogue
+    from convpolicy.runtime.gap import Gap
     from convpolicy.runtime.observing import Observed
-    from convpolicy.runtime.parting import ExitReport
+    from convpolicy.runtime.peers.suspicion import Suspicion
     from convpolicy.runtime.pipeline.batch import Batch, BatchReport, Progress
-    from convpolicy.runtime.player import Player
     from convpolicy.runtime.quarantine import SetAside
-    from convpolicy.runtime.script import Script
-    from convpolicy.runtime.service import Service
-    from convpolicy.runtime.service_bus import ServiceBus
-    from convpolicy.runtime.suspicion import Suspicion
-    from convpolicy.runtime.tree.gap import Gap
+    from convpolicy.runtime.scripts.player import Player
+    from convpolicy.runtime.scripts.script import Script
+    from convpolicy.runtime.services.parting import ExitReport
+    from convpolicy.runtime.services.service import Service
     from convpolicy.runtime.tree.player import TreePlayer
     from convpolicy.runtime.tree.script import TreeScript
     from convpolicy.runtime.wired.player import WiredPlayer
@@ -203,24 +203,24 @@ _PLAYING = {
     "Bus": "convpolicy.link.bus",
     "Compatibility": "convpolicy.verify.evolution.compatibility",
     "Dialogue": "convpolicy.runtime.dialogue",
-    "ExitReport": "convpolicy.runtime.parting",
+    "ExitReport": "convpolicy.runtime.services.parting",
     "Faults": "convpolicy.link.memory",
-    "Gap": "convpolicy.runtime.tree.gap",
+    "Gap": "convpolicy.runtime.gap",
     "Journal": "convpolicy.journal.port",
     "Link": "convpolicy.link.port",
     "Memory": "convpolicy.link.memory",
     "Observed": "convpolicy.runtime.observing",
     "Pipeline": "convpolicy.link.pipeline",
-    "Player": "convpolicy.runtime.player",
+    "Player": "convpolicy.runtime.scripts.player",
     "Policy": "convpolicy.verbs",
     "Progress": "convpolicy.runtime.pipeline.batch",
     "Report": "convpolicy.verify.evidence.report",
     "SQLite": "convpolicy.journal.sqlite",
-    "Script": "convpolicy.runtime.script",
-    "Service": "convpolicy.runtime.service",
-    "ServiceBus": "convpolicy.runtime.service_bus",
+    "Script": "convpolicy.runtime.scripts.script",
+    "Service": "convpolicy.runtime.services.service",
+    "ServiceBus": "convpolicy.runtime.bus.service_bus",
     "SetAside": "convpolicy.runtime.quarantine",
-    "Suspicion": "convpolicy.runtime.suspicion",
+    "Suspicion": "convpolicy.runtime.peers.suspicion",
     "Tree": "convpolicy.link.tree",
     "TreePlayer": "convpolicy.runtime.tree.player",
     "TreeScript": "convpolicy.runtime.tree.script",

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from convpolicy.link.port import Link
     from convpolicy.link.tree import Tree
     from convpolicy.link.wiring import Wiring
-    from convpolicy.runtime.blocking import BlockingJoining
+    from convpolicy.runtime.gap import Gap
     from convpolicy.runtime.part import Part
     from convpolicy.runtime.pipeline.batch import Batch
-    from convpolicy.runtime.player import Joining, Player
-    from convpolicy.runtime.service import Service
-    from convpolicy.runtime.tree.gap import Gap
+    from convpolicy.runtime.scripts.blocking import BlockingJoining
+    from convpolicy.runtime.scripts.player import Joining, Player
+    from convpolicy.runtime.services.service import Service
     from convpolicy.runtime.tree.player import TreeJoining, TreePlayer
     from convpolicy.runtime.wired.player import WiredJoining, WiredPlayer
     from convpolicy.verify.evolution.acceptance import Acceptance
@@ -319,7 +319,7 @@ class Policy(model.Policy):
         name: str = "",
     ) -> BlockingJoining[S, R] | BlockingJoining[S, R | Gap]:
         """Play `role` in one conversation without an event loop: `join` with the same names and no `await`."""
-        from convpolicy.runtime.blocking import BlockingJoining
+        from convpolicy.runtime.scripts.blocking import BlockingJoining
 
         also = tuple(also)
         self._part(role, also)

@@ -16,7 +16,7 @@ from convpolicy.machine import Move
 from convpolicy.runtime.durable.engine import DurableEngine
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers.processes import Peer
 from convpolicy.testing.clock import ManualClock
 from convpolicy.verify.roles.projection import project
 

@@ -13,7 +13,7 @@ from convpolicy import Dialogue, JournalFailed, Memory
 from convpolicy.journal.accounts import Accounts
 from convpolicy.journal.memory import Fate, MemoryJournal
 from convpolicy.journal.port import Account
-from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.services.service import Playing, Service
 
 PATIENCE = 20.0  # seconds; only a test that hangs waits so long
 

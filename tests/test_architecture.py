@@ -43,9 +43,24 @@ BELOW["__init__"] = {*EVERYTHING, "verbs"}
 BELOW["testing"] = {*EVERYTHING, "verbs", "__init__"}
 BELOW["cli"] = {*BELOW["testing"], "testing"}
 
-# Within `verify` the ideas stand one upon the other, in this order.
-IDEAS = ["runs", "values", "roles", "coherence", "exploration", "decide", "evidence", "check"]
-IDEAS += ["machines", "evolution", "links"]
+# Within `verify` and `runtime` the ideas stand one upon the other, in this order; the loose modules of `runtime`,
+# with the engine among them, stand at the dot.
+IDEAS = {
+    "verify": [
+        "runs",
+        "values",
+        "roles",
+        "coherence",
+        "exploration",
+        "decide",
+        "evidence",
+        "check",
+        "machines",
+        "evolution",
+        "links",
+    ],
+    "runtime": ["peers", ".", "bus", "scripts", "services", "pipeline", "tree", "durable", "wired", "anylink"],
+}
 
 PURE = {"errors", "policy", "machine", "interop", "rounds", "clocks", "table", "verify", "show"}
 PURE |= {"peering", "refusals", "position", "conversation"}
@@ -105,12 +120,14 @@ def upward(module: Module) -> set[str]:
 
 
 def out_of_order(module: Module) -> set[str]:
-    """Return the ideas of `verify` that a module of it imports although they come after its own."""
-    inside = Path(module.name).with_suffix("").parts
-    if inside[0] != "verify" or inside[1] == "__init__":
+    """Return the ideas of its part that a module imports although they come after its own."""
+    part, name = [*Path(module.name).with_suffix("").parts, "__init__"][:2]
+    order = IDEAS.get(part)
+    if order is None or name == "__init__":
         return set()
-    ideas = {name.split(".")[2] for name in imported(module) if name.startswith("convpolicy.verify.")}
-    return ideas - set(IDEAS[: IDEAS.index(inside[1]) + 1])
+    names = {inside.split(".")[2] for inside in imported(module) if inside.startswith(f"convpolicy.{part}.")}
+    ideas = {name if name in order else "." for name in names}
+    return ideas - set(order[: order.index(name if name in order else ".") + 1])
 
 
 def impure(module: Module) -> set[str]:
@@ -144,7 +161,7 @@ def opening(module: Module) -> str:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
 def test_every_module_keeps_the_rules(module):
     assert upward(module) == set(), "imports go one way"
-    assert out_of_order(module) == set(), "what a check is made of does not know what is made of it"
+    assert out_of_order(module) == set(), "what something is made of does not know what is made of it"
     assert impure(module) == set(), "no clock, socket, thread or chance here"
     assert unsafe(module) == set(), "nothing runs what it reads"
     assert configures_logging(module) == set(), "the program configures logging, not the library"
@@ -177,6 +194,10 @@ def test_the_order_of_the_ideas_can_be_broken():
     text = "def f():\n    from convpolicy.verify.evidence.findings import told"
     assert out_of_order(Module("verify/runs/planted.py", "verify", text)) == {"evidence"}
     assert out_of_order(Module("verify/evidence/planted.py", "verify", text)) == set()
+    text = "def f():\n    from convpolicy.runtime.services.actor import Actor"
+    assert out_of_order(Module("runtime/planted.py", "runtime", text)) == {"services"}
+    assert out_of_order(Module("runtime/anylink.py", "runtime", text)) == set()
+    assert out_of_order(Module("runtime/peers/planted.py", "runtime", "import convpolicy.runtime.engine")) == {"."}
 
 
 # ----------------------------------------------------------------------------------------------- public names

@@ -9,8 +9,8 @@ from helpers import CHAIR, Actor, Reply, an_engine, purchase
 
 from convpolicy import Faults, Memory, Policy
 from convpolicy.conversation import Conversation, name_of
+from convpolicy.runtime.bus.switch import GRACE, Switch
 from convpolicy.runtime.engine import Engine
-from convpolicy.runtime.switch import GRACE, Switch
 from convpolicy.testing.clock import ManualClock
 
 

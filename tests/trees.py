@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from convpolicy import Policy, Role, Tree, again, choice, loop, send, seq
 from convpolicy.link.port import Address, Delivery
 from convpolicy.link.treeport import LeafPort, RootPort
+from convpolicy.runtime.gap import Gap
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.census import Census
 from convpolicy.runtime.tree.follower import Follower
-from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.inbox import Enter, Heard, Inbox, Over
 from convpolicy.runtime.tree.line import Line
 from convpolicy.runtime.tree.plan import Plan, plan

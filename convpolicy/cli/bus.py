@@ -9,8 +9,8 @@ import typer
 from convpolicy.cli.files import expand, module_of
 from convpolicy.link.bus import Bus
 from convpolicy.link.room import MEMORY, PEERS
-from convpolicy.runtime.service_bus import ServiceBus
-from convpolicy.runtime.switch import GRACE, LOST_AFTER
+from convpolicy.runtime.bus.service_bus import ServiceBus
+from convpolicy.runtime.bus.switch import GRACE, LOST_AFTER
 
 __all__ = ["bus"]
 

@@ -11,8 +11,8 @@ from convpolicy.cli.modules import defined
 from convpolicy.cli.wirings import wiring_of
 from convpolicy.link.bus import Bus
 from convpolicy.link.port import Link
-from convpolicy.runtime.parting import ExitReport
-from convpolicy.runtime.service import Service
+from convpolicy.runtime.services.parting import ExitReport
+from convpolicy.runtime.services.service import Service
 
 __all__ = ["run"]
 

@@ -16,7 +16,7 @@ from convpolicy.cli.files import module_of
 from convpolicy.cli.modules import defined
 from convpolicy.errors import one_of
 from convpolicy.policy.model import Policy, Role
-from convpolicy.runtime.service import Service
+from convpolicy.runtime.services.service import Service
 from convpolicy.testing.simulation import Faults, Report
 from convpolicy.testing.simulation import simulate as run
 from convpolicy.testing.simulation.faults import KINDS

@@ -18,14 +18,14 @@ from convpolicy.link.several import one_link
 from convpolicy.link.tree import Tree
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
-from convpolicy.runtime.actor import Actor
-from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.endpoint import Endpoint
-from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
-from convpolicy.runtime.player import Joining, Player
-from convpolicy.runtime.service import Playing, Service, Started
+from convpolicy.runtime.peers.admission import Admission
+from convpolicy.runtime.scripts.joining import without_deadline
+from convpolicy.runtime.scripts.player import Joining, Player
+from convpolicy.runtime.services.actor import Actor
+from convpolicy.runtime.services.service import Playing, Service, Started
 from convpolicy.verify.roles.projection import project
 
 if TYPE_CHECKING:

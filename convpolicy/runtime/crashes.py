@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.wire.frame import Stopped
 
 __all__ = ["Crashes"]

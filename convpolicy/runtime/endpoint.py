@@ -16,19 +16,19 @@ from convpolicy.errors import ConversationError, LinkFull, NotReachable, Service
 from convpolicy.link.port import Link
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.policy.model import Invited
-from convpolicy.runtime.admission import Admission
-from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.nest import Call
 from convpolicy.runtime.observing import Observation, ObservedEngine
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers.admission import Admission
+from convpolicy.runtime.peers.delivery import routes
+from convpolicy.runtime.peers.processes import Peer
+from convpolicy.runtime.peers.suspicion import Suspicions
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.quarantine import Quarantine
 from convpolicy.runtime.surroundings import random_bytes, watched
-from convpolicy.runtime.suspicion import Suspicions
 from convpolicy.table import Step
 
 __all__ = ["Endpoint"]

@@ -27,23 +27,23 @@ from convpolicy.errors import (
 )
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Message
-from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.crashes import Crashes
-from convpolicy.runtime.credits import Credits
-from convpolicy.runtime.delivery import Delivery, routes
 from convpolicy.runtime.endings import ended, error_of, turned_away
-from convpolicy.runtime.fellows import Fellows
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.nest import Nest
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
-from convpolicy.runtime.peers import PING_AFTER, Peer, Peers
+from convpolicy.runtime.peers.admission import Admission
+from convpolicy.runtime.peers.credits import Credits
+from convpolicy.runtime.peers.delivery import Delivery, routes
+from convpolicy.runtime.peers.fellows import Fellows
+from convpolicy.runtime.peers.processes import PING_AFTER, Peer, Peers
+from convpolicy.runtime.peers.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.presence import ASLEEP, AWAKES, Presence
 from convpolicy.runtime.quarantine import VIOLATIONS, Quarantine
 from convpolicy.runtime.swift import SMALL, Long, Swift
 from convpolicy.runtime.tombs import Tombs
-from convpolicy.runtime.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.vigil import Vigil
 from convpolicy.table import Step
 from convpolicy.wire.frame import (

@@ -18,8 +18,8 @@ import msgspec
 from convpolicy.conversation import Conversation
 from convpolicy.errors import WiringError
 from convpolicy.runtime.crashes import Crashes
-from convpolicy.runtime.delivery import Delivery, routes
-from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.runtime.peers.delivery import Delivery, routes
+from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.wire.frame import Ended, Holds, Item, Move, Moved, Refused, Unknown
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from convpolicy.conversation import Conversation
 from convpolicy.errors import LinkError, WiringError, one_of
 from convpolicy.link.port import Link
-from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.moves import Asked
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers.delivery import routes
+from convpolicy.runtime.peers.processes import Peer
 
 if TYPE_CHECKING:
     from convpolicy.runtime.endpoint import Endpoint

@@ -15,11 +15,11 @@ from typing import Any, Literal, TypeAlias
 
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError
-from convpolicy.runtime.delivery import routes
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer
-from convpolicy.runtime.suspicion import Suspicion
+from convpolicy.runtime.peers.delivery import routes
+from convpolicy.runtime.peers.processes import Peer
+from convpolicy.runtime.peers.suspicion import Suspicion
 from convpolicy.table import Step
 
 __all__ = ["Observation", "Observed", "ObservedEngine", "Telling", "What"]

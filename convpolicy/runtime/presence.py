@@ -11,11 +11,11 @@ from collections.abc import Callable
 from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError, LinkError, PeerLost, Unplayable
 from convpolicy.runtime.crashes import Crashes
-from convpolicy.runtime.delivery import Delivery
-from convpolicy.runtime.fellows import Fellows
 from convpolicy.runtime.moves import Moves
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer, Peers, rendezvous
+from convpolicy.runtime.peers.delivery import Delivery
+from convpolicy.runtime.peers.fellows import Fellows
+from convpolicy.runtime.peers.processes import Peer, Peers, rendezvous
 from convpolicy.runtime.tombs import Tombs, part_of
 from convpolicy.wire.frame import Acknowledged, Draining, Given, Hello, Holds, Item
 

@@ -19,8 +19,8 @@ from msgspec import Raw
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.peering import FIRST_RESEND, WINDOW, Peering
-from convpolicy.runtime.delivery import Delivery
-from convpolicy.runtime.peers import Peer, Peers
+from convpolicy.runtime.peers.delivery import Delivery
+from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.table import Step
 from convpolicy.wire.frame import Item
 

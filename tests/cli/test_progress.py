@@ -6,8 +6,8 @@ import io
 
 import pytest
 from rich.console import Console
-from runtime.rendering import Frame, Source, render
-from runtime.test_pipeline import Studio, pipeline
+from runtime.pipeline.rendering import Frame, Source, render
+from runtime.pipeline.test_pipeline import Studio, pipeline
 
 from convpolicy.cli.progress import watch
 

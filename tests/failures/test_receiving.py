@@ -18,8 +18,8 @@ from convpolicy.journal.accounts import Accounts
 from convpolicy.journal.port import Account, Kind
 from convpolicy.journal.schema import opened_for_reading
 from convpolicy.link.memory import MemoryPort
-from convpolicy.runtime.player import Player
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.scripts.player import Player
 
 EXAMPLES = int(os.environ.get("CONVPOLICY_EXAMPLES", "100000"))
 

@@ -14,7 +14,7 @@ from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.machine import Direction
 from convpolicy.policy.model import Message, Policy
 from convpolicy.policy.scribble import render
-from convpolicy.runtime.enforcement import Enforcement
+from convpolicy.runtime.bus.enforcement import Enforcement
 from convpolicy.testing.strategies import policies
 from convpolicy.verify.check import check
 from convpolicy.verify.roles.projection import project

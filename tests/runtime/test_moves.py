@@ -15,10 +15,10 @@ from convpolicy import Faults, Memory, PeerLost, Policy, again, choice, label, l
 from convpolicy.conversation import Conversation
 from convpolicy.link.ends import Ends
 from convpolicy.policy.model import Message
+from convpolicy.runtime.bus.switch import RETURN, Switch
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.moves import Asked
-from convpolicy.runtime.peers import Peer
-from convpolicy.runtime.switch import RETURN, Switch
+from convpolicy.runtime.peers.processes import Peer
 from convpolicy.testing.clock import ManualClock
 
 A, B, C = roles("A", "B", "C")

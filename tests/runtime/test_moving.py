@@ -33,7 +33,7 @@ from convpolicy import (
     send,
     seq,
 )
-from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.services.service import Playing, Service
 
 A, B, C = roles("A", "B", "C")
 Ping, Pong, Note = label("Ping", number=int), label("Pong", number=int), label("Note", number=int)

@@ -20,9 +20,9 @@ from convpolicy import (
 from convpolicy.conversation import Conversation, Received
 from convpolicy.errors import RemoteViolation
 from convpolicy.journal.memory import MemoryJournal
-from convpolicy.runtime import actor as actors
-from convpolicy.runtime.playing import Playing
 from convpolicy.runtime.quarantine import MOST, Quarantine
+from convpolicy.runtime.services import actor as actors
+from convpolicy.runtime.services.playing import Playing
 
 PATIENCE = 60.0
 

@@ -11,7 +11,7 @@ from town import Town, begins, silent
 from convpolicy import Policy, label, roles, send, seq
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.policy.model import Message
-from convpolicy.runtime.switch import GRACE, RETURN
+from convpolicy.runtime.bus.switch import GRACE, RETURN
 from convpolicy.runtime.vigil import PORTION, ROUND, Vigil
 from convpolicy.verify.roles.projection import project
 from convpolicy.wire.frame import Forget

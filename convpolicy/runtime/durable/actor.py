@@ -23,12 +23,12 @@ from convpolicy.journal.port import Kind, Record
 from convpolicy.journal.recorded import RecordedConversation
 from convpolicy.journal.replay import Replay, Unhandled
 from convpolicy.machine import Move, symbol_of
-from convpolicy.runtime import actor
-from convpolicy.runtime.actor import Actor
 from convpolicy.runtime.durable.call import Call, DurableDialogue, packed
 from convpolicy.runtime.durable.endpoint import DurableEndpoint
 from convpolicy.runtime.durable.engine import DurableEngine
 from convpolicy.runtime.handlers import AT_MOST_ONCE, Handler, replies, shown
+from convpolicy.runtime.services import actor
+from convpolicy.runtime.services.actor import Actor
 
 __all__ = ["DurableActor"]
 

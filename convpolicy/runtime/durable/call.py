@@ -21,7 +21,7 @@ from convpolicy.journal.rerun import Rerun
 from convpolicy.link.port import Link
 from convpolicy.policy.model import Role
 from convpolicy.runtime.dialogue import Dialogue
-from convpolicy.runtime.turns import UNINTERRUPTED, Turn
+from convpolicy.runtime.services.turns import UNINTERRUPTED, Turn
 
 if TYPE_CHECKING:
     from convpolicy.runtime.endpoint import Endpoint

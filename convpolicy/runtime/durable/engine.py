@@ -36,7 +36,7 @@ from convpolicy.runtime.durable.tombs import LastingTombs
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer, rendezvous
+from convpolicy.runtime.peers.processes import Peer, rendezvous
 from convpolicy.table import Step, Table
 from convpolicy.wire.frame import Acknowledged, Ended, Hello, Item, Superseded
 

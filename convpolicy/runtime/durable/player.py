@@ -14,8 +14,8 @@ from convpolicy.runtime.durable.endpoint import DurableEndpoint
 from convpolicy.runtime.durable.script import DurableScript
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.player import Player
-from convpolicy.runtime.script import Script
+from convpolicy.runtime.scripts.player import Player
+from convpolicy.runtime.scripts.script import Script
 
 __all__ = ["DurablePlayer"]
 

@@ -20,7 +20,7 @@ from convpolicy.journal.rerun import Rerun
 from convpolicy.link.port import Link
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.durable.call import taken_step
-from convpolicy.runtime.script import Script
+from convpolicy.runtime.scripts.script import Script
 
 if TYPE_CHECKING:
     from convpolicy.runtime.durable.endpoint import DurableEndpoint

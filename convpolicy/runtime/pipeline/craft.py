@@ -4,7 +4,7 @@ Whether the policy allows a message is decided by the state and the label, unles
 tasks that are in the same state and hear, or say, the same label take the same step, and it is looked up once for
 them; their messages are read, and written, in one call. Whatever is not ordinary (several messages, conditions on
 values, a handler that wants the conversation, a message that does not fit or is not allowed) becomes an `Errand` of
-its own, which decides as a `Conversation` does. tests/runtime/test_pipeline_craft.py compares the two.
+its own, which decides as a `Conversation` does. tests/runtime/pipeline/test_craft.py compares the two.
 """
 
 from __future__ import annotations

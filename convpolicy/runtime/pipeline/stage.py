@@ -21,8 +21,8 @@ from convpolicy.runtime.pipeline.lots import Parcel
 from convpolicy.runtime.pipeline.sink import SinkEngine
 from convpolicy.runtime.pipeline.volatile import VolatileWorker
 from convpolicy.runtime.pipeline.worker import WorkerEngine
-from convpolicy.runtime.playing import Unending
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.runtime.services.playing import Unending
 
 __all__ = ["Handlers", "Key", "Stage"]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from convpolicy.runtime.tree.gap import Gap, Why
+from convpolicy.runtime.gap import Gap, Why
 from convpolicy.wire.tree import Again, Entry, Evicted, Here, Join, Published, Run, Upward
 
 __all__ = ["HERE_EVERY", "Follower", "Sink"]

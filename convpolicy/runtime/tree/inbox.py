@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from convpolicy.link.tree import Slow
-from convpolicy.runtime.tree.gap import Gap, Why
+from convpolicy.runtime.gap import Gap, Why
 from convpolicy.runtime.tree.plan import Leaf
 from convpolicy.wire.tree import Run
 

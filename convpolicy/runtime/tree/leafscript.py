@@ -2,7 +2,7 @@
 
 A run of messages that the machine allows is taken in hand: read in one call, and given out without looking at each.
 What is not ordinary is taken one by one: a message that is not allowed or does not fit, and whatever is asked for by
-its class, or is left out by a cap or by conflation. tests/runtime/test_tree_runs.py compares the two.
+its class, or is left out by a cap or by conflation. tests/runtime/tree/test_runs.py compares the two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from convpolicy.conversation import Arrival, Conversation, Envelope, Received, n
 from convpolicy.errors import Aborted, ConversationError, PayloadError, RemoteViolation, TooSlow, one_of
 from convpolicy.link.tree import Tree
 from convpolicy.policy.model import Role
+from convpolicy.runtime.gap import Gap, Why
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.follower import Follower
-from convpolicy.runtime.tree.gap import Gap, Why
 from convpolicy.runtime.tree.inbox import CutOff, Enter, Event, Heard, Inbox, Over
 from convpolicy.runtime.tree.line import Hand, Line
 from convpolicy.runtime.tree.plan import Leaf

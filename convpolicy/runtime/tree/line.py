@@ -14,7 +14,7 @@ from typing import Any
 
 from convpolicy.conversation import Conversation, Received
 from convpolicy.link.tree import Slow
-from convpolicy.runtime.tree.gap import Gap, Why
+from convpolicy.runtime.gap import Gap, Why
 from convpolicy.runtime.tree.inbox import CutOff, Enter, Event, Heard, Over, joined
 from convpolicy.table import Step
 from convpolicy.wire.tree import Run

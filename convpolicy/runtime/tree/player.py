@@ -7,8 +7,8 @@ from typing import Generic, Self, TypeVar
 
 from convpolicy.errors import WiringError
 from convpolicy.link.tree import Tree
-from convpolicy.runtime.joining import OneConversation
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.scripts.joining import OneConversation
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
 from convpolicy.runtime.tree.plan import Plan
 from convpolicy.runtime.tree.script import TreeScript

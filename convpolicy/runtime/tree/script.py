@@ -14,8 +14,8 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import ConvPolicyError, LocalViolation
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Standing
+from convpolicy.runtime.gap import Gap
 from convpolicy.runtime.tree.dialogue import TreeDialogue
-from convpolicy.runtime.tree.gap import Gap
 
 __all__ = ["TreeScript"]
 

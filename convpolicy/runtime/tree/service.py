@@ -18,15 +18,15 @@ from typing import Any, TypeVar, cast
 from convpolicy.conversation import Received
 from convpolicy.errors import ConvPolicyError, PolicyMismatch, ServiceError, TreeFull, Unfinished
 from convpolicy.link.tree import Tree
-from convpolicy.runtime.actor import RETRY_AFTER
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.gap import Gap
 from convpolicy.runtime.handlers import Handler, replies
-from convpolicy.runtime.joining import without_deadline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.playing import Playing, Unending
+from convpolicy.runtime.scripts.joining import without_deadline
+from convpolicy.runtime.services.actor import RETRY_AFTER
+from convpolicy.runtime.services.playing import Playing, Unending
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 from convpolicy.runtime.tree.ends import LeafEnd, RootEnd
-from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.leafscript import LeafScript
 from convpolicy.runtime.tree.line import Hand
 from convpolicy.runtime.tree.plan import Plan

@@ -13,12 +13,12 @@ from convpolicy.link.port import Link, Port
 from convpolicy.link.sockets import Owner as Ownership
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
-from convpolicy.runtime.admission import Admission
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.patience import LOST_AFTER
-from convpolicy.runtime.peers import Peer
+from convpolicy.runtime.peers.admission import Admission
+from convpolicy.runtime.peers.processes import Peer
 from convpolicy.runtime.pulse import Pulse
 from convpolicy.runtime.surroundings import random_bytes
 from convpolicy.runtime.wired.engine import WiredEngine

@@ -22,7 +22,7 @@ from convpolicy.link.port import Port
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers import Peer, rendezvous
+from convpolicy.runtime.peers.processes import Peer, rendezvous
 from convpolicy.runtime.wired.legs import Leg, Legs
 from convpolicy.runtime.wired.loans import Signs
 from convpolicy.runtime.wired.machines import carriage

@@ -21,8 +21,8 @@ from convpolicy.errors import (
 )
 from convpolicy.link.tree import Tree
 from convpolicy.machine import State
+from convpolicy.runtime.gap import Gap, Why
 from convpolicy.runtime.owner import Owner
-from convpolicy.runtime.tree.gap import Gap, Why
 from convpolicy.runtime.tree.inbox import CutOff, Enter, Heard, Inbox, Over
 from convpolicy.runtime.tree.plan import Leaf
 from convpolicy.runtime.wired.engine import WiredEngine

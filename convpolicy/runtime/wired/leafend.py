@@ -13,11 +13,11 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import ConversationError, ConvPolicyError, PolicyMismatch
 from convpolicy.link.tree import Tree
 from convpolicy.machine import State
+from convpolicy.runtime.gap import Gap
 from convpolicy.runtime.owner import Owner
 from convpolicy.runtime.part import difference
 from convpolicy.runtime.tree.cache import BATCH_MESSAGES
 from convpolicy.runtime.tree.follower import Follower
-from convpolicy.runtime.tree.gap import Gap
 from convpolicy.runtime.tree.plan import Leaf, Plan
 from convpolicy.runtime.tree.shell import Shell
 from convpolicy.runtime.tree.subscriber import Subscriber

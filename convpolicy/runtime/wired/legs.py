@@ -16,13 +16,13 @@ from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import Aborted, ConversationError, PeerLost, Quarantined, Unplayable
 from convpolicy.machine import Move
 from convpolicy.runtime.endings import ended, error_of
-from convpolicy.runtime.timetable import Timetable
+from convpolicy.runtime.peers.timetable import Timetable
 from convpolicy.runtime.wired.loans import Players, Terms
 from convpolicy.wire.thread import Thread as Header
 from convpolicy.wire.thread import below, leg_id
 
 if TYPE_CHECKING:
-    from convpolicy.runtime.peers import Peer
+    from convpolicy.runtime.peers.processes import Peer
     from convpolicy.runtime.wired.engine import WiredEngine
 
 __all__ = ["Leg", "Legs"]

@@ -15,7 +15,7 @@ from convpolicy.link.pipeline import Pipeline
 from convpolicy.wire.frame import Acknowledged
 
 if TYPE_CHECKING:
-    from convpolicy.runtime.peers import Peer, Peers
+    from convpolicy.runtime.peers.processes import Peer, Peers
 
 __all__ = ["MOST", "Players", "Signs", "Terms", "terms"]
 

@@ -9,9 +9,9 @@ from convpolicy.conversation import Conversation
 from convpolicy.errors import Aborted
 from convpolicy.link.wiring import Wiring
 from convpolicy.policy.model import Policy
-from convpolicy.runtime.joining import without_deadline
-from convpolicy.runtime.player import Joining, Player
-from convpolicy.runtime.script import Script
+from convpolicy.runtime.scripts.joining import without_deadline
+from convpolicy.runtime.scripts.player import Joining, Player
+from convpolicy.runtime.scripts.script import Script
 from convpolicy.runtime.wired.endpoint import WiredEndpoint
 from convpolicy.runtime.wired.script import WiredScript
 from convpolicy.runtime.wired.seat import seat

@@ -12,7 +12,7 @@ from convpolicy.wire.frame import Ended
 from convpolicy.wire.thread import Thread as Header
 
 if TYPE_CHECKING:
-    from convpolicy.runtime.peers import Peer
+    from convpolicy.runtime.peers.processes import Peer
     from convpolicy.runtime.wired.engine import WiredEngine
 
 __all__ = ["Receipt", "Receipts"]

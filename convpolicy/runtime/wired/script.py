@@ -8,7 +8,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import RoundOver, WiringError
-from convpolicy.runtime.script import Script
+from convpolicy.runtime.scripts.script import Script
 from convpolicy.runtime.wired.endpoint import WiredEndpoint
 
 __all__ = ["ThreadScript", "WiredScript"]

@@ -19,9 +19,9 @@ from convpolicy.journal.port import Journal
 from convpolicy.link.port import Link
 from convpolicy.machine import Direction
 from convpolicy.policy.model import Role
-from convpolicy.runtime.player import Player
-from convpolicy.runtime.script import Script
-from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.scripts.player import Player
+from convpolicy.runtime.scripts.script import Script
+from convpolicy.runtime.services.service import Playing, Service
 from convpolicy.testing.simulation.improvised import Improvised
 from convpolicy.testing.simulation.jobs import Jobs
 from convpolicy.testing.simulation.process import Process

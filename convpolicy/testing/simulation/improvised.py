@@ -17,8 +17,8 @@ from convpolicy.machine import CRASH, Direction, Move, independent
 from convpolicy.policy.model import Crashed, Label, Role, has_conditions, name_of
 from convpolicy.runtime.dialogue import Dialogue
 from convpolicy.runtime.handlers import OnTimer
-from convpolicy.runtime.script import Script
-from convpolicy.runtime.service import Service
+from convpolicy.runtime.scripts.script import Script
+from convpolicy.runtime.services.service import Service
 from convpolicy.testing.simulation.improvising import Improviser
 from convpolicy.testing.simulation.record import Part, Walk
 from convpolicy.verbs import Policy

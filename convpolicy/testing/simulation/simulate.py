@@ -8,7 +8,7 @@ from typing import Any
 from convpolicy.errors import PolicyError, one_of
 from convpolicy.policy import model
 from convpolicy.policy.model import Label, Role
-from convpolicy.runtime.service import Service
+from convpolicy.runtime.services.service import Service
 from convpolicy.testing.simulation.cast import Given
 from convpolicy.testing.simulation.faults import Fault, Faults
 from convpolicy.testing.simulation.invariants import broken

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from convpolicy.errors import ConversationError, JournalFailed, LinkError, PolicyError
 from convpolicy.journal.memory import Fate
 from convpolicy.policy.model import Role
-from convpolicy.runtime.service_bus import ServiceBus
+from convpolicy.runtime.bus.service_bus import ServiceBus
 from convpolicy.runtime.surroundings import SURROUNDINGS, Surroundings
 from convpolicy.testing.simulation.cast import Given, Stage, opener, program_of
 from convpolicy.testing.simulation.chance import Chance

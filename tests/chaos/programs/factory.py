@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from chaos.log import Log, is_enough
-from runtime.rendering import Frame, Image, Sink, Source, Worker, render
+from runtime.pipeline.rendering import Frame, Image, Sink, Source, Worker, render
 
 from convpolicy import Pipeline
 

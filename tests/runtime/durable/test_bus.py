@@ -15,7 +15,7 @@ from shop import PATIENCE, kill
 
 from convpolicy import Bus, PeerLost
 from convpolicy.journal.memory import MemoryJournal
-from convpolicy.runtime.service import Playing
+from convpolicy.runtime.services.service import Playing
 
 
 @contextmanager

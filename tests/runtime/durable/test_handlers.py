@@ -14,8 +14,8 @@ from shop import PATIENCE, accounts, count, counted, endings, kill
 from convpolicy import Dialogue, JournalError, Memory
 from convpolicy.journal.memory import MemoryJournal
 from convpolicy.journal.port import Kind, Record
-from convpolicy.runtime import actor
-from convpolicy.runtime.service import Playing, Service
+from convpolicy.runtime.services import actor
+from convpolicy.runtime.services.service import Playing, Service
 
 Handler = Callable[..., Any]
 

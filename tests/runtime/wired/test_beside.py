@@ -11,7 +11,7 @@ import pytest
 from trees import Edition, Farewell, Publisher_, Reader, newsletter
 
 from convpolicy import Policy, Service, ServiceError, Tree, Wiring, WiringError
-from convpolicy.runtime.service import Playing
+from convpolicy.runtime.services.service import Playing
 
 PATIENCE = 25.0  # seconds; only a failing test waits so long
 

@@ -17,8 +17,8 @@ from convpolicy import Policy, PolicyError, Role, Script, Service
 from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.peering import Peering
 from convpolicy.policy import gallery
-from convpolicy.runtime.delivery import Delivery
 from convpolicy.runtime.engine import Engine
+from convpolicy.runtime.peers.delivery import Delivery
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.testing import Faults, simulate
 from convpolicy.testing.simulation.faults import LIES, Fault

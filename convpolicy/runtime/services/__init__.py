@@ -1,0 +1,1 @@
+"""Services: a role played in many conversations at once, by handlers."""
