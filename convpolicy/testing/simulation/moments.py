@@ -32,19 +32,19 @@ class Moments:
     """The steps of all processes, in the order in which they are taken."""
 
     def __init__(self) -> None:
-        self._all: list[Moment] = []
+        self.steps: list[Moment] = []
         self._stretches = Counter[str]()
         self._over = False
 
     def takes(self, where: str, step: int) -> None:
         """A process takes a step."""
         if not self._over:
-            self._all.append(Moment(where, step, self._stretches[where]))
+            self.steps.append(Moment(where, step, self._stretches[where]))
 
     def commits(self, number: int) -> None:
         """The step that was taken last is a commit."""
         if not self._over:
-            self._all[-1].commit = number
+            self.steps[-1].commit = number
 
     def differs(self, where: str) -> None:
         """From here on it makes a difference that a process has lived so long."""
@@ -73,9 +73,9 @@ class Moments:
 
     def _after(self, fault: Fault | None) -> list[Moment]:
         if fault is None:
-            return self._all
-        fell = next(place for place, moment in enumerate(self._all) if _is_at(fault, moment))
-        return self._all[fell + 1 :]
+            return self.steps
+        fell = next(place for place, moment in enumerate(self.steps) if _is_at(fault, moment))
+        return self.steps[fell + 1 :]
 
 
 def _is_at(fault: Fault, moment: Moment) -> bool:
