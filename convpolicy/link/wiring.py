@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from convpolicy.errors import WiringError, one_of
+from convpolicy.link.bus import Bus
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Guarantees, Link, Port
 from convpolicy.link.wirefile import read
 from convpolicy.policy.model import Role
 from convpolicy.verify.links.carrier import Carrier, Players
 
-__all__ = ["Wiring", "carriers"]
+__all__ = ["Wiring", "carriers", "connection"]
 
 Pair = tuple[Role[Any, Any], Role[Any, Any]]
 
@@ -138,6 +139,11 @@ class Wiring(Link):
 
     def __repr__(self) -> str:
         return f"<Wiring of {self._listed()}>"
+
+
+def connection(link: Link) -> object:
+    """Return what two links have in common where they are one connection: a Bus at one address is."""
+    return (link.url,) if isinstance(link, Bus) else id(link)
 
 
 def carriers(link: Link, roles: Iterable[Role[Any, Any]]) -> dict[tuple[str, str], Carrier]:

@@ -159,10 +159,15 @@ class Presence(ABC):
         """
         own = conversation.table.role
         for role, peering in enumerate(conversation.peers):
-            knows = (peering.acked or peering.received) and not peering.left
-            if role != own and knows and not self._crashes.of(conversation, role):
+            asked = role != own and not peering.left and self._is_known_to(conversation, role)
+            if asked and not self._crashes.of(conversation, role):
                 item = Acknowledged(conversation.id, own, role, peering.received)
                 self.peers.say(peering.route, item)
+
+    def _is_known_to(self, conversation: Conversation, role: int) -> bool:
+        """Return whether a role has shown that it knows a conversation."""
+        peering = conversation.peers[role]
+        return peering.acked > 0 or peering.received > 0
 
     def ask(self, conversation: Conversation) -> None:
         """Ask after a conversation that has not moved for long; one of which nothing has ever come is given up."""

@@ -174,9 +174,8 @@ class WiredEndpoint(Endpoint):
         """Return who has to be there and is not, where, and whether it is behind a service bus."""
         cast, engine = self.seat.cast, self.engine
         for number, line in enumerate(self.seat.lines):
-            roles = [engine.part.machine.roles.index(role) for role in sorted(line.roles)]
             collects = self.seat.is_stage and not cast.leaves & line.roles
-            if not self._listening(number) and not collects and not any(engine.reached(role) for role in roles):
+            if not self._listening(number) and not collects and not engine.whereabouts.present(number):
                 return " or ".join(sorted(line.roles)), line.link.url, line.link.broker
         if self._leaf is not None and not self._heard_root:
             return cast.root, self._leaf.url, False

@@ -22,13 +22,14 @@ from convpolicy.link.port import Port
 from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.peers.processes import Peer, rendezvous
+from convpolicy.runtime.peers.processes import Peer
 from convpolicy.runtime.wired.legs import Leg, Legs
 from convpolicy.runtime.wired.loans import Signs
 from convpolicy.runtime.wired.machines import carriage
 from convpolicy.runtime.wired.receipts import Receipts
 from convpolicy.runtime.wired.seat import Seat
 from convpolicy.runtime.wired.trunk import Thread, Trunk
+from convpolicy.runtime.wired.whereabouts import Whereabouts
 from convpolicy.table import Step, Table
 from convpolicy.wire.frame import (
     MAX_PAYLOAD,
@@ -97,7 +98,7 @@ class WiredEngine(Engine):
         self.legs = Legs(self, {names.index(name): each for name, each in seat.lends.items()})
         lent = {names.index(name): each for name, each in seat.borrows.items()}
         self._signs = Signs(self.peers, self._role, lent)
-        self._lines = [seat.line(name) for name in names]
+        self.whereabouts = Whereabouts(self.peers, seat, part.policy, names, self.nowhere)
         self._ways = [_way(seat, name) for name in names]
         self._forks = [names.index(name) for name in seat.cast.forks]
         self._many = [name in seat.cast.leaves for name in names]
@@ -127,10 +128,10 @@ class WiredEngine(Engine):
 
     def missing(self) -> str | None:
         """Return a role that must be reachable before a conversation begins here, and is not."""
-        for role, line in enumerate(self._lines):
+        for role, line in enumerate(self.whereabouts.lines):
             name = self._table.roles[role]
             far = name in self.seat.cast.leaves | self.seat.cast.stages
-            if line is not None and not far and self.way(bytes(16), role) is self.nowhere:
+            if line is not None and not far and self.whereabouts.way(bytes(16), role) is self.nowhere:
                 return name
         return None
 
@@ -165,8 +166,9 @@ class WiredEngine(Engine):
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
         for role in self._numbers:
             if role != self._role:
-                serves = self._ways[role] is Way.LINE and self._serves(peer, role)
-                self.direct(conversation, role, peer if serves else self._route(conversation, role))
+                serves = self._ways[role] is Way.LINE and self.whereabouts.speaks(peer, role)
+                to = self.whereabouts.told_at(peer, role) if serves else None
+                self.direct(conversation, role, to or self._route(conversation, role))
         self.conversations[conversation.id] = conversation
         if self.seat.is_stage:
             self._signs.began(self.now)
@@ -196,33 +198,19 @@ class WiredEngine(Engine):
         held = self._holders.get((conversation.id, role))
         if held is not None:
             return held
-        peer = self.way(conversation.id, role)
+        peer = self.whereabouts.way(conversation.id, role)
         alone = self._many[role] and not (peer.hello is not None and peer.hello.bus)
         return self.nowhere if alone else peer  # one of many: it will say which
-
-    def way(self, id: bytes, role: int) -> Peer:  # noqa: A002
-        """Return a peer through which a role is reached, always the same for a conversation."""
-        known = [peer for peer in self.peers if self._serves(peer, role)]
-        return rendezvous(id, known, skip=1) if known else self.nowhere
-
-    def reached(self, role: int) -> list[Peer]:
-        """Return every peer through which a role is reached."""
-        return [peer for peer in self.peers if self._serves(peer, role)]
-
-    def _serves(self, peer: Peer, role: int) -> bool:
-        hello = peer.hello
-        if hello is None or self._lines[role] != peer.address[0]:
-            return False
-        name = self._table.roles[role]
-        return hello.bus or any(plays.role == name and plays.policy == self.part.policy for plays in hello.plays)
 
     def _heard_from(self, conversation: Conversation, sender: int, peer: Peer) -> bool:
         if super()._heard_from(conversation, sender, peer):
             return True
-        unknown = sender in self._numbers and sender != self._role and conversation.peers[sender].route is self.nowhere
-        if not unknown or not self._serves(peer, sender):
+        if sender not in self._numbers or sender == self._role:
             return False
-        self.direct(conversation, sender, peer)
+        route = conversation.peers[sender].route
+        if route is not self.nowhere or not self.whereabouts.speaks(peer, sender):
+            return self.whereabouts.same(route, peer, sender)
+        self.direct(conversation, sender, self.whereabouts.told_at(peer, sender) or self.nowhere)
         return True
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
@@ -230,6 +218,8 @@ class WiredEngine(Engine):
             self.peers.forget(
                 peer, envelope.conversation, self._role, now=True
             )  # that it is done was lost, and is waited for
+        if self._is_early(peer, envelope.sender):
+            return None  # it comes again
         header = None
         if envelope.thread:
             try:
@@ -246,6 +236,11 @@ class WiredEngine(Engine):
         if conversation is not None and header is not None:
             self.headers[conversation.id] = header
         return conversation
+
+    def _is_early(self, peer: Peer, sender: int) -> bool:
+        """Return whether a role is heard that can be told nothing yet: it is not there on the line for that."""
+        other = sender in self._numbers and sender != self._role and self._ways[sender] is Way.LINE
+        return other and self.whereabouts.speaks(peer, sender) and self.whereabouts.told_at(peer, sender) is None
 
     # ------------------------------------------------------------------------------------------------ threads
 
@@ -419,6 +414,12 @@ class WiredEngine(Engine):
 
     # --------------------------------------------------------------------------------------------------- peers
 
+    def _is_known_to(self, conversation: Conversation, role: int) -> bool:
+        """Return whether a role knows a conversation. That of a tree's root does not by what the tree says to all."""
+        if self.seat.is_leaf and self._table.roles[role] == self.seat.cast.root:
+            return conversation.peers[role].acked > 0
+        return super()._is_known_to(conversation, role)
+
     def _control(self, peer: Peer, item: Item, now: float) -> None:
         if isinstance(item, Holds):
             self._held(peer, item)
@@ -427,7 +428,8 @@ class WiredEngine(Engine):
 
     def _held(self, peer: Peer, item: Holds) -> None:
         """A leaf says which threads it holds: what waits for it can go there."""
-        if item.sender not in self._numbers or not self._many[item.sender] or not self._serves(peer, item.sender):
+        many = item.sender in self._numbers and self._many[item.sender]
+        if not many or not self.whereabouts.speaks(peer, item.sender):
             return
         for id in item.conversations:  # noqa: A001
             self._holders[id, item.sender] = peer
@@ -441,7 +443,7 @@ class WiredEngine(Engine):
         super().met(peer)
         for conversation in tuple(self.nowhere.conversations):
             for role, peering in enumerate(conversation.peers):
-                if peering.route is self.nowhere and self._serves(peer, role):
+                if peering.route is self.nowhere and self.whereabouts.speaks(peer, role):
                     self.direct(conversation, role, self._route(conversation, role))
                     self._delivery.hasten(conversation, role)
         self.legs.retry()

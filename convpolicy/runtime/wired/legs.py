@@ -130,9 +130,9 @@ class Legs:
     def _player(self, leg: Leg) -> Peer | None:
         """Return whom a leg is given to: a bus, which chooses, or the player that has the fewest."""
         engine = self._engine
-        players = engine.reached(leg.role)
+        players = engine.whereabouts.reached(leg.role)
         if any(peer.hello is not None and peer.hello.bus for peer in players):
-            return engine.way(leg.id, leg.role)
+            return engine.whereabouts.way(leg.id, leg.role)
         return self._players[leg.role].choose(players)
 
     def retry(self) -> None:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from convpolicy.errors import WiringError
-from convpolicy.link.bus import Bus
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.port import Link
 from convpolicy.link.tree import Tree
-from convpolicy.link.wiring import Wiring, carriers
+from convpolicy.link.wiring import Wiring, carriers, connection
 from convpolicy.machine import Direction, Machine, Move, State
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.tree.plan import Leaf, Plan
@@ -47,11 +46,12 @@ class Cast:
 
 @dataclass(frozen=True)
 class Line:
-    """A link that a role opens: which end of it, and which roles it reaches there."""
+    """A link that a role opens: which end of it, which roles it reaches there, and which of them it tells anything."""
 
     link: Link
     listens: bool
     roles: frozenset[str]
+    tells: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,15 @@ class Seat:
         return self.role in self.cast.stages
 
     def line(self, role: str) -> int | None:
-        """Return the number of the line that reaches a role; None where only the tree does, or nothing."""
-        return next((number for number, line in enumerate(self.lines) if role in line.roles), None)
+        """Return the number of the line that what a role is told goes over; None where only the tree reaches it, or
+        nothing. Where it is told nothing, that is the line that it is heard on.
+        """
+        telling = (number for number, line in enumerate(self.lines) if role in line.tells)
+        return next(telling, next(iter(self.lines_from(role)), None))
+
+    def lines_from(self, role: str) -> tuple[int, ...]:
+        """Return the numbers of the lines on which a role may be there."""
+        return tuple(number for number, line in enumerate(self.lines) if role in line.roles)
 
 
 def seat(policy: Policy, wiring: Wiring, role: str) -> Seat:
@@ -218,7 +225,7 @@ def _understands(machine: Machine, head: State, reached: tuple[State, ...], shar
 
 def _lines(graph: Graph, wiring: Wiring, cast: Cast, role: str) -> Iterator[Line]:
     """Yield what the role opens: every link that reaches somebody it talks with, once."""
-    ends: dict[object, tuple[Link, set[str], set[bool]]] = {}
+    ends: dict[object, tuple[Link, set[str], set[str], set[bool]]] = {}
     for one, other in dict.fromkeys((symbol.sender, symbol.receiver) for symbol in graph.symbols):
         if role not in (one, other):
             continue
@@ -226,17 +233,18 @@ def _lines(graph: Graph, wiring: Wiring, cast: Cast, role: str) -> Iterator[Line
         if isinstance(link, Tree):
             continue
         peer = other if role == one else one
-        same = (link.url,) if isinstance(link, Bus) else id(link)  # a Bus at one address is one connection
-        _, roles, listens = ends.setdefault(same, (link, set(), set()))
+        _, roles, tells, listens = ends.setdefault(connection(link), (link, set(), set(), set()))
         roles.add(peer)
+        if role == one:
+            tells.add(other)
         listens.add(_listens(graph, cast, role, peer))
-    for link, roles, listens in ends.values():
+    for link, roles, tells, listens in ends.values():
         if len(listens) > 1 and not link.broker:
             raise WiringError(
                 f"{role} would both listen at {link} and connect to it, for {' and '.join(sorted(roles))}.\n"
                 f"  Give each of them a link of its own, or put a service bus there: Bus(url, broker=True)."
             )
-        yield Line(link, True in listens and not link.broker, frozenset(roles))
+        yield Line(link, True in listens and not link.broker, frozenset(roles), frozenset(tells))
 
 
 def _listens(graph: Graph, cast: Cast, role: str, peer: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from convpolicy.testing.simulation.process import Process
 
@@ -12,10 +11,9 @@ __all__ = ["Jobs"]
 
 
 class Jobs:
-    """What is still to be done by the role that opens conversations; `done_by` is told who has done one."""
+    """What is still to be done by the role that opens conversations."""
 
-    def __init__(self, done_by: Callable[[str], None]) -> None:
-        self._done_by = done_by
+    def __init__(self) -> None:
         self._waiting: deque[int] = deque()
         self._wanted = asyncio.Event()
         self._at: dict[int, Process] = {}
@@ -38,9 +36,7 @@ class Jobs:
 
     def over(self, number: int) -> None:
         """Note that one is over, or is played by handlers from here on."""
-        process = self._at.pop(number, None)
-        if process is not None:
-            self._done_by(process.name)
+        self._at.pop(number, None)
 
     def again(self, process: Process) -> None:
         """Ask again for what a process was at that is gone."""

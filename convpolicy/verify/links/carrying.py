@@ -1,6 +1,7 @@
 """Can these links carry this policy? Links come in as facts (`Carrier`), one for each ordered pair of roles.
 
-Seven things can be in the way. Two roles talk, and no link goes from one to the other. A role of which any player may
+Eight things can be in the way. Two roles talk, and no link goes from one to the other. They talk over a link for each
+direction, and a service bus, which finds a player for itself, is at one of them. A role of which any player may
 take the next message (push-pull) has to remember the one before. Any player takes the one message, and another is for
 one of them, nobody knows which. It talks to a role that needs its messages in order: several players are never in
 order with each other. A role whose players may come late (publish-subscribe) has no place at which to enter. There
@@ -48,7 +49,7 @@ def carried(report: Report, carriers: Carriers) -> Report:
     `carriers` maps (sender, receiver) to what carries its messages.
     """
     wired = _Wired(report.policy, carriers)
-    findings = [*wired.strangers(), *wired.missing(), *wired.unkept(), *wired.unstarted()]
+    findings = [*wired.strangers(), *wired.missing(), *wired.parted(), *wired.unkept(), *wired.unstarted()]
     if report:  # what machines do says nothing of a policy that cannot be followed
         findings += [*wired.forgetful(), *wired.torn(), *wired.mixed_up(), *wired.shut_out()]
         findings += [*wired.uprooted(), *wired.crowded(), *wired.unnoticed(), *wired.interrupted()]
@@ -102,6 +103,20 @@ class _Wired:
         message = f"{names} from {sender} to {receiver} would go against a one-way link"
         detail = f"{back.link} carries what {receiver} says to {sender}, and nothing back"
         return self._finding(first, message, detail, fix)
+
+    def parted(self) -> Iterator[Finding]:
+        """Yield the pairs of players that have a link for each direction, of which a bus gives one to anybody."""
+        said = {(symbol.sender, symbol.receiver): symbol for symbol in reversed(self._places)}
+        for (sender, receiver), symbol in reversed(said.items()):
+            there, back = (self._carriers.get(pair) for pair in ((sender, receiver), (receiver, sender)))
+            if there is None or back is None or (receiver, sender) not in said or sender > receiver:
+                continue
+            one = there.players is back.players is Players.ONE and there.answers and back.answers
+            if one and there.link != back.link and not (there.direct and back.direct):
+                message = f"{sender} and {receiver} may not meet: what they say to each other goes over two links"
+                detail = f"a service bus gives each conversation to a player, and {back.link} does not know to which"
+                fix = f"leave out one of ({sender}, {receiver}) and ({receiver}, {sender}): either link carries answers"
+                yield self._finding(symbol, message, detail, fix)
 
     def unnoticed(self) -> Iterator[Finding]:
         """Yield the first crash that its receiver would not learn of: only one link between all roles tells it."""

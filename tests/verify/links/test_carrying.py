@@ -279,3 +279,16 @@ def test_a_link_for_each_pair_that_talks_is_enough_and_needed(policy, data) -> N
         lost = data.draw(st.sampled_from(sorted(spoken)))
         del carriers[lost]
         assert not carried(report, carriers)
+
+
+def test_two_links_of_one_pair_meet_the_same_player_only_without_a_bus() -> None:
+    text = "role A, role B) { Ask() from A to B; Answer() from B to A; }"
+    one, other = (Carrier(name, ordered=True, answers=True, direct=True) for name in ("the one bus", "the other bus"))
+    assert over(text, {("A", "B"): one, ("B", "A"): other})
+    met = replace(other, direct=False)
+    assert over(text, {("A", "B"): met, ("B", "A"): met})
+    finding = the_one(over(text, {("A", "B"): one, ("B", "A"): met}))
+    assert finding.message == "A and B may not meet: what they say to each other goes over two links"
+    assert finding.detail.endswith("and the other bus does not know to which")
+    assert finding.fix is not None
+    assert finding.fix.text == "leave out one of (A, B) and (B, A): either link carries answers"
