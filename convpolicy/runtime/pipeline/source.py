@@ -27,7 +27,6 @@ from convpolicy.runtime.pipeline.items import (
     Token,
     Verdict,
 )
-from convpolicy.runtime.pipeline.lots import LOT
 from convpolicy.runtime.pipeline.post import FORGET_AFTER, Peer, Post
 from convpolicy.wire.frame import Goodbye
 
@@ -155,10 +154,10 @@ class SourceEngine(FirstRole):
                     self._lend_some(stage, peer, max(1, waiting // len(free)), now)
 
     def _may_have(self, peer: Peer, stage: int, now: float) -> bool:
-        """Return whether a worker gets tasks now. One that takes many gets an eighth of them together, or a lot."""
+        """Return whether a worker gets tasks now. One that takes many gets an eighth of them together."""
         if peer.role != self._roles[stage + 1] or now >= peer.heard + SUSPECT_AFTER:
             return False
-        return peer.room - self.tasks.held(peer.nonce) >= max(1, min(peer.room // 8, LOT))
+        return peer.room - self.tasks.held(peer.nonce) >= max(1, peer.room // 8)
 
     def _lend_some(self, stage: int, peer: Peer, share: int, now: float) -> None:
         count = min(share, peer.room - self.tasks.held(peer.nonce))
