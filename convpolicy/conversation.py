@@ -29,6 +29,7 @@ from convpolicy.policy.effects import changed, restored, stored
 from convpolicy.policy.model import Crashed, Role, name_of
 from convpolicy.position import Position
 from convpolicy.refusals import false_here, false_there, not_allowed, not_expected, not_in_time
+from convpolicy.rounds import Left
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["WINDOW", "Arrival", "Conversation", "Envelope", "Received", "Snapshot", "name_of"]
@@ -61,11 +62,9 @@ class Conversation(Position):
         self.codes = b""
         self.held = None
         self._left = self.table.nesting.start
-        self._interrupted = None
         self._values = None  # what later conditions speak of
         self.clocks = None
         self.error = None
-        self.doom = None  # becomes the error once the messages that have come are taken
         self.stopped = None  # the roles that have, for which the policy has branches, and why
         self.heard = -1  # the number of the role whose message was taken last
         self.violations = 0
@@ -101,7 +100,7 @@ class Conversation(Position):
         seq, received = peer.sent + 1, peer.received
         policy = None if received or peer.acked else table.fingerprint
         envelope = Envelope(self.id, table.role, to, seq, received, step.index, payload, policy)
-        if self._left and any(self._left):
+        if any(self._left.counts):
             envelope.rounds = self.stamp(step)
         peer.sends(envelope, now)
         self.emitted += 1
@@ -347,7 +346,7 @@ class Conversation(Position):
         """Drop every message that is kept: the conversation has failed, and none will be taken or sent again."""
         self.held = None
         for peer in self.peers:
-            peer.charge(None)
+            peer.discharge()
             peer.unacked = peer.ahead = None
 
     def acknowledge(self, peer: int, upto: int, *, now: float = 0.0) -> None:
@@ -421,10 +420,10 @@ class Conversation(Position):
 
     def _leave(self, step: Step) -> None:
         """Leave blocks that may be interrupted, and drop what is left of them."""
-        self._left = self.table.nesting.after(self._left, step.leaves)
+        counts, interrupts = self._left
         if step.move.interrupts:
-            lanes = self._interrupted or {}
-            self._interrupted = {**lanes, step.move.lane: lanes.get(step.move.lane, 0) + 1}
+            interrupts = {**interrupts, step.move.lane: interrupts.get(step.move.lane, 0) + 1}
+        self._left = Left(self.table.nesting.after(counts, step.leaves), interrupts)
         self.held = [envelope for envelope in self.held or () if self.lateness(envelope) <= 0] or None
 
     def _arm(self, node: Node, taken: Move | None, now: float) -> None:
@@ -449,7 +448,7 @@ class Conversation(Position):
             "peers": [peering.snapshot() for peering in self.peers],
             "held": plain(self.held or ()),
             "values": stored(self._values or {}),
-            "left": list(self._left),
+            "left": list(self._left.counts),
             "clocks": None if self.clocks is None else self.clocks.snapshot(),
         }
 
@@ -475,7 +474,7 @@ class Conversation(Position):
             conversation.node = table.node(snapshot["state"])
             conversation.codes = snapshot["history"]
         conversation.go(frozenset(map(_lane, snapshot["away"])))
-        conversation._left = tuple(snapshot["left"])
+        conversation._left = Left(tuple(snapshot["left"]), {})
         conversation.violations = snapshot["violations"]
         conversation.stopped = dict(snapshot["stopped"]) or None
         for peering, values in zip(conversation.peers, snapshot["peers"], strict=True):

@@ -91,7 +91,6 @@ class Peering:
     """What one conversation knows of one peer role."""
 
     __slots__ = (
-        "account",
         "acked",
         "ahead",
         "attempts",
@@ -114,9 +113,13 @@ class Peering:
         self.left = False  # whether it has said that nothing more comes from it
         self.attempts = 0
         self.resend_at = 0.0
-        self.route: Any = None  # whom the runtime sends to: see `leads_to`
-        self.account: UnderWay | None = None  # where what is unacknowledged counts as well
+        self.route: Any = None  # whom the runtime sends to, as `Route` says
         self.said = 0  # in which of the route's batches something was last sent; not looked at here
+
+    @property
+    def account(self) -> UnderWay | None:
+        """Where what is unacknowledged counts as well: at the process that the runtime sends to."""
+        return None if self.route is None else self.route.account
 
     def sends(self, envelope: Envelope, now: float) -> None:
         """Keep an envelope until it is acknowledged; it acknowledges on its way whatever was received."""
@@ -138,39 +141,41 @@ class Peering:
         if not acked < upto <= sent:
             return 0
         self.acked = upto
-        unacked = self.unacked or ()
+        over = self.unacked or ()
         if upto == sent:
             self.unacked = None
         else:
-            self.unacked = [e for e in unacked if e.seq > upto] or None
+            self.unacked = [envelope for envelope in over if envelope.seq > upto] or None
+            over = [envelope for envelope in over if envelope.seq <= upto]
             self.resend_at, self.attempts = now + FIRST_RESEND, 0
-        account = self.account
-        if account is not None:
-            for envelope in unacked:
-                if envelope.seq <= upto:
-                    account.messages -= 1
-                    account.bytes -= len(envelope.payload)
+        route = self.route
+        if route is not None and route.account is not None:
+            account = route.account
+            account.messages -= len(over)
+            for envelope in over:
+                account.bytes -= len(envelope.payload)
         return upto - acked
 
     def leads_to(self, route: Route | None) -> None:
         """Send through `route` from now on, and count there what is unacknowledged."""
-        self.route = route
-        self.charge(None if route is None else route.account)
-
-    def charge(self, account: UnderWay | None) -> None:
-        """From now on, count what is unacknowledged at another process, or at none."""
         if self.unacked is None:
-            self.account = account
+            self.route = route
             return
-        under_way = self.unacked
+        count, size = self.discharge()
+        self.route = route
+        account = None if route is None else route.account
+        if account is not None:
+            account.messages += count
+            account.bytes += size
+
+    def discharge(self) -> tuple[int, int]:
+        """Take what is unacknowledged from the account of the process; return how many messages and bytes that is."""
+        under_way = self.unacked or ()
         count, size = len(under_way), sum(len(envelope.payload) for envelope in under_way)
         if self.account is not None:
             self.account.messages -= count
             self.account.bytes -= size
-        self.account = account
-        if account is not None:
-            account.messages += count
-            account.bytes += size
+        return count, size
 
     def in_order(self, envelope: Envelope) -> Iterator[Envelope]:
         """Take in an envelope, and yield those that have come without a gap now."""

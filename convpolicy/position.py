@@ -15,7 +15,7 @@ from convpolicy.machine import Direction, Lane, Move, Symbol, independent
 from convpolicy.peering import WINDOW, Envelope, Peering, heads
 from convpolicy.policy.effects import Values
 from convpolicy.refusals import Situation, refused
-from convpolicy.rounds import Counts
+from convpolicy.rounds import Left
 from convpolicy.table import Node, Step, Table
 
 __all__ = ["Position"]
@@ -25,7 +25,7 @@ class Position:
     """The fields of a conversation, and what they say.
 
     `peers` has what is known of each role, by its number; in the place of the conversation's own is one that nothing is
-    exchanged with. `error` is why it has failed; `doom` becomes that once what has come is taken. `stopped` are the
+    exchanged with. `error` is why it has failed. `stopped` are the
     roles that have, for which the policy has branches, and why. `heard` is the number of the role whose message was
     taken last, -1 before. `emitted` is how many messages were sent, and `confirmed` how many of them are acknowledged.
     `table` is the compiled machine, `node` the compiled state, `codes` stands for the labels of the last moves, and
@@ -37,14 +37,12 @@ class Position:
     """
 
     __slots__ = (
-        "_interrupted",
         "_left",
         "_values",
         "blocked",
         "clocks",
         "codes",
         "confirmed",
-        "doom",
         "emitted",
         "error",
         "heard",
@@ -64,7 +62,6 @@ class Position:
     id: bytes
     peers: tuple[Peering, ...]
     error: ConversationError | None
-    doom: ConversationError | None
     stopped: dict[int, str] | None
     heard: int
     violations: int
@@ -79,8 +76,7 @@ class Position:
     node: Node
     codes: bytes
     held: list[Envelope] | None
-    _left: Counts  # how often each block was left that may be interrupted
-    _interrupted: dict[Lane, int] | None  # how often one was, by the lane of the interrupt
+    _left: Left  # the blocks that may be interrupted
     _values: Values | None
     clocks: Clocks | None
 
@@ -178,7 +174,7 @@ class Position:
 
     def lateness(self, envelope: Envelope) -> int:
         """Return 1 for a message of a block that was left, which is dropped; -1 for one of a later round; else 0."""
-        ours = self.table.rounds(self._left, envelope.label)
+        ours = self.table.rounds(self._left.counts, envelope.label)
         theirs = envelope.rounds or (0,) * len(ours)
         return (ours > theirs) - (ours < theirs)
 
@@ -190,7 +186,7 @@ class Position:
 
     def stamp(self, step: Step) -> tuple[int, ...] | None:
         """Return in which rounds of the blocks around it a message of this step is; None in the first ones."""
-        rounds = self.table.stamp(self._left, step)
+        rounds = self.table.stamp(self._left.counts, step)
         return rounds if any(rounds) else None
 
     @property
@@ -200,7 +196,7 @@ class Position:
 
     def interrupted(self, lane: Lane) -> int:
         """Return how often a block was interrupted, leaving out those in other branches of a par than `lane`."""
-        return sum(n for ended, n in (self._interrupted or {}).items() if not independent(ended, lane))
+        return sum(n for ended, n in self._left.interrupts.items() if not independent(ended, lane))
 
     @property
     def lane(self) -> Lane:

@@ -12,11 +12,12 @@ carry the name of their scope and monitors drop those of a scope that is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from convpolicy.machine import Lane
 
-__all__ = ["Counts", "Nesting", "Path", "at"]
+__all__ = ["Counts", "Left", "Nesting", "Path", "at"]
 
 # How often each block was left, in the order of their numbers.
 Counts = tuple[int, ...]
@@ -25,17 +26,24 @@ Counts = tuple[int, ...]
 Path = tuple[int, ...]
 
 
+class Left(NamedTuple):
+    """What a role has left: how often each block, and for which interrupts, by the lane of each and how often."""
+
+    counts: Counts
+    interrupts: Mapping[Lane, int]
+
+
 class Nesting:
     """The blocks of a policy that may be interrupted, as its lanes show which of them lie inside of which.
 
-    `start` counts what was left at the beginning: nothing.
+    `start` is what was left at the beginning: nothing.
     """
 
     def __init__(self, blocks: Iterable[int], lanes: Iterable[Lane]) -> None:
         self._places = {number: place for place, number in enumerate(sorted(blocks))}
-        self.start: Counts = (0,) * len(self._places)
+        self.start = Left((0,) * len(self._places), {})
         paths = {self.path(lane) for lane in lanes}
-        self._inner = [self._inside(place, paths) for place in range(len(self.start))]
+        self._inner = [self._inside(place, paths) for place in range(len(self._places))]
 
     def _inside(self, place: int, paths: Iterable[Path]) -> frozenset[int]:
         around = (path[path.index(place) + 1 :] for path in paths if place in path)

@@ -347,7 +347,7 @@ class Endpoint:
     def alternative(self, conversation: Conversation) -> str | None:
         """Return where a conversation may go on, when its link is being given up."""
         retirements = self.engine.admission.retirements
-        return retirements.alternative(self.url_of(conversation)) if retirements else None
+        return retirements.alternative(self.url_of(conversation)) if retirements.links else None
 
     def url_of(self, conversation: Conversation) -> str:
         """Return the address over which a conversation goes."""

@@ -95,6 +95,7 @@ class Engine(Presence):
     ) -> None:
         self.part = part
         self.conversations: dict[bytes, Conversation] = {}
+        self.doomed = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
         self.admission = admission or Admission(part.role)
         self.counts, self.quarantine = {"duplicates": 0, "refused": 0}, Quarantine()
@@ -105,6 +106,7 @@ class Engine(Presence):
         self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
+        self._interruptible = any(each.table.interruptible for each in (*self._versions.values(), *part.inner.values()))
         find = self.conversations.get
         self._delivery, self.credits = Delivery(self.peers, find, new_id), Credits()
         self._crashes = Crashes(part, self.peers, self.settle)
@@ -211,16 +213,13 @@ class Engine(Presence):
         return Conversation(part.table, id, now=self.now)
 
     def _adopt(self, conversation: Conversation, peer: Peer) -> None:
-        peers, own = conversation.peers, conversation.table.role
-        if len(peers) == 2:
-            peers[1 - own].leads_to(peer)
-        else:
-            for role in conversation.table.numbers:
-                if role != own:
-                    peers[role].leads_to(peer)
+        own = conversation.table.role
+        for role, peering in enumerate(conversation.peers):
+            if role != own:
+                peering.leads_to(peer)
         peer.conversations[conversation] = None
         self.conversations[conversation.id] = conversation
-        if self._timed or conversation.deadline is not None:
+        if self._timed or conversation.clocks is not None:
             self._delivery.moved(conversation)
 
     def send(self, conversation: Conversation, step: Step, message: object) -> None:
@@ -299,9 +298,10 @@ class Engine(Presence):
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        if (self._nested and self.nest.expects(envelope)) or self._is_stale(peer):
+        if (self._nested and self.nest.expects(envelope)) or (self.now < self._awake_at and self._is_stale(peer)):
             return None  # it comes again: when the invitation is there, or to whom the role is given now
-        self._tombs.late(envelope)
+        if self._interruptible:
+            self._tombs.late(envelope)
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 
     def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002
@@ -315,13 +315,14 @@ class Engine(Presence):
         if answer is None and part is not None:
             conversation = self._new(id, part)
             try:
-                self.admission.ensure(peer, self.peers.url_of(peer), self.conversations, self.now)
+                self.admission.ensure(peer, self.peers, self.conversations, self.now)
                 conversation.owner = self._welcome(conversation)
             except ConversationError as refusal:
                 answer = turned_away(conversation, refusal)
             else:
                 self._adopt(conversation, peer)
-                self.fellows.opened(peer, conversation)
+                if self.fellows.early:
+                    self.fellows.opened(peer, conversation)
                 return conversation
         if answer is not None:
             self.peers.say(peer, answer)

@@ -66,8 +66,8 @@ class Moves:
     ) -> None:
         self._peers, self._role, self._nonce, self._find = peers, role, nonce, find
         self._delivery, self._crashes, self._switched = delivery, crashes, switched
-        self._asked: dict[Conversation, Asked] = {}
-        self._counts: dict[Conversation, int] = {}
+        self.asked: dict[Conversation, Asked] = {}
+        self.counts: dict[Conversation, int] = {}
         self._before: dict[Conversation, dict[Peer, None]] = {}  # the processes that each went through
         self._told: dict[Conversation, tuple[list[int], int]] = {}  # what a bus was told, and how often it may be again
 
@@ -96,11 +96,10 @@ class Moves:
 
     def end(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""
-        if self._counts or self._asked:  # most engines never move any
-            self._asked.pop(conversation, None)
-            self._counts.pop(conversation, None)
-            self._before.pop(conversation, None)
-            self._told.pop(conversation, None)
+        self.asked.pop(conversation, None)
+        self.counts.pop(conversation, None)
+        self._before.pop(conversation, None)
+        self._told.pop(conversation, None)
 
     # ---------------------------------------------------------------------------- whoever moves a conversation
 
@@ -110,17 +109,17 @@ class Moves:
         Raises:
             WiringError: it is being moved already.
         """
-        if conversation in self._asked:
+        if conversation in self.asked:
             raise WiringError(f"conversation {conversation.id.hex()} is being moved already.\n  Wait until it has.")
         (route,) = routes(conversation)
         buses = [peer.hello is not None and peer.hello.bus for peer in (route, target)]
         to = target.hello.nonce if buses[1] and target.hello else self._nonce
         role, everybody = conversation.table.role, list(range(len(conversation.peers)))
-        item = Move(conversation.id, role, self._counts.get(conversation, 0) + 1, to, go=False, roles=everybody)
+        item = Move(conversation.id, role, self.counts.get(conversation, 0) + 1, to, go=False, roles=everybody)
         asked = Asked(target, route if any(buses) else target, item, told)
         if not buses[0]:
             asked.roles = frozenset(everybody) - {role}
-        self._asked[conversation] = asked
+        self.asked[conversation] = asked
         return asked
 
     def say(self, conversation: Conversation, asked: Asked) -> None:
@@ -134,19 +133,19 @@ class Moves:
         roles = sorted({conversation.table.role, *(asked.roles or ())})
         asked.item = msgspec.structs.replace(asked.item, go=True, roles=roles)
         asked.answers.clear()
-        self._counts[conversation] = asked.item.count
+        self.counts[conversation] = asked.item.count
         self.switch(conversation, asked.target, roles)
 
     def done(self, conversation: Conversation) -> None:
         """No more answers are waited for."""
-        self._asked.pop(conversation, None)
+        self.asked.pop(conversation, None)
 
     # ---------------------------------------------------------------------------------------- everybody else
 
     def handle(self, peer: Peer, item: Move | Moved, tombs: Tombs) -> None:
         """Act on what another role says of a move, or a bus returns; `tombs` has the conversations that are over."""
         conversation = self._find(item.conversation)
-        asked = None if conversation is None else self._asked.get(conversation)
+        asked = None if conversation is None else self.asked.get(conversation)
         if isinstance(item, Moved):
             known = asked is not None and peer in (asked.via, asked.target)
             if asked is not None and known and (item.count, item.go) == (asked.item.count, asked.item.go):
@@ -170,14 +169,14 @@ class Moves:
                 self._peers.say(peer, over)
         else:
             role = conversation.table.role
-            if item.count < self._counts.get(conversation, 0) or not self.speaks(conversation, item.sender, peer):
+            if item.count < self.counts.get(conversation, 0) or not self.speaks(conversation, item.sender, peer):
                 return
             here = peer.hello is not None and peer.hello.nonce == item.to
             target = peer if here else self._peers.named(item.to)
             if target is None:
                 why = "it is not connected there"
             elif item.go:
-                self._counts[conversation] = item.count
+                self.counts[conversation] = item.count
                 self.switch(conversation, target, item.roles)
                 via = target  # an answer over a bus shows that it knows both of them
         self._peers.say(via, Moved(item.conversation, role, item.sender, item.count, item.go, why))

@@ -40,6 +40,7 @@ class Presence(ABC):
     fellows: Fellows
     _nonce: bytes
     _at_most: int
+    doomed: dict[Conversation, ConversationError]  # what ends each, once what has come is taken
     _awake_at: float = 0.0
 
     @abstractmethod
@@ -71,16 +72,20 @@ class Presence(ABC):
         return self._tombs.had_heard(id, role)
 
     def over(self, conversation: Conversation) -> None:
-        """Forget who plays in a conversation, and where it goes to."""
-        self.moves.end(conversation)
-        self.fellows.over(conversation)
+        """Forget what is known of few conversations: who plays in one, where it goes to, and what will end it."""
+        if self.moves.counts or self.moves.asked:
+            self.moves.end(conversation)
+        if self.fellows.known:
+            self.fellows.known.pop(conversation, None)
+        if self.doomed:
+            self.doomed.pop(conversation, None)
 
     def _is_stale(self, peer: Peer) -> bool:
-        """Return whether a message that would open a conversation has lain here while the process stood still.
+        """Return whether what opens a conversation may have lain here, just after the process has stood still.
 
         Then a bus may have given it to somebody else, or to nobody. What is still wanted comes again.
         """
-        return self.now < self._awake_at and peer.hello is not None and peer.hello.bus
+        return peer.hello is not None and peer.hello.bus
 
     def _partner(self, id: bytes) -> Peer:  # noqa: A002
         """Return with whom a conversation begins. Raises LinkError when nobody is connected."""
@@ -142,7 +147,7 @@ class Presence(ABC):
             if self._crashes.lost(conversation, role, why, self.now):
                 peer.conversations.pop(conversation, None)
             elif conversation.possible() and conversation.emitted == conversation.confirmed:
-                conversation.doom = lost  # what has come may be all that was needed
+                self.doomed[conversation] = lost  # what has come may be all that was needed
                 conversation.owner.relieved(conversation)
             else:
                 self.fail(conversation, lost, tell=False)

@@ -128,13 +128,13 @@ class Swift:
 
     def say(self, conversation: Conversation, step: Step, message: object, now: float) -> bool:
         """Send a message, and return True; when something is out of the ordinary, change nothing and return False."""
+        if not self._plain or step.write is None or not step.alone:
+            return False
         peering = conversation.peers[step.peer]
-        unacked, account = peering.unacked, peering.account
+        unacked, peer = peering.unacked, peering.route
+        account = peer.account
         if (
-            not self._plain
-            or step.write is None
-            or not step.alone
-            or not (step.node.easy or conversation.table.fill(step.node).easy)
+            not (step.node.easy or conversation.table.fill(step.node).easy)
             or account is None
             or account.messages >= account.most_messages
             or account.bytes >= account.most_bytes
@@ -144,37 +144,31 @@ class Swift:
             or conversation.stopped is not None
         ):
             return False
-        payload = step.write(message)
-        if len(payload) >= SMALL:
+        packed = step.write(message)
+        size = len(packed)
+        if size >= SMALL:
             return False
-        self._put(conversation, step, peering, Raw(payload), now)
-        return True
-
-    def _put(self, conversation: Conversation, step: Step, peering: Peering, payload: Raw, now: float) -> None:
-        """Take a step, and queue its message."""
-        table, received, peer = conversation.table, peering.received, peering.route
+        table, received, seq = conversation.table, peering.received, peering.sent + 1
         envelope = Envelope(
             conversation.id,
             table.role,
             step.peer,
-            peering.sent + 1,
+            seq,
             received,
             step.index,
-            payload,
+            Raw(packed),
             None if received or peering.acked else table.fingerprint,
         )
-        peering.sent += 1
+        peering.sent = seq
         peering.owes_ack = False
         peering.said = peer.number
-        if peering.unacked is None:
+        if unacked is None:
             peering.unacked = [envelope]
             peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
         else:
-            peering.unacked.append(envelope)
-        account = peering.account
-        if account is not None:
-            account.messages += 1
-            account.bytes += len(payload)
+            unacked.append(envelope)
+        account.messages += 1
+        account.bytes += size
         conversation.emitted += 1
         conversation.node = step.node
         codes = conversation.codes + step.code
@@ -185,3 +179,4 @@ class Swift:
         batch.append(envelope)
         if len(batch) == 1 or len(batch) >= self._peers.at_once:
             self._peers.queued(peer)
+        return True

@@ -308,7 +308,7 @@ def test_what_came_from_a_process_that_has_left_can_still_be_taken() -> None:
     rig.turns()
     assert rig.buying.errors == []
     assert conversation.possible() == ("Invoice", "Shipment")
-    assert "it has left" in str(conversation.doom)
+    assert "it has left" in str(rig.buyer.doomed[conversation])
 
 
 def test_a_conversation_aborted_here_is_aborted_there() -> None:

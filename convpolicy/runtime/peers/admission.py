@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from convpolicy.errors import Busy
-from convpolicy.runtime.peers.processes import Peer
+from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.runtime.peers.retiring import Retirements
 
 __all__ = ["Admission"]
@@ -23,10 +23,10 @@ class Admission:
         self.retirements = Retirements()
         self.turned_away = 0
 
-    def ensure(self, peer: Peer, url: str, conversations: Collection[object], now: float) -> None:
-        """Raise Busy when `peer` is not to open another one now, or ChannelRetired when nothing begins over `url`."""
-        if self.retirements:
-            self.retirements.ensure_taken(url, now)
+    def ensure(self, peer: Peer, peers: Peers, conversations: Collection[object], now: float) -> None:
+        """Raise Busy when `peer` is not to open another one now, or ChannelRetired when its link takes no new ones."""
+        if self.retirements.links:
+            self.retirements.ensure_taken(peers.url_of(peer), now)
         if 0 < self.at_most <= len(conversations):
             self._turn_away(f"it has as many conversations as it takes at once ({self.at_most:,})")
         if 0 < self._per_peer <= len(peer.conversations) and not (peer.hello is not None and peer.hello.bus):

@@ -41,8 +41,8 @@ class Fellows:
         self, peers: Peers, delivery: Delivery, find: Callable[[bytes], Conversation | None], memory: Memory
     ) -> None:
         self._peers, self._delivery, self._find, self._memory = peers, delivery, find, memory
-        self._known: dict[Conversation, dict[int, bytes]] = {}
-        self._early: dict[bytes, dict[int, bytes]] = {}  # of conversations that the next message may open
+        self.known: dict[Conversation, dict[int, bytes]] = {}
+        self.early: dict[bytes, dict[int, bytes]] = {}  # of conversations that the next message may open
 
     def told(self, peer: Peer, item: Given) -> None:
         """A bus says who plays a role, or asks; what had to wait until it was known is sent again."""
@@ -56,7 +56,7 @@ class Fellows:
             heard = self._memory.had_heard(item.conversation, item.role)
             self._peers.say(peer, Given(item.conversation, item.role, to, heard))
         elif conversation is None:
-            self._early.setdefault(item.conversation, {})[item.role] = item.to
+            self.early.setdefault(item.conversation, {})[item.role] = item.to
 
     def _may_tell(self, peer: Peer, conversation: Conversation, role: int) -> bool:
         other = role in conversation.table.numbers and role != conversation.table.role
@@ -64,7 +64,7 @@ class Fellows:
 
     def _hear(self, peer: Peer, conversation: Conversation, role: int, to: bytes) -> None:
         """Remember the first that was heard, and say what is known."""
-        known = self._known.get(conversation, {})
+        known = self.known.get(conversation, {})
         if to and role not in known:
             self.restore(conversation, role, to)
             self._memory.remember(conversation, role, to)
@@ -74,19 +74,14 @@ class Fellows:
 
     def restore(self, conversation: Conversation, role: int, to: bytes) -> None:
         """Know again what was known before a restart."""
-        self._known.setdefault(conversation, {})[role] = to
+        self.known.setdefault(conversation, {})[role] = to
 
     def opened(self, peer: Peer, conversation: Conversation) -> None:
         """A message that has come through `peer` has opened a conversation: hear what was said of it before that."""
-        for role, to in self._early.pop(conversation.id, {}).items() if self._early else ():
+        for role, to in self.early.pop(conversation.id, {}).items():
             if self._may_tell(peer, conversation, role):
                 self._hear(peer, conversation, role, to)
 
-    def over(self, conversation: Conversation) -> None:
-        """Forget a conversation that is over."""
-        if self._known:
-            self._known.pop(conversation, None)
-
     def clear(self) -> None:
         """Once a second: drop what was said of conversations that were not opened."""
-        self._early.clear()
+        self.early.clear()

@@ -27,23 +27,20 @@ class Retirements:
     """The links of a process that are being given up, by their address; times are of the engine's clock."""
 
     def __init__(self) -> None:
-        self._links: dict[str, _Retirement] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._links)
+        self.links: dict[str, _Retirement] = {}
 
     def retire(self, url: str, alternative: str, *, refuses: float, closes: float | None) -> None:
         """Give a link up; said again, the new times hold."""
-        self._links[url] = _Retirement(alternative, refuses, closes)
+        self.links[url] = _Retirement(alternative, refuses, closes)
 
     def alternative(self, url: str) -> str | None:
         """Return where to go on instead of a link, or None when it is not being given up."""
-        retirement = self._links.get(url)
+        retirement = self.links.get(url)
         return None if retirement is None else retirement.alternative
 
     def ensure_taken(self, url: str, now: float) -> None:
         """Raise ChannelRetired when nothing new begins over a link any more."""
-        retirement = self._links.get(url)
+        retirement = self.links.get(url)
         if retirement is not None and now >= retirement.refuses:
             raise ChannelRetired(url, retirement.alternative)
 
@@ -51,7 +48,7 @@ class Retirements:
         self, now: float, conversations: Mapping[bytes, Conversation], peers: Peers
     ) -> Iterator[tuple[Conversation, ChannelRetired]]:
         """Yield the conversations that are over because their link is closed, each with its error."""
-        closed = {url: r for url, r in self._links.items() if r.closes is not None and now >= r.closes}
+        closed = {url: r for url, r in self.links.items() if r.closes is not None and now >= r.closes}
         for conversation in tuple(conversations.values()) if closed else ():
             for url in {peers.url_of(peer): None for peer in routes(conversation)}:
                 if url in closed:

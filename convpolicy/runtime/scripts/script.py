@@ -87,7 +87,7 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         self._endpoint.check()
         conversation = self._conversation
         self._endpoint.engine.tick()
-        if to is None and conversation.doom is None and self._endpoint.say_at_once(conversation, message):
+        if to is None and not self._endpoint.engine.doomed and self._endpoint.say_at_once(conversation, message):
             return None
         while True:
             self._ensure_alive()
@@ -266,8 +266,9 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
 
     def _ensure_alive(self) -> None:
         conversation = self._conversation
-        if conversation.doom is not None and not conversation.over:
-            self._endpoint.engine.fail(conversation, conversation.doom, tell=False)
+        doom = self._endpoint.engine.doomed.get(conversation)
+        if doom is not None and not conversation.over:
+            self._endpoint.engine.fail(conversation, doom, tell=False)
         if self._conversation.error is not None:
             self._told = True
             raise self._conversation.error

@@ -51,7 +51,7 @@ class Walk:
         self.broken: Move | None = None
         self.values: Values = {}  # what `learns` has taken over from messages
         self._nesting = _nesting(machine)
-        self._left = self._nesting.start  # how often each block was left that may be interrupted
+        self._left = self._nesting.start.counts  # how often each block was left that may be interrupted
 
     def play(self, when: float, move: Move) -> None:
         """Take a move."""

@@ -82,7 +82,7 @@ class _Interrupting(Search[_Here]):
             path[depth]: path[:depth] for path in self._paths for depth in range(len(path))
         }
         states, queues = self.beginning
-        self.start = _Here(states, queues, (self._nesting.start,) * len(states), ((),) * len(queues))
+        self.start = _Here(states, queues, (self._nesting.start.counts,) * len(states), ((),) * len(queues))
 
     def _of(self, block: Block) -> list[int]:
         return [place for place, role in enumerate(self._roles) if role in block.roles]

@@ -78,16 +78,17 @@ def test_a_conversation_that_fails_gives_its_credit_back() -> None:
 
 
 def test_what_is_under_way_counts_where_it_goes_from_now_on() -> None:
-    peering, before, after = Peering(), UnderWay(10, 1_000), UnderWay(10, 1_000)
+    before, after = UnderWay(10, 1_000), UnderWay(10, 1_000)
+    peering, uncounted = Peering(), Peer(b"nobody's memory", 0.0)
     for seq in range(1, 4):
         peering.sends(Envelope(b"", 0, 1, seq, 0, 0, b"12345"), 0.0)  # type: ignore[arg-type]
-    peering.charge(before)
+    peering.leads_to(Peer(b"before", 0.0, before))
     assert (before.messages, before.bytes) == (3, 15)
     peering.acknowledge(1, 0.0)
     assert (before.messages, before.bytes) == (2, 10)
-    peering.charge(after)
+    peering.leads_to(Peer(b"after", 0.0, after))
     assert (before.messages, before.bytes, after.messages, after.bytes) == (0, 0, 2, 10)
-    peering.charge(None)
+    peering.leads_to(uncounted)
     peering.acknowledge(3, 0.0)
     assert (after.messages, after.bytes) == (0, 0)
 
