@@ -93,9 +93,8 @@ class Engine(Presence):
         at_most: int = 0,
         admission: Admission | None = None,
     ) -> None:
-        self.part = part
+        self.part, self.doomed = part, {}
         self.conversations: dict[bytes, Conversation] = {}
-        self.doomed = {}
         self.waiting: dict[Conversation, float] = {}  # whose owners wait for something, and since when
         self.admission = admission or Admission(part.role)
         self.counts, self.quarantine = {"duplicates": 0, "refused": 0}, Quarantine()
@@ -106,7 +105,6 @@ class Engine(Presence):
         self._versions, self._table = part.versions, part.table
         self._role, self._numbers = part.table.role, part.table.numbers
         self._timed = part.timed or any(inner.timed for inner in part.inner.values())
-        self._interruptible = any(each.table.interruptible for each in (*self._versions.values(), *part.inner.values()))
         find = self.conversations.get
         self._delivery, self.credits = Delivery(self.peers, find, new_id), Credits()
         self._crashes = Crashes(part, self.peers, self.settle)
@@ -300,8 +298,7 @@ class Engine(Presence):
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
         if (self._nested and self.nest.expects(envelope)) or (self.now < self._awake_at and self._is_stale(peer)):
             return None  # it comes again: when the invitation is there, or to whom the role is given now
-        if self._interruptible:
-            self._tombs.late(envelope)
+        self._tombs.late(envelope)
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)
 
     def _open(self, peer: Peer, id: bytes, sender: int, policy: bytes | None) -> Conversation | None:  # noqa: A002

@@ -89,8 +89,8 @@ class Swift:
 
     def _hear_plainly(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
         """Deal with a message about which nothing is special; when something is, change nothing and return False."""
-        step = conversation.node.plain.get(envelope.label)
-        if step is None or step.read is None or envelope.receiver != conversation.table.role:
+        step, table = conversation.node.plain.get(envelope.label), conversation.table
+        if step is None or step.read is None or envelope.receiver != table.role:
             return False
         sender = step.peer
         peering = conversation.peers[sender]
@@ -104,7 +104,7 @@ class Swift:
             or conversation.stopped is not None
             or conversation.clocks is not None
             or envelope.rounds is not None
-            or not (step.node.easy or conversation.table.fill(step.node).easy)
+            or not (step.node.easy or table.fill(step.node).easy)
         ):
             return False
         try:
@@ -115,9 +115,7 @@ class Swift:
             conversation.confirmed += peering.acknowledge(envelope.ack, now)
         peering.received = seq
         peering.owes_ack = True
-        conversation.node = step.node
-        codes = conversation.codes + step.code
-        conversation.codes = codes if len(codes) <= conversation.table.remembered else codes[2:]
+        conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
         conversation.heard = sender
         conversation.owner.handle(conversation, step.label, step.move.peer, payload)
         if conversation.blocked:
@@ -145,34 +143,20 @@ class Swift:
         ):
             return False
         packed = step.write(message)
-        size = len(packed)
-        if size >= SMALL:
+        if len(packed) >= SMALL:
             return False
         table, received, seq = conversation.table, peering.received, peering.sent + 1
-        envelope = Envelope(
-            conversation.id,
-            table.role,
-            step.peer,
-            seq,
-            received,
-            step.index,
-            Raw(packed),
-            None if received or peering.acked else table.fingerprint,
-        )
-        peering.sent = seq
-        peering.owes_ack = False
-        peering.said = peer.number
+        policy = None if received or peering.acked else table.fingerprint
+        envelope = Envelope(conversation.id, table.role, step.peer, seq, received, step.index, Raw(packed), policy)
+        peering.sent, peering.owes_ack, peering.said = seq, False, peer.number
         if unacked is None:
-            peering.unacked = [envelope]
-            peering.resend_at, peering.attempts = now + FIRST_RESEND, 0
+            peering.unacked, peering.resend_at, peering.attempts = [envelope], now + FIRST_RESEND, 0
         else:
             unacked.append(envelope)
         account.messages += 1
-        account.bytes += size
+        account.bytes += len(packed)
         conversation.emitted += 1
-        conversation.node = step.node
-        codes = conversation.codes + step.code
-        conversation.codes = codes if len(codes) <= table.remembered else codes[2:]
+        conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
         if not conversation.watched:
             self._watch(conversation)
         batch = peer.batch
