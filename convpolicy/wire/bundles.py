@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
+from convpolicy.wire.arrays import split
 from convpolicy.wire.payload import PayloadCodec
 
 __all__ = ["Bundles"]
 
 _write = msgspec.msgpack.Encoder().encode
-_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 class Bundles:
@@ -30,13 +30,13 @@ class Bundles:
             self._read = msgspec.msgpack.Decoder(list[codec.plainly]).decode  # type: ignore[name-defined]
 
     def pack(self, messages: Sequence[object]) -> bytes:
-        """Return the array of the payloads of some messages.
+        """Return the array of the payloads of some messages, all of one class; there is at least one.
 
         Raises:
             PayloadError: one does not fit its declaration.
         """
-        read, kind = self._read, self._codec.plainly
-        if read is not None and set(map(type, messages)) == {kind}:
+        read = self._read
+        if read is not None and type(messages[0]) is self._codec.plainly:
             try:
                 packed = _write(messages)
                 read(packed)  # what the receiver would refuse must not leave
@@ -58,4 +58,4 @@ class Bundles:
                 return self._read(payloads)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 pass  # as above
-        return [self._codec.unpack(bytes(payload)) for payload in _split(payloads)]
+        return [self._codec.unpack(bytes(payload)) for payload in split(payloads)]

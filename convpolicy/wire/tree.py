@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from convpolicy.wire.arrays import beginning, length, split
 from convpolicy.wire.frame import MAX_FRAME, Malformed
 
 __all__ = [
@@ -56,9 +57,6 @@ LARGEST_SAID = MAX_FRAME - 1024  # of one payload, so that it fits into a frame 
 Many: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 
 
-_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-
-
 class Run(msgspec.Struct, array_like=True, gc=False):
     """Messages of one label that follow each other: its index, and a MessagePack array of their payloads."""
 
@@ -68,12 +66,12 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     @classmethod
     def of(cls, label: int, payloads: Sequence[bytes | msgspec.Raw]) -> Run:
         """Return a run of messages with these payloads: 1 to 65,535."""
-        return cls(label, msgspec.Raw(b"".join((_beginning(len(payloads)), *payloads))))
+        return cls(label, msgspec.Raw(b"".join((beginning(len(payloads)), *payloads))))
 
     @property
     def count(self) -> int:
         """How many messages they are; 0 when it is no run."""
-        return _length(bytes(memoryview(self.payloads)[:3]))
+        return length(self.payloads)
 
     @property
     def size(self) -> int:
@@ -82,7 +80,7 @@ class Run(msgspec.Struct, array_like=True, gc=False):
 
     def each(self) -> list[msgspec.Raw]:
         """Return the payloads."""
-        return _split(self.payloads)
+        return split(self.payloads)
 
     def cut(self, count: int) -> tuple[Run, Run]:
         """Return the first `count` messages, and the others; there must be both."""
@@ -348,15 +346,3 @@ def read_evicted(frame: bytes) -> Evicted | None:
 def _is(frame: bytes, tag: int) -> bool:
     """Return whether a frame is an array of less than 16 elements, as all are, that begins with `tag`."""
     return len(frame) > 1 and frame[0] & 0xF0 == 0x90 and frame[1] == tag
-
-
-def _beginning(count: int) -> bytes:
-    """Return the first bytes of a MessagePack array with so many elements."""
-    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-
-
-def _length(array: bytes) -> int:
-    """Return how many elements a MessagePack array has, by its first bytes; 0 for what is none or longer."""
-    if array[:1] == b"\xdc" and len(array) == 3:
-        return int.from_bytes(array[1:], "big")
-    return array[0] & 0x0F if array and array[0] & 0xF0 == 0x90 else 0

@@ -1,8 +1,10 @@
 """Results, each counted once: what the last role of a pipeline knows of one batch. No input, output or clocks.
 
 A result that is delivered is first *begun*, while the handler runs, and then *counted* or *given up*. What is
-counted stays so; of every counted task eight bytes are kept, so that another result of it is recognised, and
-flagged when it is not the same. Tasks of a lot with which nothing has gone wrong are begun and counted together.
+counted stays so, and enough of it is kept that another result of the task is recognised, and flagged when it is not
+the same: a digest of eight bytes, or the results of a lot as they came, when they are short. To digest each of them
+costs more than the rest of counting does, and hardly any is ever asked for. Tasks of a lot with which nothing has gone
+wrong are begun and counted together.
 """
 
 from __future__ import annotations
@@ -10,24 +12,81 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 
+from msgspec import Raw
+
 from convpolicy.runtime.pipeline.items import Token, Verdict
-from convpolicy.runtime.pipeline.lots import LOT, bits, task_of
+from convpolicy.runtime.pipeline.lots import LOT, Goods, bits, size_of, task_of
 
-__all__ = ["Collector", "digests_of"]
+__all__ = ["Collector", "Results"]
 
+SHORT = 16 * LOT  # bytes of the results of a lot, up to which they are kept as they came
+
+_ALL = (1 << LOT) - 1
 _NOTHING = bytes(8 * LOT)
+
+
+class Results:
+    """What came of some tasks, and digests of it, once somebody asks for them.
+
+    Raises Malformed, as `Goods` does, when it is not a result for each of the tasks.
+    """
+
+    __slots__ = ("_digests", "_goods")
+
+    def __init__(self, goods: Goods) -> None:
+        goods.ensure_whole()
+        self._goods = goods
+        self._digests: Sequence[int] | None = None
+
+    def digests(self, mask: int) -> Sequence[int]:
+        """Return the digests of the results of these tasks, in order."""
+        if self._digests is None:
+            self._digests = self._goods.digests()
+        if mask == self._goods.mask:
+            return self._digests
+        return [digest for bit, digest in zip(bits(self._goods.mask), self._digests, strict=True) if bit & mask]
+
+    def are_short(self, mask: int) -> bool:
+        """Return whether these tasks are a whole lot, and what came of them is short."""
+        return mask == _ALL and size_of(self._goods.payloads) <= SHORT
+
+    def copy(self) -> Results:
+        """Return the same without the frame that it came in, which would be kept with it."""
+        return Results(Goods(self._goods.labels, self._goods.mask, Raw(bytes(self._goods.payloads))))
 
 
 class _Lot:
     """What is known of the tasks of a lot. `fenced` are those of which some attempts are refused, `begun` and `counted`
-    the others that the opening speaks of; `digests` has a number for each counted one.
+    the others that the opening speaks of.
     """
 
-    __slots__ = ("begun", "counted", "digests", "fenced")
+    __slots__ = ("_digests", "_whole", "begun", "counted", "fenced")
 
     def __init__(self) -> None:
         self.begun = self.counted = self.fenced = 0
-        self.digests = array("q", _NOTHING)
+        self._whole: Results | None = None  # what all of the lot was counted with, as it came
+        self._digests: array[int] | None = None
+
+    def keep(self, mask: int, results: Results) -> None:
+        """Keep what some tasks are counted with."""
+        if results.are_short(mask):
+            self._whole = results.copy()
+            return
+        digests = self._kept()
+        for bit, digest in zip(bits(mask), results.digests(mask), strict=True):
+            digests[bit.bit_length() - 1] = digest
+
+    def digest(self, bit: int) -> int:
+        """Return the digest of what a task was counted with."""
+        return self._kept()[bit.bit_length() - 1]
+
+    def _kept(self) -> array[int]:
+        whole, self._whole = self._whole, None
+        if whole is not None:
+            self._digests = array("q", whole.digests(_ALL))
+        elif self._digests is None:
+            self._digests = array("q", _NOTHING)
+        return self._digests
 
 
 class Collector:
@@ -44,11 +103,11 @@ class Collector:
         self._failed: dict[int, int] = {}
         self._fences: dict[int, int] = {}
 
-    def begin(self, token: Token, digests: Sequence[int]) -> tuple[int, list[tuple[Verdict, int]]]:
+    def begin(self, token: Token, results: Results) -> tuple[int, list[tuple[Verdict, int]]]:
         """Say what becomes of results: which are to be handled now, and for the others why not.
 
-        `digests` has a number for each of the token's tasks. COUNTED is never among the reasons: it comes from `count`.
-        A task of which a result is being handled is not mentioned: it has to come again.
+        COUNTED is never among the reasons: it comes from `count`. A task of which a result is being handled is not
+        mentioned: it has to come again.
         """
         lot, mask, _ = token
         known = self._lot(lot)
@@ -58,7 +117,7 @@ class Collector:
             return mask, []
         fresh, refused = 0, list[tuple[Verdict, int]]()
         open_ = mask & ~known.begun
-        for bit, digest in zip(bits(open_), digests_of(digests, mask, open_), strict=True):
+        for bit, digest in zip(bits(open_), results.digests(open_), strict=True):
             verdict = self._verdict(known, (lot, bit, token[2]), digest)
             if verdict is None:
                 fresh |= bit
@@ -74,7 +133,7 @@ class Collector:
         lot, bit, attempt = token
         task = task_of(lot, bit)
         if known.counted & bit:
-            if known.digests[bit.bit_length() - 1] == digest:
+            if known.digest(bit) == digest:
                 return Verdict.AGAIN
             self.differing.add(task)
             return Verdict.DIFFERS
@@ -87,19 +146,15 @@ class Collector:
         lot, place = divmod(task - 1, LOT)
         return lot in self._lots and bool(self._lots[lot].counted >> place & 1)
 
-    def count(self, token: Token, digests: Sequence[int]) -> None:
-        """The handler has done its work: the tasks are over. `digests` is as for `begin`."""
+    def count(self, token: Token, results: Results) -> None:
+        """The handler has done its work: the tasks are over. `results` has what came of them, and of others."""
         lot, mask, _ = token
         known = self._lot(lot)
         known.begun &= ~mask
         known.counted |= mask
         self.busy -= mask.bit_count()
         self.done += mask.bit_count()
-        if len(digests) == LOT:
-            known.digests = array("q", digests)
-        else:
-            for bit, digest in zip(bits(mask), digests, strict=True):
-                known.digests[bit.bit_length() - 1] = digest
+        known.keep(mask, results)
         for bit in bits(mask & known.fenced):
             self._fences.pop(task_of(lot, bit), None)
             self._failed.pop(task_of(lot, bit), None)
@@ -138,10 +193,3 @@ class Collector:
         if known is None:
             known = self._lots[lot] = _Lot()
         return known
-
-
-def digests_of(digests: Sequence[int], mask: int, chosen: int) -> Sequence[int]:
-    """Return the digests of the chosen tasks out of those of a mask, of which there is one for each."""
-    if mask == chosen:
-        return digests
-    return [digest for bit, digest in zip(bits(mask), digests, strict=True) if bit & chosen]

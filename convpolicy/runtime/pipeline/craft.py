@@ -165,7 +165,7 @@ def of_a_kind(mask: int, messages: Sequence[object]) -> list[tuple[int, Sequence
         return [(mask, messages)]
     groups: dict[type | str, tuple[int, list[object]]] = {}
     for bit, message in zip(bits(mask), messages, strict=True):
-        kind = message.label if isinstance(message, Message) else type(message)
+        kind = _kind_of(message)
         tasks, alike = groups.get(kind, (0, []))
         alike.append(message)
         groups[kind] = tasks | bit, alike
@@ -176,7 +176,11 @@ def in_a_row(messages: Sequence[M]) -> list[Sequence[M]]:
     """Return messages in order, with those of one kind that follow each other together."""
     if _all_alike(messages):
         return [messages]
-    return [list(alike) for _, alike in groupby(messages, name_of)]
+    return [list(alike) for _, alike in groupby(messages, _kind_of)]
+
+
+def _kind_of(message: object) -> type | str:
+    return message.label if isinstance(message, Message) else type(message)
 
 
 def _all_alike(messages: Sequence[object]) -> bool:

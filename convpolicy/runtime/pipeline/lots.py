@@ -14,6 +14,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from convpolicy.wire.arrays import length, split
 from convpolicy.wire.frame import MAX_PAYLOAD, Malformed
 
 __all__ = [
@@ -40,7 +41,6 @@ Lot: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 Mask: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 
 _write = msgspec.msgpack.Encoder().encode
-_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 def lot_of(task: int) -> tuple[int, int]:
@@ -121,13 +121,20 @@ class Goods(msgspec.Struct, array_like=True, gc=False):
 
     def _split(self) -> list[msgspec.Raw]:
         try:
-            payloads = _split(self.payloads)
+            payloads = split(self.payloads)
         except msgspec.MsgspecError as problem:
             raise Malformed(str(problem)) from problem
-        many = len(self.labels)
-        if len(payloads) != many * self.mask.bit_count():
-            raise Malformed(f"{len(payloads)} payloads for {self.mask.bit_count()} tasks of {many} messages each")
+        self._ensure_whole(len(payloads))
         return payloads
+
+    def ensure_whole(self) -> None:
+        """Raise Malformed as `each`. What came in a frame is known to be MessagePack: its beginning says enough."""
+        self._ensure_whole(length(self.payloads) or len(self._split()))
+
+    def _ensure_whole(self, found: int) -> None:
+        many, tasks = len(self.labels), self.mask.bit_count()
+        if found != many * tasks:
+            raise Malformed(f"{found} payloads for {tasks} tasks of {many} messages each")
 
     def parcels(self) -> list[tuple[int, Parcel]]:
         """Return the bit of every task, and what was said in it. Raises Malformed as `each`."""
@@ -140,8 +147,7 @@ class Goods(msgspec.Struct, array_like=True, gc=False):
         """
         if len(self.labels) != 1:
             return [hash((self.labels, *map(bytes, payloads))) for _, payloads in self.each()]
-        seed = hash(self.labels)
-        return [seed ^ found for found in map(hash, map(bytes, self._split()))]
+        return list(map(hash(self.labels).__xor__, map(hash, map(bytes, self._split()))))
 
 
 def gathered(parcels: Iterable[tuple[int, Parcel]]) -> list[Goods]:
@@ -166,7 +172,7 @@ def joined(first: Goods, second: Goods) -> Goods | None:
     size = size_of(first.payloads) + size_of(second.payloads)
     if first.labels != second.labels or size > MAX_PAYLOAD or first.mask >= second.mask & -second.mask:
         return None
-    both = [*_split(first.payloads), *_split(second.payloads)]
+    both = [*split(first.payloads), *split(second.payloads)]
     return Goods(first.labels, first.mask | second.mask, _packed(both))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.collector import Collector, digests_of
+from convpolicy.runtime.pipeline.collector import Collector, Results
 from convpolicy.runtime.pipeline.items import (
     Begin,
     Begun,
@@ -40,15 +40,11 @@ class Delivery:
     peer: Peer
     item: Deliver
     mask: int
-    digests: Sequence[int]
+    results: Results
 
     def token(self, mask: int) -> Token:
         """Return what names some of the tasks."""
         return self.item.lot, mask, self.item.attempt
-
-    def of(self, mask: int) -> Sequence[int]:
-        """Return the digests of some of the tasks."""
-        return digests_of(self.digests, self.item.goods.mask, mask)
 
 
 @dataclass(slots=True)
@@ -117,7 +113,7 @@ class SinkEngine:
         """The handlers have taken the results of some tasks."""
         batch = self._batches.get(delivery.item.batch)
         if batch is not None:
-            batch.results.count(delivery.token(mask), delivery.of(mask))
+            batch.results.count(delivery.token(mask), delivery.results)
             self._counts["counted"] += mask.bit_count()
             self._answer(delivery, mask, Verdict.COUNTED)
 
@@ -137,12 +133,12 @@ class SinkEngine:
         if self.draining:
             return  # it will be said again
         try:
-            digests = item.goods.digests()
+            results = Results(item.goods)
         except Malformed as problem:
             peer.counts(item.batch, (item.lot, item.goods.mask, item.attempt), Verdict.FAILED, str(problem))
             return
-        fresh, refused = batch.results.begin((item.lot, item.goods.mask, item.attempt), digests)
-        delivery = Delivery(peer, item, fresh, digests)
+        fresh, refused = batch.results.begin((item.lot, item.goods.mask, item.attempt), results)
+        delivery = Delivery(peer, item, fresh, results)
         for verdict, mask in refused:
             self._counts["refused"] += mask.bit_count()
             self._answer(delivery, mask, verdict)

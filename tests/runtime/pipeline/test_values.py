@@ -12,7 +12,7 @@ from msgspec.msgpack import encode as encoded
 from runtime.pipeline.rendering import Rig
 
 from convpolicy.runtime.pipeline.bench import AHEAD, MOST, Bench
-from convpolicy.runtime.pipeline.collector import Collector
+from convpolicy.runtime.pipeline.collector import Collector, Results
 from convpolicy.runtime.pipeline.dispatcher import Dispatcher
 from convpolicy.runtime.pipeline.items import (
     SET_ASIDE,
@@ -217,31 +217,38 @@ def test_what_is_not_over_is_measured_in_bytes_too():
 SAME, OTHER = 11111111, 22222222
 
 
+def said(mask, *results):
+    """What came of some tasks: the same of all that are not mentioned."""
+    whole = [*results, *[SAME] * mask.bit_count()][: mask.bit_count()]
+    return Results(Goods((0,), mask, Raw(encoded(whole))))
+
+
 def counted(*tasks):
     """A collector that has counted these tasks of lot 0, all with the same result."""
     collector = Collector()
     for task in tasks:
         token = (0, 1 << task - 1, 1)
-        assert collector.begin(token, [SAME]) == (token[1], [])
-        collector.count(token, [SAME])
+        assert collector.begin(token, said(token[1])) == (token[1], [])
+        collector.count(token, said(token[1]))
     return collector
 
 
 def test_a_result_is_counted_once_and_another_one_is_flagged():
     collector = counted(1)
-    assert collector.begin((0, ONE, 1), [SAME]) == (0, [(Verdict.AGAIN, ONE)])
-    assert collector.begin((0, ONE, 2), [SAME]) == (0, [(Verdict.AGAIN, ONE)])
+    assert collector.begin((0, ONE, 1), said(ONE)) == (0, [(Verdict.AGAIN, ONE)])
+    assert collector.begin((0, ONE, 2), said(ONE)) == (0, [(Verdict.AGAIN, ONE)])
     assert collector.differing == set()
-    assert collector.begin((0, ONE, 2), [OTHER]) == (0, [(Verdict.DIFFERS, ONE)])
+    assert collector.begin((0, ONE, 2), said(ONE, OTHER)) == (0, [(Verdict.DIFFERS, ONE)])
     assert (collector.done, collector.refused, collector.differing) == (1, 3, {1})
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (64, 1, 32)])
 def test_results_come_in_any_order(order):
     collector = counted(*order)
-    assert all(collector.begin((0, 1 << task - 1, 1), [SAME])[1] == [(Verdict.AGAIN, 1 << task - 1)] for task in order)
-    assert collector.begin((0, 1 << 40, 1), [SAME]) == (1 << 40, [])
-    assert collector.begin((99, ONE, 1), [SAME]) == (ONE, [])
+    for bit in (1 << task - 1 for task in order):
+        assert collector.begin((0, bit, 1), said(bit)) == (0, [(Verdict.AGAIN, bit)])
+    assert collector.begin((0, 1 << 40, 1), said(1 << 40)) == (1 << 40, [])
+    assert collector.begin((99, ONE, 1), said(ONE)) == (ONE, [])
     assert (collector.done, collector.busy) == (3, 2)
     assert [task for task in range(1, 65) if collector.has(task)] == sorted(order)
 
@@ -249,38 +256,39 @@ def test_results_come_in_any_order(order):
 def test_the_tasks_of_a_lot_are_begun_together_and_what_is_known_of_some_is_said():
     collector = counted(2, 4)
     collector.fence((0, 0b1_0000, 2)).__next__()
-    assert collector.begin((0, 0b1, 1), [SAME]) == (0b1, [])
-    fresh, refused = collector.begin((0, 0b11_1111, 1), [SAME, SAME, SAME, OTHER, SAME, SAME])
+    assert collector.begin((0, 0b1, 1), said(0b1)) == (0b1, [])
+    fresh, refused = collector.begin((0, 0b11_1111, 1), said(0b11_1111, SAME, SAME, SAME, OTHER, SAME, SAME))
     assert fresh == 0b10_0100, "the first is being handled"
     assert refused == [(Verdict.AGAIN, 0b10), (Verdict.DIFFERS, 0b1000), (Verdict.FENCED, 0b1_0000)]
-    collector.count((0, 0b10_0100, 1), [SAME, OTHER])
-    assert collector.begin((0, 0b10_0000, 1), [OTHER]) == (0, [(Verdict.AGAIN, 0b10_0000)])
+    collector.count((0, 0b10_0100, 1), said(0b10_0100, SAME, OTHER))
+    assert collector.begin((0, 0b10_0000, 1), said(0b10_0000, OTHER)) == (0, [(Verdict.AGAIN, 0b10_0000)])
     assert (collector.done, collector.busy) == (4, 1)
 
 
-def test_a_whole_lot_is_counted_at_once():
+@pytest.mark.parametrize("result", [lambda number: number, lambda number: f"{number:040}"], ids=["short", "long"])
+def test_a_whole_lot_is_counted_at_once(result):
     collector, full = Collector(), (1 << 64) - 1
-    assert collector.begin((7, full, 1), range(64)) == (full, [])
-    collector.count((7, full, 1), range(64))
+    whole = said(full, *map(result, range(64)))
+    assert collector.begin((7, full, 1), whole) == (full, [])
+    collector.count((7, full, 1), whole)
     assert collector.done == 64
-    assert collector.begin((7, 0b110, 1), [1, 9]) == (0, [(Verdict.AGAIN, 0b10), (Verdict.DIFFERS, 0b100)])
+    again = collector.begin((7, 0b1110, 1), said(0b1110, result(1), result(9), result(3)))
+    assert again == (0, [(Verdict.AGAIN, 0b10), (Verdict.DIFFERS, 0b100), (Verdict.AGAIN, 0b1000)])
     assert collector.differing == {7 * 64 + 3}
 
 
-def test_a_digest_of_zero_counts_too():
-    collector = Collector()
-    collector.begin((0, ONE, 1), [0])
-    collector.count((0, ONE, 1), [0])
-    assert list(collector.fence((0, ONE, 2))) == [(ONE, True)]
+def test_results_that_are_too_few_are_none():
+    with pytest.raises(Malformed, match="2 payloads for 3 tasks of 1 messages each"):
+        Results(Goods((0,), 0b111, Raw(encoded([SAME, SAME]))))
 
 
 def test_a_fence_keeps_lower_attempts_out_and_says_what_is_counted():
     collector = counted(1)
     assert list(collector.fence((0, THREE, 2))) == [(ONE, True), (TWO, False)]
-    assert collector.begin((0, TWO, 1), [SAME]) == (0, [(Verdict.FENCED, TWO)])
-    assert collector.begin((0, TWO, 2), [SAME]) == (TWO, [])
+    assert collector.begin((0, TWO, 1), said(TWO)) == (0, [(Verdict.FENCED, TWO)])
+    assert collector.begin((0, TWO, 2), said(TWO)) == (TWO, [])
     assert list(collector.fence((0, TWO, 3))) == [], "it is being handled: ask again"
-    collector.count((0, TWO, 2), [SAME])
+    collector.count((0, TWO, 2), said(TWO))
     assert list(collector.fence((0, TWO, 3))) == [(TWO, True)]
 
 
@@ -288,15 +296,15 @@ def test_a_fence_does_not_go_down():
     collector = Collector()
     list(collector.fence((0, ONE, SET_ASIDE)))
     list(collector.fence((0, ONE, 2)))
-    assert collector.begin((0, ONE, 2), [SAME]) == (0, [(Verdict.FENCED, ONE)])
+    assert collector.begin((0, ONE, 2), said(ONE)) == (0, [(Verdict.FENCED, ONE)])
 
 
 def test_an_attempt_that_was_given_up_is_not_taken_again_and_the_next_one_is():
     collector = Collector()
-    assert collector.begin((0, THREE, 1), [SAME, SAME]) == (THREE, [])
+    assert collector.begin((0, THREE, 1), said(THREE)) == (THREE, [])
     collector.give_up((0, ONE, 1))
-    assert collector.begin((0, ONE, 1), [SAME]) == (0, [(Verdict.FAILED, ONE)])
-    assert collector.begin((0, ONE, 2), [SAME]) == (ONE, [])
+    assert collector.begin((0, ONE, 1), said(ONE)) == (0, [(Verdict.FAILED, ONE)])
+    assert collector.begin((0, ONE, 2), said(ONE)) == (ONE, [])
 
 
 # ------------------------------------------------------------------------------------------------------ bench
