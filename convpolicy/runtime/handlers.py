@@ -1,8 +1,8 @@
 """Handlers: functions from a message to the messages it sends, and how they are called.
 
-A handler may return nothing, one message or a list of them, or yield them; it may be async. A plain function
-runs at once, in the turn of the loop in which its message arrived; an async one runs as a task. Either way, what
-it yields waits while the peer's credit is spent.
+A handler may return nothing, one message or a list of them, or yield them; it may be async. It runs at once, in the
+turn of the loop in which its message arrived; an async one goes on as a task where it has to wait for something. Either
+way, what it yields waits while the peer's credit is spent.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class DurableActor(Actor):
         for each in unhandled:
             self._again(conversation, each.received, each.cause, each.failures + 1, begun=each.begun)
         if conversation.error is None:
-            conversation.prompt = conversation.id not in self._starting and self._acts_at_once(conversation)
+            conversation.prompt = conversation.id not in self._aside
             if conversation.keeps:
                 self._more(conversation)
         self.endpoint.wake()
@@ -109,9 +109,6 @@ class DurableActor(Actor):
         self.endpoint.wake()
 
     # ----------------------------------------------------------------------------------- owning conversations
-
-    def _acts_at_once(self, conversation: Conversation) -> bool:
-        return conversation.id not in self._aside
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible; in a conversation that is set aside, just keep it."""
@@ -211,27 +208,27 @@ class DurableActor(Actor):
             self.endpoint.wake()
 
     def _work(self, call: Call, result: object) -> None:
-        """Run an async handler as a task."""
+        """Run an async handler: at once, until it awaits what is not there yet."""
+        self._start(call.conversation, self._await(call, result))
 
-        async def work() -> None:
-            self._has_begun(call.conversation)
-            try:
-                if inspect.isasyncgen(result):
-                    async for message in result:
-                        if not await self._say_it(call, message):
-                            await result.aclose()
-                else:
-                    for message in replies(await cast("Any", result)) or ():
-                        if not await self._say_it(call, message):
-                            break
-                self._done(call)
-                self.endpoint.wake()
-            except JournalFailed as broken:
-                cast("DurableEndpoint", self.endpoint).broke(broken)
-            except Exception as problem:  # noqa: BLE001
-                self._excused_or_raised(call, problem)
-
-        self._start(call.conversation, work(), result)
+    async def _await(self, call: Call, result: object) -> None:
+        try:
+            if inspect.isasyncgen(result):
+                async for message in result:
+                    if not await self._say_it(call, message):
+                        await result.aclose()
+            else:
+                for message in replies(await cast("Any", result)) or ():
+                    if not await self._say_it(call, message):
+                        break
+            self._done(call)
+            self.endpoint.wake()
+        except JournalFailed as broken:
+            cast("DurableEndpoint", self.endpoint).broke(broken)
+        except Exception as problem:  # noqa: BLE001
+            self._excused_or_raised(call, problem)
+        finally:
+            self._has_ended(call.conversation)
 
     async def _say_it(self, call: Call, message: object) -> bool:
         """Say what a handler says, and return True; not when it was interrupted."""

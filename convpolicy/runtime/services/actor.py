@@ -3,6 +3,7 @@
 A handler that raises ends its own conversation and no other; it may be tried again first, when it has not said
 anything yet. Handlers of one conversation begin in the order of its messages: the next one begins when the one before
 has ended, or awaits something for the first time. Those that await can overlap, as the policy's parallel branches do.
+An async handler that awaits nothing is as good as a plain one, and costs hardly more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from itertools import chain
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from convpolicy.errors import Aborted, ConversationError, ServiceError
 from convpolicy.machine import Move
 from convpolicy.policy.model import Invited, Message, Returned, Role
 from convpolicy.runtime.dialogue import Dialogue
+from convpolicy.runtime.eager import Eager
 from convpolicy.runtime.endpoint import Endpoint
 from convpolicy.runtime.handlers import INVITED, RETURNED, Handler, replies, shown
 from convpolicy.runtime.services.parting import ExitReport
@@ -49,7 +51,7 @@ class Actor:
         self._paused: dict[bytes, list[tuple[Iterator[object], Turn]]] = {}  # the handlers that wait for credit
         self._tasks: dict[Conversation, set[asyncio.Task[None]]] = {}
         self._rooms: dict[bytes, asyncio.Event] = {}
-        self._starting: set[bytes] = set()  # conversations with an async handler that has not begun yet
+        self._eager = Eager()
         self._draining = False
         self._ended = asyncio.Event()
 
@@ -86,9 +88,6 @@ class Actor:
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Take the message, and whatever it makes possible."""
-        if conversation.id in self._starting:
-            conversation.accept(envelope, now=now)
-            return
         received = conversation.receive(envelope, now=now)
         if type(received) is Received:
             self._handle(conversation, received)
@@ -96,10 +95,7 @@ class Actor:
                 self._more(conversation)
 
     def _more(self, conversation: Conversation) -> None:
-        while conversation.id not in self._starting:
-            kept = self.endpoint.take(conversation)
-            if kept is None:
-                return
+        while (kept := self.endpoint.take(conversation)) is not None:
             self._handle(conversation, kept)
 
     def relieved(self, conversation: Conversation) -> None:
@@ -115,9 +111,6 @@ class Actor:
 
     def rang(self, conversation: Conversation, timers: list[Move]) -> None:
         """Call the handlers of these timers, unless the conversation has gone on before they can begin."""
-        if conversation.id in self._starting:
-            asyncio.get_running_loop().call_soon(self.rang, conversation, timers)
-            return
         for move in timers:
             if move in conversation.moves():
                 self._on_time(conversation, move)
@@ -241,65 +234,49 @@ class Actor:
                 self._give_up(conversation, "a message", problem)
 
     def _run(self, conversation: Conversation, received: Received, attempt: int, result: object, turn: Turn) -> None:
-        """Run an async handler as a task.
+        """Run an async handler, whose call has given `result`: at once, until it awaits what is not there yet."""
+        self._start(conversation, self._go_through(conversation, received, attempt, result, turn))
 
-        A task begins in a later turn of the loop. What comes for its conversation until then waits, so that
-        handlers begin in the order of their messages.
-        """
+    def _start(self, conversation: Conversation, work: Coroutine[Any, Any, None]) -> None:
+        task = self._eager.start(work)
+        if task is not None:
+            self._tasks.setdefault(conversation, set()).add(task)
+            if conversation.error is not None:  # since that step, when nobody knew of the task
+                task.cancel()
+
+    def _has_ended(self, conversation: Conversation) -> None:
+        """Forget the task of a handler, if it has one of its own: it is the one that runs now."""
+        tasks = self._tasks.get(conversation)
+        if tasks is not None:
+            tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            if not tasks:
+                del self._tasks[conversation]
+
+    async def _go_through(
+        self, conversation: Conversation, received: Received, attempt: int, result: object, turn: Turn
+    ) -> None:
         sent = conversation.emitted
+        try:
+            if inspect.isasyncgen(result):
+                async for message in result:
+                    if not (self._said(conversation, message, turn) or await self._say(conversation, message, turn)):
+                        await result.aclose()
+            else:
+                for message in replies(await cast("Any", result)) or ():
+                    if not (self._said(conversation, message, turn) or await self._say(conversation, message, turn)):
+                        break
+        except Exception as problem:  # noqa: BLE001
+            if not turn.excuses(problem):
+                self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
+        finally:
+            self._has_ended(conversation)
 
-        async def work() -> None:
-            self._has_begun(conversation)
-            try:
-                if inspect.isasyncgen(result):
-                    await self._follow(conversation, result, turn)
-                else:
-                    await self._reply(conversation, await cast("Any", result), turn)
-            except Exception as problem:  # noqa: BLE001
-                said = conversation.emitted != sent
-                if not turn.excuses(problem):
-                    self._failed(conversation, received, attempt, problem, said=said)
-
-        self._start(conversation, work(), result)
-
-    def _start(self, conversation: Conversation, work: Coroutine[Any, Any, None], result: object) -> None:
-        """Run the work of an async handler, whose call has given `result`, as a task."""
-        self._starting.add(conversation.id)
-        conversation.prompt = False
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.setdefault(conversation, set()).add(task)
-        task.add_done_callback(lambda task: self._returned(conversation, task, result))
-
-    def _has_begun(self, conversation: Conversation) -> None:
-        """Take what has come meanwhile when an async handler, which has just begun, awaits something or has ended."""
-        self._starting.discard(conversation.id)
-        conversation.prompt = self._acts_at_once(conversation)
-        asyncio.get_running_loop().call_soon(self._more, conversation)
-
-    def _acts_at_once(self, conversation: Conversation) -> bool:
-        """Return whether what comes in a conversation is acted on as soon as it has come."""
-        del conversation
-        return self.prompt
-
-    def _returned(self, conversation: Conversation, task: asyncio.Task[None], result: object) -> None:
-        tasks = self._tasks[conversation]
-        tasks.discard(task)
-        if not tasks:
-            del self._tasks[conversation]
-        self._starting.discard(conversation.id)
-        conversation.prompt = self._acts_at_once(conversation)
-        if inspect.iscoroutine(result):
-            result.close()  # it has not begun when the task was cancelled before that
-
-    async def _reply(self, conversation: Conversation, result: object, turn: Turn) -> None:
-        for message in replies(result) or ():
-            if not await self._say(conversation, message, turn):
-                return
-
-    async def _follow(self, conversation: Conversation, messages: AsyncGenerator[object, Any], turn: Turn) -> None:
-        async for message in messages:
-            if not await self._say(conversation, message, turn):
-                await messages.aclose()
+    def _said(self, conversation: Conversation, message: object, turn: Turn) -> bool:
+        """Say what a handler says, if nothing about it is out of the ordinary; return whether that is so."""
+        if turn is not UNINTERRUPTED:
+            return False
+        self.endpoint.engine.tick()
+        return self.endpoint.say_at_once(conversation, message)
 
     async def _say(self, conversation: Conversation, message: object, turn: Turn) -> bool:
         """Say what a handler says, and return True; not when it was interrupted."""

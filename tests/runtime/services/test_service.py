@@ -354,25 +354,6 @@ async def test_handlers_of_one_conversation_begin_in_the_order_of_their_messages
     assert [word for word in said if " " not in word] == ["One", "Two", "Three"]
 
 
-async def test_a_handler_that_is_cancelled_before_it_has_begun_holds_nobody_up(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def never(_order: Order) -> None:
-        raise AssertionError
-
-    service, link = with_handlers(never), Memory()
-    playing = await service.start(link)
-    player = purchase.player(Buyer, via=link)
-    await player.start()
-    conversation = await player.script()
-    await conversation.send(CHAIR)
-    conversation.abort("never mind")
-    assert await playing.idle(5)
-    player.close()
-    await playing.stop()
-    assert caplog.records == []
-
-
 async def test_idle_waits_until_no_conversation_is_open() -> None:
     service, link = with_handlers(yields), Memory()
     playing = await service.start(link)

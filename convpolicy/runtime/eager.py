@@ -1,0 +1,130 @@
+"""Async work that begins where it is started: its first step is taken at once, as a plain function would be called.
+
+Most async handlers await nothing, or nothing that is not there already, and a task for each of them would cost more
+than its message. So the first step is taken on the spot; work that ends in it has no task of its own, and work that has
+to wait goes on in one. Python 3.12 can begin tasks like that (`eager_start`), each of which is made beforehand.
+
+Around a first step there is a task all the same, because `asyncio.timeout`, `TaskGroup` and others ask for it. One is
+made for many: work that has to wait takes it over, other work leaves it to the next, and when nobody has taken it by
+the next turn of the loop, it ends. Every piece of work has a context of its own, as in a task.
+
+How a task that asyncio does not run is made known as the current one: "Extending", in the documentation of asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.tasks import (  # documented, for those who run tasks themselves
+    _enter_task,  # pyright: ignore[reportPrivateUsage]
+    _leave_task,  # pyright: ignore[reportPrivateUsage]
+)
+from collections.abc import Coroutine
+from contextvars import Context, copy_context
+from typing import Any
+
+__all__ = ["Eager"]
+
+Work = Coroutine[Any, Any, None]
+
+
+class Eager:
+    """Begins pieces of work, one after the other or one within the other, in the running event loop."""
+
+    def __init__(self) -> None:
+        self._spare: _Task | None = None
+
+    def start(self, work: Work) -> asyncio.Task[None] | None:
+        """Take the first step of some work; return the task in which it goes on, None when it has ended.
+
+        Raises what the work does, if not that it was cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        spare, self._spare = self._spare, None  # it is not there for work that is started by this
+        if spare is None or not spare.is_free:
+            spare = _Task(loop)
+        task, context, around = spare.task, copy_context(), asyncio.current_task(loop)
+        if around is not None:
+            _leave_task(loop, around)
+        _enter_task(loop, task)
+        try:
+            awaited = context.run(work.send, None)
+        except (StopIteration, asyncio.CancelledError):
+            self._spare = spare
+            return None
+        finally:
+            _leave_task(loop, task)
+            if around is not None:
+                _enter_task(loop, around)
+        spare.rest.go_on(work, context, awaited)
+        return task
+
+
+class _Task:
+    """A task that nobody has taken yet, and what it runs."""
+
+    __slots__ = ("rest", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.rest = _Rest()
+        self.task = asyncio.Task(self.rest, loop=loop)  # not by the loop's factory, which may take a step of it at once
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be taken; when it was cancelled, that was meant for who was in it last."""
+        return not self.task.done() and not self.task.cancelling()
+
+
+class _Rest(Work):
+    """What is left of some work whose first step was taken elsewhere; of none at all while nobody has come.
+
+    The first thing that it waits for is what the work has awaited in that step.
+    """
+
+    __slots__ = ("_awaited", "_begun", "_context", "_work")
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+        self._begun = False
+
+    def go_on(self, work: Work, context: Context, awaited: Any) -> None:
+        """Go on with this work in its context."""
+        self._work, self._context, self._awaited = work, context, awaited
+
+    def send(self, value: Any) -> Any:
+        """Take the next step."""
+        if self._work is None:
+            raise StopIteration
+        if self._begun:
+            return self._context.run(self._work.send, value)
+        return self._first()
+
+    def throw(self, error: Any, *more: Any) -> Any:
+        """Take the next step with an error: the task was cancelled.
+
+        Before it has begun to wait, it does what tasks do that wait: it cancels what is waited for.
+        """
+        if self._work is None:
+            raise error
+        if not self._begun:
+            awaited = self._first()
+            if awaited is not None and awaited.cancel():
+                return awaited
+        return self._context.run(self._work.throw, error, *more)
+
+    def _first(self) -> Any:
+        self._begun = True
+        awaited, self._awaited = self._awaited, None
+        return awaited
+
+    def close(self) -> None:
+        """Take no more steps."""
+        if self._work is not None:
+            self._work.close()
+
+    def __await__(self) -> Any:
+        """Not be awaited: only a task runs it."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        """Say of itself what the work says, so that its task is described as the work."""
+        return getattr(self._work, name)
