@@ -18,7 +18,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from convpolicy.conversation import Conversation, Envelope
-from convpolicy.peering import FIRST_RESEND, WINDOW, Peering
+from convpolicy.peering import FIRST_RESEND, WINDOW
 from convpolicy.runtime.peers.delivery import Delivery
 from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.table import Step
