@@ -124,13 +124,10 @@ def played(kinds: dict[type[Any], Kind], count: int, faults: Faults) -> tuple[He
     return run(main()), link.written
 
 
-faults = st.builds(
-    Faults,
-    drop=st.sampled_from([0.0, 0.2]),
-    duplicate=st.sampled_from([0.0, 0.2]),
-    reorder=st.sampled_from([0.0, 0.2]),
-    seed=st.integers(0, 1_000),
-)
+some = st.sampled_from([0.0, 0.2])
+seeds = st.integers(0, 1_000)
+lossless = st.builds(Faults, duplicate=some, reorder=some, seed=seeds)
+faults = st.builds(Faults, drop=some, duplicate=some, reorder=some, seed=seeds)
 MESSAGES = (Order, Payment, Invoice, Shipment)
 
 
@@ -139,7 +136,7 @@ def each(kinds: tuple[Kind, ...]) -> st.SearchStrategy[dict[type[Any], Kind]]:
 
 
 @settings(max_examples=EXAMPLES)
-@given(each(AT_ONCE), st.integers(1, 30), faults)
+@given(each(AT_ONCE), st.integers(1, 30), lossless)  # with losses it matters which of two timers rings first
 def test_async_handlers_that_await_nothing_make_the_same_frames_as_plain_ones(
     kinds: dict[type[Any], Kind], count: int, faults: Faults
 ) -> None:
