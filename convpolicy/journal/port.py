@@ -90,8 +90,8 @@ class Opening(NamedTuple):
 class Ending(NamedTuple):
     """How a conversation ended: well when `kind` is `finished`; else the kind and facts of what others were told.
 
-    `received` is the highest number from each role, `by` who ended it early. `doubt` are the messages of which nobody
-    here knows whether they arrived, each as role, number and label.
+    `received` is the highest number from each role, and `sent` that to each; `by` who ended it early. `doubt` are the
+    messages of which nobody here knows whether they arrived, each as role, number and label.
     """
 
     kind: str
@@ -99,6 +99,7 @@ class Ending(NamedTuple):
     received: list[int]
     by: str = ""
     doubt: list[tuple[str, int, str]] = []  # noqa: RUF012 - msgspec makes a new one each time
+    sent: list[int] = []  # noqa: RUF012
 
 
 class Account(NamedTuple):

@@ -164,15 +164,14 @@ class Presence(ABC):
         """
         own = conversation.table.role
         for role, peering in enumerate(conversation.peers):
-            asked = role != own and not peering.left and self._is_known_to(conversation, role)
-            if asked and not self._crashes.of(conversation, role):
+            if role != own and self._is_asked(conversation, role) and not self._crashes.of(conversation, role):
                 item = Acknowledged(conversation.id, own, role, peering.received)
                 self.peers.say(peering.route, item)
 
-    def _is_known_to(self, conversation: Conversation, role: int) -> bool:
-        """Return whether a role has shown that it knows a conversation."""
+    def _is_asked(self, conversation: Conversation, role: int) -> bool:
+        """Return whether a role has shown that it knows a conversation, and is not known to be through with it."""
         peering = conversation.peers[role]
-        return peering.acked > 0 or peering.received > 0
+        return (peering.acked > 0 or peering.received > 0) and not peering.left
 
     def ask(self, conversation: Conversation) -> None:
         """Ask after a conversation that has not moved for long; one of which nothing has ever come is given up."""

@@ -97,13 +97,17 @@ class Hello(msgspec.Struct, array_like=True, tag=1, gc=False):
 
 
 class Acknowledged(msgspec.Struct, array_like=True, tag=2, gc=False):
-    """`sender` has received everything from `receiver` up to `upto`; with `room`, send again what is left."""
+    """`sender` has received everything from `receiver` up to `upto`; with `room`, send again what is left.
+
+    `confirmed` is how many messages of its own `receiver` had acknowledged to it, where that seems to know of fewer.
+    """
 
     conversation: bytes
     sender: int
     receiver: int
     upto: int
     room: bool = False
+    confirmed: int = 0
 
 
 class Refused(msgspec.Struct, array_like=True, tag=3, gc=False):

@@ -131,21 +131,59 @@ class DurableEngine(Engine):
     def _acknowledged(self, peer: Peer, item: Acknowledged, now: float) -> None:
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
+            self._remind_of_past(peer, item)
             super()._acknowledged(peer, item, now)
-        elif not self._is_ahead(conversation, item.sender, peer, item.upto):
+        elif not self._is_ahead(conversation, item.sender, peer, item.upto, item.confirmed):
+            self._remind(conversation, peer, item)
             peering = conversation.peers[item.sender] if item.sender in self._numbers else None
             before = peering.acked if peering is not None else 0
             super()._acknowledged(peer, item, now)
             if peering is not None and not before and peering.acked and not peering.received:
                 _recorded(conversation).confirmed_upto(item.sender)  # it knows the conversation, and has said nothing
 
-    def _is_ahead(self, conversation: Conversation, sender: int, peer: Peer, ack: int) -> bool:
-        """Return whether a role has seen more than was ever said here; the conversation has then failed."""
-        if not self._heard_from(conversation, sender, peer) or ack <= conversation.peers[sender].sent:
+    def _is_ahead(self, conversation: Conversation, sender: int, peer: Peer, ack: int, confirmed: int = 0) -> bool:
+        """Return whether a role has seen more than was ever said or heard here; the conversation has then failed."""
+        if not self._heard_from(conversation, sender, peer):
             return False
-        seen = f"it has message {ack} of {conversation.role}, which has said {conversation.peers[sender].sent}"
+        peering = conversation.peers[sender]
+        if ack > peering.sent:
+            seen = f"it has message {ack} of {conversation.role}, which has said {peering.sent}"
+        elif confirmed > peering.received:
+            seen = f"{conversation.role} had acknowledged its message {confirmed}, and knows of {peering.received}"
+        else:
+            return False
         self.fail(conversation, Forked(self._table.roles[sender], seen), tell=True)
         return True
+
+    def _is_asked(self, conversation: Conversation, role: int) -> bool:
+        """Return whether a role has shown that it knows a conversation. One that is through with it is asked as well:
+        what it had said last may not be in this journal any more.
+        """
+        peering = conversation.peers[role]
+        return peering.acked > 0 or peering.received > 0
+
+    def _remind(self, conversation: Conversation, peer: Peer, item: Acknowledged) -> None:
+        """Say how much a role had acknowledged, when it says less now: a frame came late, or its journal was restored.
+
+        From a restored journal nothing else may ever come: each side would wait for the other.
+        """
+        if item.room or not self._heard_from(conversation, item.sender, peer):
+            return
+        peering = conversation.peers[item.sender]
+        if item.upto < peering.acked:
+            self._confirm(peer, item, peering.received, peering.acked)
+
+    def _remind_of_past(self, peer: Peer, item: Acknowledged) -> None:
+        """The same of a conversation that has ended well: then it had acknowledged everything."""
+        ending = None if item.room else self.ledger.past(item.conversation)
+        if ending is not None and ending.kind == "finished" and 0 <= item.sender < len(ending.sent):
+            sent = ending.sent[item.sender]
+            if item.upto < sent:
+                self._confirm(peer, item, ending.received[item.sender], sent)
+
+    def _confirm(self, peer: Peer, item: Acknowledged, received: int, confirmed: int) -> None:
+        said = Acknowledged(item.conversation, self._role, item.sender, received, confirmed=confirmed)
+        self.peers.say(peer, said)
 
     def refuse(
         self,
@@ -190,7 +228,8 @@ class DurableEngine(Engine):
         """Put away a conversation. See `Engine.finish`."""
         if conversation.id in self.conversations:
             received = [peering.received for peering in conversation.peers]
-            self.ledger.end(_recorded(conversation).number, Ending("finished", [], received))
+            sent = [peering.sent for peering in conversation.peers]
+            self.ledger.end(_recorded(conversation).number, Ending("finished", [], received, sent=sent))
         super().finish(conversation)
 
     # ------------------------------------------------------------------------------------------------ peers

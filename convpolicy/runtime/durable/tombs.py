@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from convpolicy.conversation import Envelope
 from convpolicy.journal.port import Ledger
 from convpolicy.runtime.tombs import Tombs
-from convpolicy.wire.frame import Acknowledged, Ended, Item
+from convpolicy.wire.frame import Acknowledged, Ended, Forget, Item
 
 __all__ = ["LastingTombs"]
 
@@ -23,7 +23,8 @@ class LastingTombs(Tombs):
     def answer(self, id: bytes, role: int, sender: int) -> Item | None:  # noqa: A002
         """Return what to say to a late frame. See `Tombs.answer`."""
         known = super().answer(id, role, sender)
-        ending = None if known is not None else self._ledger.past(id)
+        only_over = isinstance(known, Forget)  # it says no numbers, and whoever asks may have lost its own
+        ending = self._ledger.past(id) if known is None or only_over else None
         if ending is None:
             return known
         if ending.kind != "finished":

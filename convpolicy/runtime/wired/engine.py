@@ -414,11 +414,10 @@ class WiredEngine(Engine):
 
     # --------------------------------------------------------------------------------------------------- peers
 
-    def _is_known_to(self, conversation: Conversation, role: int) -> bool:
-        """Return whether a role knows a conversation. That of a tree's root does not by what the tree says to all."""
-        if self.seat.is_leaf and self._table.roles[role] == self.seat.cast.root:
-            return conversation.peers[role].acked > 0
-        return super()._is_known_to(conversation, role)
+    def _is_asked(self, conversation: Conversation, role: int) -> bool:
+        """Return whether a role knows a conversation. The root of a tree does not by what the tree says to all."""
+        of_tree = self.seat.is_leaf and self._table.roles[role] == self.seat.cast.root
+        return (conversation.peers[role].acked > 0 or not of_tree) and super()._is_asked(conversation, role)
 
     def _control(self, peer: Peer, item: Item, now: float) -> None:
         if isinstance(item, Holds):
