@@ -14,12 +14,12 @@ from .processes import processor
 from .programs import Program
 from .rounds import Row, Size
 
-__all__ = ["READERS", "RELAYS", "TITLE", "Grown", "relays", "run"]
+__all__ = ["BARE", "OURS", "READERS", "RELAYS", "SCRIPTS", "TITLE", "Grown", "relays", "run"]
 
 TITLE = "messages that reach readers of a tree over tcp; x: times bare PUB/SUB + msgpack"
 RELAYS = "messages through relays of a tree, and what one costs a relay; x: times the tree without relays"
 
-BARE, OURS = "bare PUB/SUB + msgpack", "tree"
+BARE, OURS, SCRIPTS = "bare PUB/SUB + msgpack", "tree", "tree, readers that are scripts"
 READERS = (1, 8, 64)
 DELIVERIES = 40_000  # in one round
 SHORT = 40
@@ -41,7 +41,8 @@ class Grown:
             for _ in range(self.relays):
                 self._hops.append(stack.enter_context(Program(module, "relay", url, *["0"] * (not self.keeps))))
                 url = self._hops[-1].hear()
-            self._readers = stack.enter_context(Program(module, "leaves", url, str(self.leaves)))
+            readers = "scripts" if self.way == SCRIPTS else "leaves"
+            self._readers = stack.enter_context(Program(module, readers, url, str(self.leaves)))
             self._programs = stack.pop_all()
         return self
 
@@ -69,9 +70,10 @@ def run(size: Size) -> list[Row]:
     """Measure all ways in turn, round by round; the first round warms up and is not counted."""
     rows: list[Row] = []
     for leaves in READERS:
-        bare, ours = _measured([Grown(BARE, leaves), Grown(OURS, leaves)], size)
+        bare, *ours = _measured([Grown(way, leaves) for way in (BARE, OURS, SCRIPTS)], size)
         case = f"{leaves} reader{'s' if leaves > 1 else ''}"
-        rows += [Row(case, BARE, "messages/s", bare), Row(case, OURS, "messages/s", ours, bare)]
+        rows.append(Row(case, BARE, "messages/s", bare))
+        rows += [Row(case, way, "messages/s", rates, bare) for way, rates in zip((OURS, SCRIPTS), ours, strict=True)]
     return rows
 
 

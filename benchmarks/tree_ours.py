@@ -1,4 +1,6 @@
-"""A publisher, its readers, or a relay with convpolicy: `root`, `leaves URL COUNT` or `relay URL [KEEP]`."""
+"""A publisher, its readers, or a relay with convpolicy: `root`, `leaves URL COUNT`, `scripts URL COUNT`
+or `relay URL [KEEP]`. Leaves are services, or scripts.
+"""
 
 from __future__ import annotations
 
@@ -53,26 +55,51 @@ async def publish() -> None:
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             question = json.loads(line)
             await root.ready(question["leaves"], timeout=60)
-            for number in range(question["messages"]):
-                await root.send(Quote(number, "x" * question["length"]))
+            await root.send_all(Quote(number, "x" * question["length"]) for number in range(question["messages"]))
             await root.send(Last(question["messages"]))
 
 
+class Counting:
+    """What the readers of this process have heard together: it is told whenever each has heard the last of a round."""
+
+    def __init__(self, leaves: int) -> None:
+        self.leaves = leaves
+        self.heard = self.done = 0
+
+    def quote(self, _quote: Quote) -> None:
+        """Count a message."""
+        self.heard += 1
+
+    def last(self, _last: Last) -> None:
+        """Count a reader that has heard everything."""
+        self.done += 1
+        if self.done == self.leaves:
+            tell(self.heard)
+            self.heard = self.done = 0
+
+
 async def read(url: str, leaves: int) -> None:
-    """Count with so many leaves; tell the sum of what all of them heard whenever each has heard the last."""
-    heard = done = 0
+    """Count with so many leaves that are services."""
+    counting = Counting(leaves)
+    reader = ticker.service(Leaf)
+    reader.on(Quote)(counting.quote)
+    reader.on(Last)(counting.last)
+    for _ in range(leaves):
+        await reader.start(via=at(url))
+    await asyncio.Event().wait()
+
+
+async def read_in_scripts(url: str, leaves: int) -> None:
+    """Count with so many leaves that are scripts."""
+    counting = Counting(leaves)
 
     async def follow() -> None:
-        nonlocal heard, done
         async with ticker.join(Leaf, via=at(url)) as conversation:
             async for message in conversation:
                 if isinstance(message, Quote):
-                    heard += 1
+                    counting.quote(message)
                 elif isinstance(message, Last):
-                    done += 1
-                    if done == leaves:
-                        tell(heard)
-                        heard = done = 0
+                    counting.last(message)
                 else:
                     raise RuntimeError(str(message))  # noqa: TRY004 - it is a gap
 
@@ -93,7 +120,11 @@ def main() -> None:
         asyncio.run(publish())
         return
     end_with_parent()
-    asyncio.run(relay(*arguments) if role == "relay" else read(arguments[0], int(arguments[1])))
+    if role == "relay":
+        asyncio.run(relay(*arguments))
+        return
+    reading = read if role == "leaves" else read_in_scripts
+    asyncio.run(reading(arguments[0], int(arguments[1])))
 
 
 if __name__ == "__main__":

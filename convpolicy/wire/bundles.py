@@ -8,14 +8,18 @@ codec does each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import msgspec
 
+from convpolicy.policy.model import Message
 from convpolicy.wire.arrays import split
 from convpolicy.wire.payload import PayloadCodec
 
-__all__ = ["Bundles"]
+__all__ = ["Bundles", "alike", "in_a_row", "kind_of"]
+
+M = TypeVar("M")
 
 _write = msgspec.msgpack.Encoder().encode
 
@@ -59,3 +63,21 @@ class Bundles:
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 pass  # as above
         return [self._codec.unpack(bytes(payload)) for payload in split(payloads)]
+
+
+def in_a_row(messages: Sequence[M]) -> list[Sequence[M]]:
+    """Return messages in order, with those of one kind that follow each other together."""
+    if alike(messages):
+        return [messages]
+    return [list(together) for _, together in groupby(messages, kind_of)]
+
+
+def alike(messages: Sequence[object]) -> bool:
+    """Return whether messages have one class, which stands for their label."""
+    kinds = set(map(type, messages))
+    return len(kinds) == 1 and Message not in kinds
+
+
+def kind_of(message: object) -> type | str:
+    """Return what tells a message from those of other kinds: its class, or a `Message`'s label."""
+    return message.label if isinstance(message, Message) else type(message)

@@ -64,9 +64,11 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     payloads: msgspec.Raw
 
     @classmethod
-    def of(cls, label: int, payloads: Sequence[bytes | msgspec.Raw]) -> Run:
-        """Return a run of messages with these payloads: 1 to 65,535."""
-        return cls(label, msgspec.Raw(b"".join((beginning(len(payloads)), *payloads))))
+    def of(cls, label: int, payloads: Sequence[bytes | msgspec.Raw], count: int | None = None) -> Run:
+        """Return a run of messages with these payloads: 1 to 65,535. Where several are in one piece, `count` says how
+        many they are.
+        """
+        return cls(label, msgspec.Raw(b"".join((beginning(count or len(payloads)), *payloads))))
 
     @property
     def count(self) -> int:

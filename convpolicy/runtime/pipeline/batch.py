@@ -19,7 +19,7 @@ from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.link.sockets import Owner
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.craft import Craft, in_a_row
+from convpolicy.runtime.pipeline.craft import Craft
 from convpolicy.runtime.pipeline.dispatcher import Poisoned
 from convpolicy.runtime.pipeline.errand import Errand
 from convpolicy.runtime.pipeline.items import Closed
@@ -28,6 +28,7 @@ from convpolicy.runtime.pipeline.route import ensure_carried, ensure_first
 from convpolicy.runtime.pipeline.source import SourceEngine
 from convpolicy.runtime.pipeline.volatile import VolatileSource
 from convpolicy.runtime.pulse import Pulse
+from convpolicy.wire.bundles import in_a_row
 
 __all__ = ["Batch", "BatchReport", "Progress"]
 

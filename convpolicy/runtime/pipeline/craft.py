@@ -13,24 +13,23 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from types import NoneType
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import MsgspecError, Raw
 
 from convpolicy.errors import PayloadError
-from convpolicy.policy.model import Message, name_of
+from convpolicy.policy.model import name_of
 from convpolicy.runtime.handlers import Handler, replies
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.pipeline.errand import Errand, awaits, carry_out_at_once
 from convpolicy.runtime.pipeline.lots import Goods, Parcel, bits, gathered, lowest, task_of
 from convpolicy.runtime.pipeline.work import Raised, Work
 from convpolicy.table import Node, Step
-from convpolicy.wire.bundles import Bundles
+from convpolicy.wire.bundles import Bundles, alike, kind_of
 from convpolicy.wire.frame import MAX_PAYLOAD
 
-__all__ = ["Craft", "Finish", "Outcome", "in_a_row", "of_a_kind"]
+__all__ = ["Craft", "Finish", "Outcome", "of_a_kind"]
 
 M = TypeVar("M")
 
@@ -119,12 +118,12 @@ class Craft:
 
     def _finish(self, way: Way, batch: bytes, lot: int, mask: int, results: Sequence[object]) -> Iterator[Outcome]:
         """Yield what becomes of tasks whose handlers have returned, or raised, this: goods, or why there are none."""
-        for tasks, alike in of_a_kind(mask, results):
-            goods = self.say(way.node, tasks, alike)
+        for tasks, together in of_a_kind(mask, results):
+            goods = self.say(way.node, tasks, together)
             if goods is not None:
                 yield tasks, goods
                 continue
-            for bit, result in zip(bits(tasks), alike, strict=True):
+            for bit, result in zip(bits(tasks), together, strict=True):
                 yield bit, self._carefully(way, Errand(self._part, batch, task_of(lot, bit)), bit, result)
 
     @staticmethod
@@ -161,29 +160,12 @@ def sorted_out(mask: int, results: Sequence[Parcel | Raised]) -> Iterator[Outcom
 
 def of_a_kind(mask: int, messages: Sequence[object]) -> list[tuple[int, Sequence[object]]]:
     """Return messages, one for each task of a mask, with those of one kind together, and the tasks that they are of."""
-    if _all_alike(messages):
+    if alike(messages):
         return [(mask, messages)]
     groups: dict[type | str, tuple[int, list[object]]] = {}
     for bit, message in zip(bits(mask), messages, strict=True):
-        kind = _kind_of(message)
-        tasks, alike = groups.get(kind, (0, []))
-        alike.append(message)
-        groups[kind] = tasks | bit, alike
+        kind = kind_of(message)
+        tasks, together = groups.get(kind, (0, []))
+        together.append(message)
+        groups[kind] = tasks | bit, together
     return list(groups.values())
-
-
-def in_a_row(messages: Sequence[M]) -> list[Sequence[M]]:
-    """Return messages in order, with those of one kind that follow each other together."""
-    if _all_alike(messages):
-        return [messages]
-    return [list(alike) for _, alike in groupby(messages, _kind_of)]
-
-
-def _kind_of(message: object) -> type | str:
-    return message.label if isinstance(message, Message) else type(message)
-
-
-def _all_alike(messages: Sequence[object]) -> bool:
-    """Return whether messages have one class, which stands for their label."""
-    kinds = set(map(type, messages))
-    return len(kinds) == 1 and Message not in kinds

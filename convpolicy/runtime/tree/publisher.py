@@ -80,10 +80,10 @@ class Publisher:
         """Say a message in the next turn; return whether so much has gathered that it went out at once."""
         return self.put(self._streams[stream_name(role, topic)], label, payload)
 
-    def put(self, stream: Stream, label: int, payload: bytes) -> bool:
-        """Say a message on a stream; otherwise as `say`."""
+    def put(self, stream: Stream, label: int, payload: bytes, count: int = 1) -> bool:
+        """Say a message on a stream, or so many of a label: see `Stream.say`; otherwise as `say`."""
         self._dirty.add(stream.name)
-        if stream.say(label, payload):
+        if stream.say(label, payload, count):
             self._flush(stream)
             return True
         return False

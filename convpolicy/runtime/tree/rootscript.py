@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from convpolicy.conversation import Conversation, name_of
 from convpolicy.errors import Aborted, ConversationError, PayloadError, Unfinished, one_of
 from convpolicy.policy.model import Role
 from convpolicy.runtime.part import Part
+from convpolicy.runtime.tree.cache import BATCH_BYTES
 from convpolicy.runtime.tree.publisher import Publisher
 from convpolicy.runtime.tree.script import TreeScript
 from convpolicy.runtime.tree.shell import Shell
 from convpolicy.runtime.tree.stream import Stream
 from convpolicy.table import Node, Step
+from convpolicy.wire.arrays import beginning, split
+from convpolicy.wire.bundles import Bundles, in_a_row
 from convpolicy.wire.tree import LARGEST_SAID
 
 __all__ = ["LEAVE_WITHIN", "RootScript"]
@@ -43,6 +47,7 @@ class RootScript(TreeScript[Sends, Receives]):
     def __init__(self, part: Part, publisher: Publisher, shell: Shell, conversation: Conversation, topic: str) -> None:
         super().__init__(shell.check, topic)
         self._part, self._publisher, self._shell = part, publisher, shell
+        self._bundles = tuple(map(Bundles, part.codecs))
         self._conversation = conversation
         self._deadline: asyncio.TimerHandle | None = None
         self._left = False
@@ -67,6 +72,36 @@ class RootScript(TreeScript[Sends, Receives]):
         if went_out:
             self._caught_up()
         return went_out
+
+    def _say_all(self, messages: Sequence[Sends]) -> bool:
+        self._check()
+        went_out = False
+        for together in in_a_row(messages) if messages else ():
+            said = self._say_together(together)
+            if said is None:
+                went_out |= super()._say_all(together)
+            else:
+                went_out |= said
+        return went_out
+
+    def _say_together(self, messages: Sequence[Sends]) -> bool | None:
+        """Say messages of one kind that go the short way; None when they do not, or one of them does not fit."""
+        way = self._ways.get(type(messages[0]))
+        if way is None:
+            return None
+        try:
+            packed = self._bundles[way.step.index].pack(messages)
+        except PayloadError:
+            return None
+        pieces = _pieces(packed, len(messages))
+        if any(len(payloads) > LARGEST_SAID for payloads, _ in pieces):
+            return None
+        self._behind += [way.step] * len(messages)
+        went_out = [self._publisher.put(way.stream, way.step.index, *piece) for piece in pieces]
+        self._shell.wake()
+        if any(went_out):
+            self._caught_up()
+        return any(went_out)
 
     def _caught_up(self) -> Conversation:
         steps, self._behind = self._behind, []
@@ -200,3 +235,10 @@ class RootScript(TreeScript[Sends, Receives]):
 
 def _reason(error: ConversationError) -> str:
     return error.reason if isinstance(error, Aborted) else str(error).partition("\n")[0]
+
+
+def _pieces(packed: bytes, count: int) -> list[tuple[bytes, int]]:
+    """Return the payloads of an array in one piece, when they fit into a frame together, else one by one."""
+    if len(packed) <= BATCH_BYTES:
+        return [(packed[len(beginning(count)) :], count)]
+    return [(bytes(payload), 1) for payload in split(packed)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation
@@ -15,6 +16,7 @@ from convpolicy.errors import ConvPolicyError, LocalViolation
 from convpolicy.policy.model import Label, Role
 from convpolicy.runtime.dialogue import Standing
 from convpolicy.runtime.gap import Gap
+from convpolicy.runtime.tree.cache import BATCH_MESSAGES
 from convpolicy.runtime.tree.dialogue import TreeDialogue
 
 __all__ = ["TreeScript"]
@@ -86,6 +88,31 @@ class TreeScript(Standing, ABC, Generic[Sends, Receives]):
         """
         if self._say(message, to):
             await asyncio.sleep(0)  # a root that never waits must let its readers be answered
+
+    async def send_all(self, messages: Iterable[Sends]) -> int:
+        """Publish messages one after the other, and return how many: as `send` of each, and several times as fast.
+
+        Raises as `send`; the messages before the one that is refused have been published.
+        """
+        said, left = 0, iter(messages)
+        while True:
+            some: list[Sends] = []
+            try:
+                some.extend(islice(left, BATCH_MESSAGES))
+            finally:
+                went_out = self._say_all(some)
+            said += len(some)
+            if len(some) < BATCH_MESSAGES:
+                return said
+            if went_out:
+                await asyncio.sleep(0)
+
+    def _say_all(self, messages: Sequence[Sends]) -> bool:
+        """Do what `send_all` does, of so many messages as go into a frame, without waiting; return as `_say`."""
+        went_out = False
+        for message in messages:
+            went_out |= self._say(message)
+        return went_out
 
     @abstractmethod
     def _say(self, message: Sends, to: Role[Any, Any] | None = None) -> bool:

@@ -49,34 +49,40 @@ class Stream:
         self._leaf, self._state = leaf, leaf.entries[0]
         self._entries = Entries()
         self._cache = Cache(keep, keep_bytes)
-        self._gathered: list[tuple[int, list[bytes]]] = []  # labels, and payloads, of what was said
+        self._gathered: list[tuple[int, int, list[bytes]]] = []  # of what was said: labels, first numbers, payloads
         self._label, self._payloads = -1, list[bytes]()  # the newest of these
         self._size = 0  # bytes of all of it
         self._whole: list[list[Run]] = []  # runs for a frame each, which have not gone out yet
 
     # ------------------------------------------------------------------------------------------- saying
 
-    def say(self, label: int, payload: bytes) -> bool:
-        """Number a message, and have it in what `published` yields next; return whether that fills a frame."""
+    def say(self, label: int, payload: bytes, count: int = 1) -> bool:
+        """Number a message, and have it in what `published` yields next; return whether that fills a frame.
+
+        With a `count` it is so many of the label, whose payloads follow each other, and which fit into a frame.
+        """
         size = self._size + len(payload)
-        if size > BATCH_BYTES:
+        if size > BATCH_BYTES or self.seq + count > self._cache.last + BATCH_MESSAGES:
             self._gather()
             size = len(payload)
         if label != self._label:
             self._label, self._payloads = label, list[bytes]()
-            self._gathered.append((label, self._payloads))
+            self._gathered.append((label, self.seq + 1, self._payloads))
         self._payloads.append(payload)
         self._size = size
-        self.seq += 1
+        self.seq += count
         return self.seq - self._cache.last >= BATCH_MESSAGES or bool(self._whole)
 
     def _gather(self) -> None:
         """Make a frame of what was said, and keep it."""
         if not self._gathered:
             return
-        self._whole.append([Run.of(label, payloads) for label, payloads in self._gathered])
-        for (label, payloads), run in zip(self._gathered, self._whole[-1], strict=True):
-            self._step(label, self._cache.last + 1, self._cache.last + len(payloads))
+        ends = [first for _, first, _ in self._gathered[1:]] + [self.seq + 1]
+        self._whole.append([])
+        for (label, first, payloads), end in zip(self._gathered, ends, strict=True):
+            run = Run.of(label, payloads, end - first)
+            self._whole[-1].append(run)
+            self._step(label, first, end - 1)
             self._cache.add(run)
         self._entries.forget(self._oldest)
         self._gathered, self._label, self._size = [], -1, 0

@@ -18,10 +18,11 @@ from convpolicy import Dialogue, Message, Policy, choice, label, par, roles, sen
 from convpolicy.errors import ConvPolicyError
 from convpolicy.runtime.handlers import Handler
 from convpolicy.runtime.part import Part
-from convpolicy.runtime.pipeline.craft import Craft, in_a_row
+from convpolicy.runtime.pipeline.craft import Craft
 from convpolicy.runtime.pipeline.errand import Errand, carry_out_at_once
 from convpolicy.runtime.pipeline.lots import Goods, Parcel, Said, bits, gathered, task_of
 from convpolicy.verify.roles.projection import project
+from convpolicy.wire.bundles import in_a_row
 
 
 class A(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple, Never
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import (
     Closing,
@@ -30,7 +30,20 @@ from trees import (
     ticker,
 )
 
-from convpolicy import ConvPolicyError, Gap, Tree
+from convpolicy import (
+    ConvPolicyError,
+    Gap,
+    LocalViolation,
+    PayloadError,
+    Policy,
+    Role,
+    Tree,
+    again,
+    choice,
+    loop,
+    send,
+    seq,
+)
 from convpolicy.conversation import Conversation
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.tree.cache import Cache, framed
@@ -39,6 +52,30 @@ from convpolicy.runtime.tree.inbox import Enter, Heard
 from convpolicy.verify.roles.projection import project
 from convpolicy.wire.frame import Malformed
 from convpolicy.wire.tree import Published, Replay, Run, down, read_answer, read_published, write
+
+
+class Tale(NamedTuple):
+    text: str
+
+
+class Pause(NamedTuple):
+    pass
+
+
+Teller = Role[Tale | Pause | Farewell, Never]("Teller")
+Listener = Role[Never, Tale | Pause | Farewell]("Listener")
+tales = Policy(
+    "Tales",
+    loop(
+        "Next",
+        choice(
+            Teller,
+            seq(send(Teller, Listener, Tale), again("Next")),
+            seq(send(Teller, Listener, Pause), again("Next")),
+            send(Teller, Listener, Farewell),
+        ),
+    ),
+)
 
 DAYS = [Opening("a"), Price(1), Price(2), Price(3), Closing("a"), Opening("b"), Price(4), Closing("b")]
 
@@ -188,17 +225,18 @@ def test_what_is_in_hand_is_given_up_with_the_rest() -> None:
 # -------------------------------------------------------------------------------------------- saying them
 
 
-@given(st.lists(st.sampled_from([*DAYS, Price("a"), Edition(1)]), max_size=40))
-def test_a_root_says_and_remembers_what_a_conversation_would(messages: list[object]) -> None:
-    """The short way of a root and the long one allow the same, refuse the same, and are in the same place after it."""
+@given(st.lists(st.lists(st.sampled_from([*DAYS, Price("a"), Edition(1)]), max_size=30), max_size=30))
+def test_a_root_says_and_remembers_what_a_conversation_would(groups: list[list[object]]) -> None:
+    """The short ways of a root and the long one allow the same, refuse the same, and are in the same place after it."""
 
     async def play() -> None:
         async with ticker.player(Exchange, via=MemoryTree(Exchange)) as player:
             root: Any = player.script(player._tree)
             part = Part(ticker, project(ticker, Exchange))
             truth = Conversation(part.table, root._conversation.id)
-            for message in messages:
-                assert await attempted(root, message) == expected(part, truth, message)
+            for group in groups:
+                problems = (expected(part, truth, message) for message in group)
+                assert await attempted(root, group) == next(filter(None, problems), "")
                 assert (root.history, root.owes, root.awaits) == (truth.history, truth.owes, truth.awaits)
                 assert root.dialogue().history == truth.history
             assert root._caught_up().emitted == truth.emitted
@@ -207,9 +245,12 @@ def test_a_root_says_and_remembers_what_a_conversation_would(messages: list[obje
     asyncio.run(play())
 
 
-async def attempted(root: Any, message: object) -> str:
+async def attempted(root: Any, group: Sequence[object]) -> str:
     try:
-        await root.send(message)
+        if len(group) == 1:
+            await root.send(group[0])
+        else:
+            assert await root.send_all(group) == len(group)
     except ConvPolicyError as problem:
         return str(problem)
     return ""
@@ -222,6 +263,77 @@ def expected(part: Part, truth: Conversation, message: Any) -> str:
     except ConvPolicyError as problem:
         return str(problem)
     return ""
+
+
+@given(st.lists(st.lists(st.sampled_from(["x", "y" * 90, "z" * 20_000, Pause()]), max_size=600), max_size=4))
+@settings(deadline=None)
+def test_what_is_said_together_is_heard_as_it_was_said(groups: list[list[Any]]) -> None:
+    """However many they are, and however long: frames are filled, and none is too large."""
+
+    async def play() -> None:
+        tree = MemoryTree(Teller)
+        async with tales.join(Teller, via=tree) as root, tales.join(Listener, via=tree) as leaf:
+            await root.ready()
+            said = [[Tale(text) if isinstance(text, str) else text for text in group] for group in groups]
+            said = [*said, [Farewell("the end")]]
+            for group in said:
+                await root.send_all(group)
+            for message in chain.from_iterable(said):
+                assert await leaf.receive(timeout=60) == message
+            assert len(root.history) == len(leaf.history)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem", "text"),
+    [
+        (Tale("x" * 100_000), PayloadError, "100006 bytes are more than the 64512 of a message"),
+        (Tale(7), PayloadError, r"Expected `str`, got `int`"),  # type: ignore[arg-type]
+        (Edition(1), LocalViolation, "Teller may not send Edition"),
+    ],
+)
+def test_what_was_before_a_message_that_is_refused_is_said(wrong: Any, problem: type[Exception], text: str) -> None:
+    async def play() -> None:
+        tree = MemoryTree(Teller)
+        async with tales.join(Teller, via=tree) as root, tales.join(Listener, via=tree) as leaf:
+            await root.ready()
+            with pytest.raises(problem, match=text):
+                await root.send_all([Tale("a"), Tale("b"), wrong, Tale("c")])
+            await root.send_all([])
+            await root.send_all(Farewell(words) for words in ("bye",))
+            assert [await leaf.receive(timeout=60) for _ in range(3)] == [Tale("a"), Tale("b"), Farewell("bye")]
+
+    asyncio.run(play())
+
+
+def test_what_a_generator_has_made_before_it_breaks_is_said() -> None:
+    def made() -> Iterator[Tale]:
+        yield Tale("a")
+        raise RuntimeError("out of ideas")
+
+    async def play() -> None:
+        tree = MemoryTree(Teller)
+        async with tales.join(Teller, via=tree) as root, tales.join(Listener, via=tree) as leaf:
+            await root.ready()
+            with pytest.raises(RuntimeError, match="out of ideas"):
+                await root.send_all(made())
+            await root.send(Farewell("bye"))
+            assert [await leaf.receive(timeout=60) for _ in range(2)] == [Tale("a"), Farewell("bye")]
+
+    asyncio.run(play())
+
+
+def test_a_leaf_says_nothing_at_once_either() -> None:
+    async def play() -> None:
+        tree = MemoryTree(Teller)
+        async with tales.join(Teller, via=tree) as root, tales.join(Listener, via=tree) as leaf:
+            await root.ready()
+            with pytest.raises(LocalViolation, match="Listener may not send Tale over a tree"):
+                await leaf.send_all([Tale("a")])  # type: ignore[list-item]
+            await root.send(Farewell("bye"))
+
+    asyncio.run(play())
 
 
 # ------------------------------------------------------------------------------------------- keeping them
