@@ -1,17 +1,24 @@
-"""Sellers and buyers with journals, each a process of its own over tcp, killed at random moments and started again."""
+"""Sellers and buyers with journals, each a process of its own over tcp, killed at random moments and started again.
+
+Or it is their disk that fails them: it is full, as a limit on the sizes of a process's files makes it, or it does not
+flush, for which the system call is made to fail.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import resource
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +32,7 @@ PATIENCE = 60.0  # seconds; only a test that hangs waits so long
 
 
 class Town:
-    """A seller and a buyer who keep being killed."""
+    """A seller and a buyer who keep being killed. `failed` counts those whose disk has ended them."""
 
     def __init__(self, folder: Path, *more: str) -> None:
         self._folder, self._more = folder, more
@@ -33,6 +40,7 @@ class Town:
             free.bind(("127.0.0.1", 0))
             self._url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.failed = Counter[str]()
 
     def start(self, role: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(TRADER), role, self._url, str(self._folder), str(ORDERS), *self._more]
@@ -42,6 +50,34 @@ class Town:
     def kill(self, role: str) -> None:
         self._processes[role].send_signal(signal.SIGKILL)
         self._processes[role].communicate()
+
+    def fill(self, role: str) -> None:
+        """Let its files grow no more: its disk is full."""
+        with suppress(ProcessLookupError):
+            resource.prlimit(self._processes[role].pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        self._fails(role)
+
+    def spoil(self, role: str) -> None:
+        """Let every flush fail."""
+        calls = "fsync,fdatasync"
+        command = ["strace", "-f", "-q", "-o", "/dev/null", "-p", str(self._processes[role].pid)]
+        with subprocess.Popen([*command, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"]) as tracing:
+            self._fails(role)
+            tracing.terminate()
+
+    def _fails(self, role: str) -> None:
+        """Wait until it has noticed, and ended by itself. What has nothing to write is killed in the end."""
+        process = self._processes[role]
+        try:
+            _, said = process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.kill(role)
+            return
+        if process.returncode:
+            words = said.decode()
+            assert f"JournalFailed: the journal {self._folder / role.lower()}.db cannot be written" in words, words
+            assert "Nothing was sent that is not in it." in words
+            self.failed[role] += 1
 
     def close(self) -> None:
         for process in self._processes.values():
@@ -66,15 +102,15 @@ def endings(path: Path) -> list[str]:
         return [account.ending.kind if account.ending else "open" for account in Accounts(database).all()]
 
 
-def trade(town: Town, folder: Path, kills: int, seed: int) -> None:
-    """Let the buyer buy, while one of the two is killed so many times; then compare what each of them has."""
+def trade(town: Town, folder: Path, kills: int, seed: int, kill: Callable[[Town, str], None] = Town.kill) -> None:
+    """Let the buyer buy, while one of the two is ended so many times; then compare what each of them has."""
     chance = random.Random(seed)
     town.start("Seller")
     buyer = town.start("Buyer")
     for _ in range(kills):
         time.sleep(chance.uniform(0.3, 0.9))  # processes have no other clock; nothing waits for it to be enough
         role = chance.choice(["Seller", "Buyer"])
-        town.kill(role)
+        kill(town, role)
         started = town.start(role)
         buyer = started if role == "Buyer" else buyer
     _, said = buyer.communicate(timeout=PATIENCE)
@@ -98,3 +134,23 @@ def test_both_are_killed_at_random_and_everything_is_sold_once(town: Town, tmp_p
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CONVPOLICY_EXAMPLES", "100")) // 20))
 def test_both_are_killed_at_many_random_moments(town: Town, tmp_path: Path, seed: int) -> None:
     trade(town, tmp_path, kills=20, seed=seed)
+
+
+def test_a_disk_is_full_at_random_moments_and_everything_is_sold_once(town: Town, tmp_path: Path) -> None:
+    trade(town, tmp_path, kills=2, seed=2, kill=Town.fill)
+    assert town.failed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CONVPOLICY_EXAMPLES", "100")) // 20))
+def test_disks_are_full_at_many_random_moments(town: Town, tmp_path: Path, seed: int) -> None:
+    trade(town, tmp_path, kills=10, seed=seed, kill=Town.fill)
+    assert town.failed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the system call fail")
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CONVPOLICY_EXAMPLES", "100")) // 20))
+def test_flushes_fail_at_many_random_moments(town: Town, tmp_path: Path, seed: int) -> None:
+    trade(town, tmp_path, kills=10, seed=seed, kill=Town.spoil)
+    assert town.failed
