@@ -111,7 +111,7 @@ class Part:
         for calling in self.callings:
             yield from ((calling.protocol, part) for role, part in calling.given if role == self.role)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The policy in whose words it is played, in Scribble."""
         return render(self._words)

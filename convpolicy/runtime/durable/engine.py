@@ -265,6 +265,8 @@ class DurableEngine(Engine):
     def resume(self) -> Iterator[Replay]:
         """Put every unfinished conversation back, and yield it: whoever takes it sets its `owner` before the next one.
 
+        What was not acknowledged is sent again when whom it goes through says Hello: `met`.
+
         Raises:
             JournalError: one is of a version of the policy that is not played here, or no run of the machine.
         """
@@ -278,9 +280,6 @@ class DurableEngine(Engine):
             for role, to in replayed.fellows.items():
                 self.fellows.restore(conversation, role, to)
             yield replayed
-            for role, peering in enumerate(conversation.peers):
-                if peering.unacked is not None:
-                    self._delivery.sent(conversation, role, self.now)
             self.settle(conversation)
 
     def _replayed(self, account: Account) -> Replay:

@@ -7,7 +7,8 @@ has so few moments that all of them can be tried.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from convpolicy.errors import PolicyError
 from convpolicy.policy import model
@@ -21,6 +22,8 @@ from convpolicy.testing.simulation.simulate import setting_of
 from convpolicy.testing.simulation.world import Setting, World
 
 __all__ = ["exhaust"]
+
+T = TypeVar("T")
 
 KINDS = ("crash", "outage")
 SHARES = 0.003, 0.5, 0.999, 1.0  # of a commit that are there after a power failure: at least one byte
@@ -36,6 +39,7 @@ def exhaust(
     bus: bool | None = None,
     durable: bool = False,
     torn: bool = False,
+    only: Iterable[Fault] | None = None,
     progress: Callable[[Report], None] | None = None,
 ) -> Report:
     """Play one conversation again and again, each time with a crash at another step of another process.
@@ -43,20 +47,18 @@ def exhaust(
     A step is a frame that is taken, is about to be sent, or has been, and, when `durable`, a commit. Both kinds of
     crash are tried, with the connections closed and without; when `torn`, so is a power failure while a commit is
     written, of which one byte is there, half, all but a few, or all. With `pairs`, every second crash comes after every
-    first one. `every` tries only every so many steps, for a size that fits. `seeds` decide how improvised roles play;
-    the others are as for `simulate`, and so is what is raised. It stops at the first run in which a rule is broken.
+    first one, until everybody is there again and knows it; its kind is one or the other, in turn. Where a process tells nobody anything between some steps,
+    and commits nothing, only the first and the last of them are tried. `every` tries only every so many, for a size
+    that fits. `seeds` decide how improvised roles play; the others are as for `simulate`, and so is what is raised. It
+    stops at the first run in which a rule is broken; with `only`, one run is played again, with just these crashes.
     """
     if torn and not durable:
         raise PolicyError("commits can be torn only where there are journals.\n  Say `durable=True`, too.")
     setting = setting_of(policy, faults=Faults(), roles=roles, conversations=1, bus=bus, durable=durable)
+    crashes = _Crashes(replace(setting, lasting=True), every, pairs=pairs, torn=torn)
     report = Report(policy.name)
     for seed in seeds:
-        for first in _singles(setting, seed, every, torn=torn):
-            world = _run(setting, seed, (first,), report)
-            for second in _seconds(world, first, every, torn=torn) if pairs else ():
-                _run(setting, seed, (first, second), report)
-                if report.failing:
-                    return report
+        for _ in crashes.runs(seed, report) if only is None else [crashes.run(seed, tuple(only), report)]:
             if progress is not None:
                 progress(report)
             if report.failing:
@@ -64,36 +66,41 @@ def exhaust(
     return report
 
 
-def _singles(setting: Setting, seed: int, every: int, *, torn: bool) -> Iterator[Fault]:
-    """Yield every single crash of the run in which nothing goes wrong."""
-    undisturbed = World(setting, seed).run()
-    for name, process in undisturbed.processes.items():
-        for step in range(1, process.steps + 1, every):
-            for kind in KINDS:
-                yield Fault(kind, name, step)
-    for name, disk in undisturbed.disks.items() if torn else ():
-        for commit in range(1, disk.commits + 1, every):
-            for share in SHARES:
-                yield Fault("torn", name, commit, share)
+class _Crashes:
+    """Plays runs, each with other crashes."""
+
+    def __init__(self, setting: Setting, every: int, *, pairs: bool, torn: bool) -> None:
+        self._setting, self._every, self._pairs, self._torn = setting, every, pairs, torn
+
+    def runs(self, seed: int, report: Report) -> Iterator[World]:
+        """Play all of them, one after the other."""
+        undisturbed = World(self._setting, seed, only=()).run()
+        for first in self._after(undisturbed, None):
+            world = self.run(seed, (first,), report)
+            yield world
+            for second in self._after(world, first) if self._pairs else ():
+                yield self.run(seed, (first, second), report)
+
+    def _after(self, world: World, first: Fault | None) -> Iterator[Fault]:
+        """Yield every crash that may come after the first one, in the run that it makes: before all is well again."""
+        for place, moment in enumerate(world.moments.after(first, every=self._every)):
+            for kind in _turn(KINDS, place, first):
+                yield Fault(kind, moment.where, moment.step)
+        for place, moment in enumerate(world.moments.commits_after(first, every=self._every) if self._torn else ()):
+            for share in _turn(SHARES, place, first):
+                yield Fault("torn", moment.where, moment.commit, share)
+
+    def run(self, seed: int, crashes: tuple[Fault, ...], report: Report) -> World:
+        """Play one run, and add it to the report."""
+        world = World(self._setting, seed, only=crashes).run()
+        report.count(world)
+        problems = broken(world)
+        if problems:
+            report.failing.append(seed)
+            report.failure = Failure.of(Failing(self._setting, seed, world, problems))
+        return world
 
 
-def _seconds(world: World, first: Fault, every: int, *, torn: bool) -> Iterator[Fault]:
-    """Yield every crash that may come after the first one, in the run that it makes: before all is well again."""
-    for name, steps in world.steps_at_rest.items():
-        start = int(first.at) + 1 if name == first.where and first.kind in KINDS else 1
-        for step in range(start, steps + 1, every):
-            yield Fault("crash", name, step)
-    for name, commits in world.commits_at_rest.items() if torn else ():
-        start = int(first.at) + 1 if name == first.where and first.kind == "torn" else 1
-        for commit in range(start, commits + 1, every):
-            yield Fault("torn", name, commit, SHARES[commit % len(SHARES)])
-
-
-def _run(setting: Setting, seed: int, crashes: tuple[Fault, ...], report: Report) -> World:
-    world = World(setting, seed, only=crashes).run()
-    report.count(world)
-    problems = broken(world)
-    if problems:
-        report.failing.append(seed)
-        report.failure = Failure.of(Failing(setting, seed, world, problems))
-    return world
+def _turn(choices: tuple[T, ...], place: int, first: Fault | None) -> tuple[T, ...]:
+    """Return all that there is to choose from for a first crash; for a second one they take turns."""
+    return choices if first is None else (choices[(place + int(first.at)) % len(choices)],)

@@ -116,7 +116,7 @@ def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]
         gone = one.lost is not None and one.lost <= other.opened
         silent = any(world.plan.silenced(each.process.name) for each in (one, other))
         again = gone and not world.setting.bus and other.error is not None
-        excused = again or (world.plan.bus_died and (gone or silent))
+        excused = not world.setting.durable and (again or (world.plan.bus_died and (gone or silent)))
         if one.role == other.role and not excused:
             yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
 

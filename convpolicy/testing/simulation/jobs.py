@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from convpolicy.testing.simulation.process import Process
 
@@ -11,9 +12,10 @@ __all__ = ["Jobs"]
 
 
 class Jobs:
-    """What is still to be done by the role that opens conversations."""
+    """What is still to be done by the role that opens conversations; `done_by` is told who has done one."""
 
-    def __init__(self) -> None:
+    def __init__(self, done_by: Callable[[str], None]) -> None:
+        self._done_by = done_by
         self._waiting: deque[int] = deque()
         self._wanted = asyncio.Event()
         self._at: dict[int, Process] = {}
@@ -36,7 +38,9 @@ class Jobs:
 
     def over(self, number: int) -> None:
         """Note that one is over, or is played by handlers from here on."""
-        self._at.pop(number, None)
+        process = self._at.pop(number, None)
+        if process is not None:
+            self._done_by(process.name)
 
     def again(self, process: Process) -> None:
         """Ask again for what a process was at that is gone."""

@@ -18,6 +18,7 @@ from convpolicy.link.port import LISTENER, Address, Delivery, Guarantees, Link, 
 from convpolicy.testing.simulation.faults import IN_A_ROW, LATE, LIES, Fault, Plan
 from convpolicy.testing.simulation.lies import altered
 from convpolicy.testing.simulation.loop import Loop
+from convpolicy.testing.simulation.moments import Moments
 from convpolicy.testing.simulation.process import PROCESS, Process
 from convpolicy.testing.simulation.wire import Wire
 
@@ -32,11 +33,18 @@ CAPACITY = 512  # frames that may be under way on one connection, each way
 class Network:
     """Every link of a run. `wire` sees every frame, when it is handed over and when it arrives.
 
-    `happens` is told of every fault, and of the frame that it hits.
+    `happens` is told of every fault, and of the frame that it hits; `moments` of what processes do.
     """
 
-    def __init__(self, loop: Loop, plan: Plan, wire: Wire, happens: Callable[[Fault, bytes], None]) -> None:
-        self.loop, self.plan, self.wire, self._happens = loop, plan, wire, happens
+    def __init__(
+        self,
+        loop: Loop,
+        plan: Plan,
+        wire: Wire,
+        happens: Callable[[Fault, bytes], None],
+        moments: Moments,
+    ) -> None:
+        self.loop, self.plan, self.wire, self._happens, self.moments = loop, plan, wire, happens, moments
         self.listening: dict[str, SimulatedPort] = {}
         self.connecting: dict[SimulatedPort, None] = {}
         self.closed_ways: dict[tuple[str, str], float] = {}
@@ -146,6 +154,7 @@ class _Connection:
             return Delivery.BUSY
         if sender.process.plays:
             self.network.wire.passed(sender.process, frame)
+        self.network.moments.tells(sender.process.name, frame)
         names = sender.process.name, receiver.process.name
         for arrives, keeps, what in self.network.travels(*names, frame):
             at = max(arrives, self._last[sender]) if keeps else arrives
@@ -275,6 +284,7 @@ class SimulatedPort(Port):
         del address  # there is one connection
         if self.connection is not None and self.process.alive:
             self.connection.cut()
+            self._network.moments.differs(self.process.name)
 
     def readable(self) -> bool:
         return bool(self.frames)

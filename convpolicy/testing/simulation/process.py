@@ -35,7 +35,7 @@ class Process:
     """One run of a program, from its start until it ends or is killed; `name` is who it is, `life` how often before."""
 
     def __init__(
-        self, name: str, life: int, loop: Loop, killed_at: Mapping[int, bool], tell: Callable[[str, str], None]
+        self, name: str, life: int, loop: Loop, killed_at: Mapping[int, bool], tell: Callable[[Process, str], None]
     ) -> None:
         self.name, self.life, self.loop = name, life, loop
         self.alive = True
@@ -66,7 +66,7 @@ class Process:
         if not self.alive:
             return
         self.steps += 1
-        self._tell(self.name, what)
+        self._tell(self, what)
         if self.steps in self._killed_at:
             self.alive, self.killed, self.silent = False, True, self._killed_at[self.steps]
             raise Killed

@@ -32,6 +32,7 @@ from convpolicy.testing.simulation.improvising import Improviser
 from convpolicy.testing.simulation.jobs import Jobs
 from convpolicy.testing.simulation.loop import START, Call, Loop, Trouble
 from convpolicy.testing.simulation.messages import Make, Messages, constants
+from convpolicy.testing.simulation.moments import Moments
 from convpolicy.testing.simulation.network import Network
 from convpolicy.testing.simulation.process import PROCESS, Killed, Process, Program
 from convpolicy.testing.simulation.record import Record
@@ -63,6 +64,7 @@ class Setting:
     conversations: int
     bus: bool
     durable: bool = False
+    lasting: bool = False  # whether processes may be killed until all is over, and not only in the first seconds
 
 
 class Problem(NamedTuple):
@@ -93,9 +95,8 @@ class World:
             durable=setting.durable,
             dropped=self.record.has_left,
         )
-        self.network = Network(self.loop, self.plan, self.wire, self._happened)
-        self.steps_at_rest: dict[str, int] = {}  # of each process, when the first act was over
-        self.commits_at_rest: dict[str, int] = {}
+        self.moments = Moments()
+        self.network = Network(self.loop, self.plan, self.wire, self._happened, self.moments)
         self.troubles: list[tuple[float, Fault, bytes]] = []
         self.processes: dict[str, Process] = {}
         self.castings = {
@@ -119,12 +120,13 @@ class World:
     def run(self) -> World:
         """Play the run, and return it."""
         with _silence(), _seeded(self.chance), ExitStack() as self._folders:
-            self.jobs = Jobs()
+            setting = self.setting
+            self.jobs = Jobs(self.moments.differs)
             self._cast()
             self._schedule()
             self._play("the conversations", self._over)
-            if self.plan.happened:
-                self.loop.run(self._well_from(), lambda: False)
+            if self.plan.happened or setting.lasting:
+                self._settle()
                 self.healed = self.record.now()
                 self.jobs.ask()
                 self._play("a conversation after all is well again", self._over)
@@ -140,18 +142,20 @@ class World:
             return False
         return self.jobs.done or (bool(self.record.open) and self.jobs.begun)
 
-    def _well_from(self) -> float:
-        """Return from when on everybody is there, and all know it of each other."""
-        self.loop.run(self.loop.time() + TO_THE_END, lambda: all(each.alive for each in self.processes.values()))
-        return self.loop.time() + SETTLES
+    def _settle(self) -> None:
+        """Run until everybody is there, and all know it of each other; from then on nothing goes wrong."""
+        before = -1
+        while before < len(self.plan.happened):
+            before = len(self.plan.happened)
+            self.loop.run(self.loop.time() + TO_THE_END, lambda: all(each.alive for each in self.processes.values()))
+            self.loop.run(self.loop.time() + SETTLES, lambda: False)
+        self._quiet()
 
     def _play(self, what: str, over: Callable[[], bool]) -> None:
         """Run until an act is over, and not before the trouble that is to come."""
         self.loop.run(self._quiet_from, lambda: False)
         self.record.tell("all", f"from here on nothing goes wrong: {what}")
         ends = self.loop.run(self.loop.time() + TO_THE_END, over)
-        self.steps_at_rest = self.steps_at_rest or {name: each.steps for name, each in self.processes.items()}
-        self.commits_at_rest = self.commits_at_rest or {name: disk.commits for name, disk in self.disks.items()}
         if self.wire.lied:
             self.jobs.abandon()
         if not ends:
@@ -265,6 +269,8 @@ class World:
         process, disk = self.processes[name], self.disks[name]
         disk.commits += 1
         process.step(f"commits, {disk.commits}")
+        self.moments.commits(disk.commits)
+        self.moments.differs(name)
         share = self._torn.get(name, {}).get(disk.commits)
         if share is not None and not self.plan.quiet:
             self._tears(process, disk, share)
@@ -296,8 +302,9 @@ class World:
         """Start a process, or start it again."""
         before = self.processes.get(name)
         life = 0 if before is None else before.life + 1
-        process = Process(name, life, self.loop, self._kills[name], self.record.tell)
+        process = Process(name, life, self.loop, self._kills[name], self._takes)
         process.steps = 0 if before is None else before.steps
+        self.moments.differs(name)
         new_bytes = self.chance.stream("bytes", name, life).randbytes
         process.context.run(SURROUNDINGS.set, Surroundings(new_bytes, self.record.onlooker(process)))
         process.plays = name != BUS
@@ -309,6 +316,10 @@ class World:
         )
         if self._leaving:
             process.leave()
+
+    def _takes(self, process: Process, what: str) -> None:
+        self.record.tell(process.name, what)
+        self.moments.takes(process.name, process.steps)
 
     def _nothing_fits(self, problem: NothingFits) -> None:
         self.unfit = problem
@@ -370,13 +381,15 @@ class World:
         ]
         for fault in timed:
             self._after(fault.at, self._happens, fault)
-        frames = SPAN if plan.hits_frames or any(self._kills.values()) else 0.0
+        kills = any(self._kills.values()) and not self.setting.lasting
+        frames = SPAN if plan.hits_frames or kills else 0.0
         self._quiet_from = (
             START
             + max([*times, frames, *(fault.at + max(0.0, fault.value) for fault in timed if fault.kind != "clock")])
             + 0.001
         )
-        self.network.loop.call_at(START + SPAN, self._quiet, context=self.network.context)
+        if not self.setting.lasting:
+            self._after(SPAN, self._quiet)
 
     def _schedule_commits(self, players: tuple[str, ...]) -> None:
         """Decide which commits fail, and which are torn."""
@@ -386,6 +399,7 @@ class World:
             self._torn.setdefault(fault.where, {})[max(1, int(fault.at))] = fault.value
 
     def _quiet(self) -> None:
+        self.moments.are_over()
         self.plan.quiet = True
         for kills in self._kills.values():
             kills.clear()

@@ -105,11 +105,14 @@ def test_who_is_started_again_later_than_the_bus_is_not_told_that_nobody_knows_w
     assert (buying.heard, buying.finishes, buying.errors) == ([Shipment("1Z")], 1, [])
 
 
-@pytest.mark.parametrize("buyer_journal", [None, MemoryJournal()])
-def test_a_role_stays_with_whom_it_was_given_to_before_anything_came_back(buyer_journal: MemoryJournal | None) -> None:
+@pytest.mark.parametrize("durable_first", [True, False])
+@pytest.mark.parametrize("durable_buyer", [False, True])
+def test_a_role_stays_with_whom_it_was_given_to_before_anything_came_back(
+    *, durable_buyer: bool, durable_first: bool
+) -> None:
     town, journal = Town(), MemoryJournal()
     seller, selling = town.player("Seller", sells, journal=journal)
-    _, buying = town.player("Buyer", buys, journal=buyer_journal)
+    _, buying = town.player("Buyer", buys, journal=MemoryJournal() if durable_buyer else None)
     begins(buying)
     while not selling.heard:
         for each in (*town.players, town.switch):
@@ -117,8 +120,8 @@ def test_a_role_stays_with_whom_it_was_given_to_before_anything_came_back(buyer_
                 each.turn()  # type: ignore[attr-defined]
     kill(town, seller, journal)
     town.restart_bus()
-    other = town.player("Seller", sells, journal=MemoryJournal())[1]
-    another = town.player("Seller", sells)[1]
+    journals = [MemoryJournal(), None] if durable_first else [None, MemoryJournal()]
+    other, another = [town.player("Seller", sells, journal=each)[1] for each in journals]
     town.run(60.0)
     assert (other.heard, another.heard, buying.errors) == ([], [], []), "it has been given to nobody else"
     _, again = town.player("Seller", sells, journal=journal)

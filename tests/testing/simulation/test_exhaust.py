@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from helpers import purchase
 
 from convpolicy import Policy
+from convpolicy.machine import Move
 from convpolicy.policy import gallery
 from convpolicy.runtime.engine import Engine
-from convpolicy.testing import Report, exhaust, simulate
+from convpolicy.testing import exhaust, simulate
 from convpolicy.testing.simulation.faults import Fault
+from convpolicy.testing.simulation.invariants import broken
+from convpolicy.testing.simulation.moments import Moment
 from convpolicy.testing.simulation.simulate import setting_of
-from convpolicy.testing.simulation.world import World
+from convpolicy.testing.simulation.world import Setting, World
 
-EVERY = int(os.environ.get("CONVPOLICY_EVERY_STEP", "5"))  # 1 for all of them
+EVERY = int(os.environ.get("CONVPOLICY_EVERY_STEP", "6"))  # 1 for all of them
 POLICIES = {name: Policy.load(gallery.path(name)) for name in gallery.names()}
 SMALL = [name for name, policy in POLICIES.items() if len(policy.labels) <= 8 and not policy.nested]
 
@@ -35,10 +38,43 @@ def test_crashes_come_in_pairs_too():
     assert report.faults["crash"] > report.seeds / 2
 
 
-def test_each_step_of_each_process_is_tried():
-    undisturbed = World(setting_of(purchase, conversations=1), 3, only=(), most=1).run()
-    steps = sum(process.steps for process in undisturbed.processes.values())
-    assert exhaust(purchase, seeds=[3]).seeds == 2 * steps
+@pytest.mark.parametrize("durable", [False, True])
+def test_where_nothing_differs_between_two_steps_others_see_the_same(*, durable: bool):
+    setting = replace(setting_of(purchase, conversations=1, durable=durable), lasting=True)
+    moments = World(setting, 3, only=()).run().moments
+    tried = list(moments.after(None))
+    fellows = {(moment.where, moment.stretch): moment for moment in tried}
+    left_out = [moment for moment in moments.steps if moment not in tried]
+    assert len(left_out) > len(tried)
+    for moment in left_out[::8]:
+        fellow = fellows[moment.where, moment.stretch]
+        assert seen_by_others(setting, moment) == seen_by_others(setting, fellow)
+
+
+def seen_by_others(setting: Setting, moment: Moment) -> list[tuple[str, bool, list[Move]]]:
+    """What comes of conversations at the others when a process is killed at a moment."""
+    world = World(setting, 3, only=(Fault("crash", moment.where, moment.step),)).run()
+    assert not broken(world)
+    parts = [part for parts in world.record.parts.values() for part in parts if part.process.name != moment.where]
+    return [(part.process.name, part.well, [said.move for said in part.moves]) for part in parts]
+
+
+def test_a_second_crash_comes_after_the_first_one():
+    first = Fault("crash", "Seller", 5)
+    setting = replace(setting_of(purchase, conversations=1, durable=True), lasting=True)
+    moments = World(setting, 0, only=(first,)).run().moments
+    (fell,) = [moment for moment in moments.steps if (moment.where, moment.step) == ("Seller", 5)]
+    later = list(moments.after(first))
+    assert {moment.where for moment in later} == {"Buyer", "Seller"}
+    assert all(moments.steps.index(moment) > moments.steps.index(fell) for moment in later)
+    assert {moment.commit > 0 for moment in later} == {True, False}
+    assert set(map(id, moments.commits_after(first))) <= set(map(id, moments.steps))
+
+
+def test_a_run_can_be_played_again():
+    crashes = [Fault("crash", "Seller", 5), Fault("outage", "Buyer", 20)]
+    report = exhaust(purchase, seeds=[0], durable=True, only=crashes)
+    assert (bool(report), report.seeds, report.faults) == (True, 1, {"crash": 1, "outage": 1})
 
 
 def test_a_defect_at_one_moment_is_found(monkeypatch):
@@ -66,7 +102,12 @@ def test_pairs_of_crashes_that_were_found_before(name: str, faults: list[Fault])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("settings", [{}, {"pairs": True, "every": EVERY}], ids=["alone", "pairs"])
-def test_small_policies_of_the_gallery_survive_crashes_at_every_step(name: str, settings: dict[str, Any]):
-    report: Report = exhaust(Policy.load(gallery.path(name)), seeds=[0], **settings)
+@pytest.mark.parametrize("pairs", [False, True], ids=["alone", "pairs"])
+@pytest.mark.parametrize("journals", [{}, {"durable": True, "torn": True}], ids=["plain", "durable"])
+@pytest.mark.timeout(3600 * 6)
+def test_small_policies_of_the_gallery_survive_crashes_at_every_step(
+    name: str, journals: dict[str, bool], *, pairs: bool
+):
+    report = exhaust(POLICIES[name], seeds=[0], pairs=pairs, every=EVERY if pairs else 1, **journals)
     assert report, str(report)
+    assert not (journals and report.ended_early)

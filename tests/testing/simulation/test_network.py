@@ -13,6 +13,7 @@ from convpolicy.link.port import LISTENER, Delivery
 from convpolicy.testing.simulation.chance import Chance
 from convpolicy.testing.simulation.faults import Fault, Faults, Plan
 from convpolicy.testing.simulation.loop import START, Call, Loop
+from convpolicy.testing.simulation.moments import Moments
 from convpolicy.testing.simulation.network import Network, SimulatedPort
 from convpolicy.testing.simulation.process import Process
 from convpolicy.testing.simulation.wire import Wire
@@ -24,7 +25,7 @@ class Town:
     def __init__(self, *faults: Fault) -> None:
         self.loop = Loop(self._step, lambda trouble: pytest.fail(str(trouble)))  # type: ignore[abstract]
         plan = Plan(Chance(1), Faults(), only=faults)
-        self.network = Network(self.loop, plan, Wire(lambda *_: None), lambda *_: None)
+        self.network = Network(self.loop, plan, Wire(lambda *_: None), lambda *_: None, Moments())
         self.seller = self.open("Seller", listen=True)
         self.buyer = self.open("Buyer")
         self.now = START
