@@ -47,10 +47,11 @@ def exhaust(
     A step is a frame that is taken, is about to be sent, or has been, and, when `durable`, a commit. Both kinds of
     crash are tried, with the connections closed and without; when `torn`, so is a power failure while a commit is
     written, of which one byte is there, half, all but a few, or all. With `pairs`, every second crash comes after every
-    first one, until everybody is there again and knows it; its kind is one or the other, in turn. Where a process tells nobody anything between some steps,
-    and commits nothing, only the first and the last of them are tried. `every` tries only every so many, for a size
-    that fits. `seeds` decide how improvised roles play; the others are as for `simulate`, and so is what is raised. It
-    stops at the first run in which a rule is broken; with `only`, one run is played again, with just these crashes.
+    first one, until everybody is there again and knows it; its kind is one or the other, in turn. Where a process tells
+    nobody anything between some steps, and commits nothing, only the first and the last of them are tried. `every`
+    tries only every so many, for a size that fits. `seeds` decide how improvised roles play; the others are as for
+    `simulate`, and so is what is raised. It stops at the first run in which a rule is broken; with `only`, one run is
+    played again, with just these crashes.
     """
     if torn and not durable:
         raise PolicyError("commits can be torn only where there are journals.\n  Say `durable=True`, too.")

@@ -20,12 +20,12 @@ __all__ = ["Moment", "Moments"]
 
 @dataclass(slots=True)
 class Moment:
-    """A step of a process, in a stretch of steps between which nothing differs; and the `commit` that it makes, if any."""
+    """A step of a process, in a stretch of steps between which nothing differs; and the `commit` that it makes."""
 
     where: str
     step: int
     stretch: int
-    commit: int = 0
+    commit: int = 0  # or none
 
 
 class Moments:
