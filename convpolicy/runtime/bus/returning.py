@@ -24,9 +24,10 @@ from convpolicy.runtime.bus.seating import Bound, Cast, Known
 from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.wire.frame import Acknowledged, Forget, Given, Holds
 
-__all__ = ["GRACE", "RETURN", "Returning"]
+__all__ = ["GRACE", "RETURN", "SILENT", "Returning"]
 
 GRACE = 6.0  # seconds in which players come back to a bus that was restarted: longer than they wait to reconnect
+SILENT = 4.0  # seconds, after those, in which one is back that has to notice first that the bus before is gone
 ANSWERED = 3.0  # seconds in which who is asked who plays a role has answered
 RETURN = 30.0  # seconds, after those, in which a conversation of an earlier bus waits for a player that is not back
 
@@ -44,7 +45,7 @@ class Returning(ABC):
     _left: dict[bytes, float]
     _enforcement: Enforcement
     _settled_at: float
-    _waiting: bool
+    _call_back_at: list[float]
     _coming: dict[Peer, float]  # those who are in the middle of something, until when they have the time to say of what
     _restored: dict[bytes, float]  # the conversations of an earlier bus, and when they are looked at again
 
@@ -107,8 +108,8 @@ class Returning(ABC):
                 self.peers.say(player, Acknowledged(id, role, other, 0, room=True))
 
     def _call_back_all(self) -> None:
-        """From now on roles are given out: let everybody send again what had nobody to go to."""
-        self._waiting = False
+        """From now on more roles are given out: let everybody send again what had nobody to go to."""
+        del self._call_back_at[0]
         for id, bound in self.bound.items():  # noqa: A001
             for role, player in enumerate(bound.players):
                 if bound.restored and player is None:
@@ -172,7 +173,8 @@ class Returning(ABC):
             return False
         if self._is_awaited(id, bound, role) or not self._is_free(id, bound):
             return True
-        return bound.restored and bound.had(envelope)  # it may be slow to come back
+        late = self.now < self._settled_at + SILENT  # whoever was given it may not have answered yet
+        return bound.restored and (late or bound.had(envelope))  # it may be slow to come back
 
     def _is_free(self, id: bytes, bound: Bound) -> bool:  # noqa: A002
         """Return whether a role that nobody plays may be given out, as far as those know who are there.

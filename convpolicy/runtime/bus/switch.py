@@ -19,7 +19,7 @@ from convpolicy.link.port import Port
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.bus.enforcement import Enforcement, Monitor
 from convpolicy.runtime.bus.past import Past
-from convpolicy.runtime.bus.returning import GRACE, RETURN, Returning
+from convpolicy.runtime.bus.returning import GRACE, RETURN, SILENT, Returning
 from convpolicy.runtime.bus.seating import Bound, Cast, Vacant, crowded
 from convpolicy.runtime.peers.processes import PING_AFTER, Peer, Peers
 from convpolicy.wire.frame import (
@@ -78,7 +78,7 @@ class Switch(Returning):
         self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
         self._settled_at = self.now + grace
-        self._waiting = True  # whether roles of earlier conversations are not given out yet
+        self._call_back_at = [self._settled_at, self._settled_at + SILENT]  # when more may go on, of an earlier bus
         self._restored: dict[bytes, float] = {}
         self._coming: dict[Peer, float] = {}
         self._next_look = self.now + PING_AFTER
@@ -446,7 +446,7 @@ class Switch(Returning):
         self.peers.look(self.now, ask=True)
         for peer in self.peers.down(self.now, GONE_AFTER):
             self.peers.leaves(peer, "its connection is down")
-        if self._waiting and self.now >= self._settled_at:
+        if self._call_back_at and self.now >= self._call_back_at[0]:
             self._call_back_all()
         self._look_for_restored()
         self._over.clear(self.now)

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 KINDS = ("crash", "outage")
 SHARES = 0.003, 0.5, 0.999, 1.0  # of a commit that are there after a power failure: at least one byte
+ENOUGH = 0.0, 0.5, 1.0  # as a first crash of two: a commit is there after it, or is not
 
 
 def exhaust(
@@ -79,7 +80,7 @@ class _Crashes:
         for first in self._after(undisturbed, None):
             world = self.run(seed, (first,), report)
             yield world
-            for second in self._after(world, first) if self._pairs else ():
+            for second in self._after(world, first) if self._pairs and first.value in ENOUGH else ():
                 yield self.run(seed, (first, second), report)
 
     def _after(self, world: World, first: Fault | None) -> Iterator[Fault]:

@@ -22,6 +22,7 @@ SHORT, LONG = 2.5, 45.0  # seconds that somebody may be away without being given
 LATE = 3.0  # seconds that a delayed frame takes at most
 IN_A_ROW = 3  # frames of a direction that are lost one after the other, at most
 PATIENCE = 9.0  # seconds of silence for which nobody is given up; a service bus waits for ten
+UNNOTICED = 1.4  # seconds of silence for which no connection that has broken is given up
 
 
 class Fault(NamedTuple):
@@ -184,30 +185,29 @@ class Plan:
             return any(fault.kind in FRAMES for fault in self._only.values())
         return any(self._rates[kind] for kind in FRAMES)
 
-    @property
-    def bus_died(self) -> bool:
-        """Whether the service bus was killed."""
-        return any(fault.kind in {"crash", "outage"} and fault.where == BUS for fault in self.happened)
+    def bus_died(self, by: float) -> bool:
+        """Whether the service bus was killed by a time."""
+        kills = (at for fault, at in self.happened.items() if fault.kind in {"crash", "outage"} and fault.where == BUS)
+        return any(at <= by for at in kills)
 
     def silenced(self, name: str) -> bool:
         """Whether a process stood still, or was cut off, for so long that it may be taken for gone."""
         away = (fault for fault in self.happened if fault.kind in {"partition", "pause"})
-        return sum(fault.value for fault in away if name in fault.where.replace("↔", "→").split("→")) > SHORT
+        return sum(fault.value for fault in away if name in fault.where.replace("↔", "→").split("→")) > PATIENCE
 
-    def excuses(self, now: float, *, renewed: bool = False) -> bool:
+    def excuses(self, now: float) -> bool:
         """Return whether so much has gone wrong by `now` that conversations may be given up.
 
         A process that is gone takes its conversations with it, but not a service bus, which holds no truth. A
         connection that breaks may be given up after three seconds: too soon only when something else made it silent.
-        Where one was `renewed` by a process that heard nothing, it broke, too.
         """
         happened = [fault for fault, at in self.happened.items() if at <= now]
         if any(fault.kind in {"crash", "outage"} and fault.where != BUS for fault in happened):
             return True
         quiet = sum(fault.value for fault in happened if fault.kind in {"partition", "pause"})
         quiet += max([_SILENT.get(fault.kind, 0.0) for fault in happened], default=0.0)
-        broken = renewed or any(fault.kind in {"cut", "crash", "outage"} for fault in happened)
-        return quiet > PATIENCE or (broken and quiet > 0)
+        broken = any(fault.kind in {"cut", "crash", "outage"} for fault in happened)
+        return quiet > PATIENCE or (broken and quiet > UNNOTICED)
 
 
 _SILENT = {"drop": float(IN_A_ROW), "delay": LATE}

@@ -105,19 +105,23 @@ def loses_nothing(world: World, id: bytes, parts: list[Part]) -> Iterator[str]: 
             )
 
 
-def is_played_once(world: World, _id: bytes, parts: list[Part]) -> Iterator[str]:
-    """No role of a conversation is played by two, unless the first is gone, or silent, and so is the bus that knew.
+def is_played_once(world: World, id: bytes, parts: list[Part]) -> Iterator[str]:  # noqa: A002
+    """No role of a conversation is played by two; without journals, unless the first is gone and so is the bus that knew.
 
-    Without a bus, one that was started again without a journal may begin anew what is not over for its peer, and fail.
+    Or it was not heard of for so long that a new bus took it for gone. Without a bus, one that was started again may
+    begin anew what is not over for its peer, and fail. Of a lie, one may begin what it takes nothing in.
     """
     for one, other in combinations(parts, 2):
-        if world.setting.durable and one.process.name == other.process.name:
+        if one.role != other.role or (id in world.wire.lied and not other.moves):
             continue
-        gone = one.lost is not None and one.lost <= other.opened
-        silent = any(world.plan.silenced(each.process.name) for each in (one, other))
-        again = gone and not world.setting.bus and other.error is not None
-        excused = not world.setting.durable and (again or (world.plan.bus_died and (gone or silent)))
-        if one.role == other.role and not excused:
+        if world.setting.durable:
+            excused = one.process.name == other.process.name
+        else:
+            gone = one.lost is not None and one.lost <= other.opened
+            silent = any(world.plan.silenced(each.process.name) for each in (one, other))
+            unknown = world.plan.bus_died(other.opened) if world.setting.bus else other.error is not None
+            excused = unknown and (gone or (silent and world.setting.bus))
+        if not excused:
             yield f"{one.role} is played by {one.process.name} and by {other.process.name}"
 
 
@@ -128,8 +132,7 @@ def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[s
         if why is None or isinstance(why, Expired) or id in world.wire.lied:
             continue
         healed = world.healed is not None and part.opened >= world.healed
-        renewed = world.setting.bus and "its connection is down" in str(why)
-        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0, renewed=renewed):
+        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0):
             when = "when all is well again" if healed else "and nothing was wrong"
             yield f"{part.process.name} gives up {when}: {type(why).__name__}: {_first(why)}"
 

@@ -11,6 +11,7 @@ from convpolicy.conversation import Envelope
 from convpolicy.journal.memory import MemoryJournal
 from convpolicy.link.port import LISTENER
 from convpolicy.policy import gallery
+from convpolicy.runtime.bus.returning import SILENT
 from convpolicy.runtime.bus.switch import GRACE
 from convpolicy.runtime.engine import Engine
 from convpolicy.testing import simulate
@@ -192,6 +193,25 @@ def test_a_role_of_which_somebody_has_heard_is_given_to_nobody_else() -> None:
 def test_a_role_that_does_not_come_back_is_missed_by_those_who_have_not_heard_of_it_yet() -> None:
     # Found by seed 187: the Bank was out of reach, and only the Buyer, who was done, had heard of it.
     assert simulate(Policy.load(gallery.path("shipping")), seeds=[187], bus=True)
+
+
+def test_who_notices_late_that_the_bus_is_gone_keeps_what_it_was_given() -> None:
+    # Found by seed 550 of shipping: the machine of the bus failed, and a Seller tried its connection for some seconds.
+    town = Town()
+    seller, selling = town.player("Seller", sells)
+    buyer, buying = town.player("Buyer", buys)
+    begins(buying)
+    while not selling.heard:
+        for each in (buyer, town.switch, seller):
+            each.turn()  # type: ignore[attr-defined]
+    town.players.remove(seller)
+    town.restart_bus()
+    other = town.player("Seller", sells)[1]
+    town.run(GRACE + SILENT - 0.5)
+    assert other.heard == []
+    town.players.append(seller)
+    town.run(20.0)
+    assert (selling.heard, other.heard, buying.finishes) == ([CHAIR, Payment(NINE)], [], 1)
 
 
 def test_what_lay_there_while_a_player_stood_still_opens_no_conversation() -> None:
