@@ -123,7 +123,7 @@ class Conversation(Position):
         self.emitted += len(steps)
         self.confirmed += len(steps)
         self.node = self.table.fill(steps[-1].node)
-        self._remember(b"".join([step.code for step in steps]))
+        self._remember(steps)
 
     def allows(self, label: str, to: str | None = None) -> Step:
         """Return the step that sending `label` would take. Raises as `send` does; changes nothing."""
@@ -208,7 +208,7 @@ class Conversation(Position):
             return
         last = steps[-1]
         self.node = last.node
-        self._remember(b"".join([step.code for step in steps]))
+        self._remember(steps)
         peer = self.peers[last.peer]
         peer.received += len(steps)
         peer.owes_ack = True
@@ -414,9 +414,11 @@ class Conversation(Position):
         codes = self.codes + step.code
         self.codes = codes if len(codes) <= self.table.remembered else codes[2:]
 
-    def _remember(self, codes: bytes) -> None:
-        """Note moves, as `_advance` does it for one."""
-        self.codes = (self.codes + codes)[-self.table.remembered :]
+    def _remember(self, steps: Sequence[Step]) -> None:
+        """Note moves, as `_advance` does it for one; of many only those that stay."""
+        remembered = self.table.remembered
+        codes = b"".join([step.code for step in steps[-(remembered // 2) :]])
+        self.codes = (self.codes + codes)[-remembered:]
 
     def _leave(self, step: Step) -> None:
         """Leave blocks that may be interrupted, and drop what is left of them."""

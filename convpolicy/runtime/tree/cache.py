@@ -10,7 +10,7 @@ from convpolicy.wire.tree import Run
 __all__ = ["BATCH_BYTES", "BATCH_MESSAGES", "Cache", "framed"]
 
 # What goes into one frame: enough to share the work of a turn at both ends, and far from the largest frame.
-BATCH_MESSAGES, BATCH_BYTES = 256, 32 * 1024
+BATCH_MESSAGES, BATCH_BYTES = 512, 32 * 1024
 
 
 class Cache:

@@ -260,9 +260,10 @@ class Follower:
     def _deliver(self, now: float) -> None:
         while self.held and (room := self._sink.room()):
             seq, run = self.next, self._ahead.pop(self.next)
-            if run.count > room:
+            count = run.count
+            if count > room:
                 run, self._ahead[seq + room] = run.cut(room)
-            self.next += run.count
+            self.next += min(count, room)
             self._sink.heard(seq, run, now)  # may give up what was heard, and so begin to join again
             if self._ahead and self.next not in self._ahead:
                 self._align()

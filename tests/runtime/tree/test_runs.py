@@ -371,8 +371,8 @@ def test_a_cache_lets_go_of_no_more_than_it_must() -> None:
 def test_runs_go_into_as_few_frames_as_they_fit_in() -> None:
     runs = [Run.of(number % 2, [b"\xc4\xc8" + b"x" * 200] * 100) for number in range(4)]
     assert [count for count, _ in framed(runs)] == [100, 100, 100, 100]
-    small = [Run.of(number % 2, payloads(1, 100)) for number in range(4)]
-    assert [count for count, _ in framed(small)] == [200, 200]
+    small = [Run.of(number % 2, payloads(1, 200)) for number in range(4)]
+    assert [count for count, _ in framed(small)] == [400, 400]
 
 
 def test_entries_are_found_behind_a_message() -> None:
