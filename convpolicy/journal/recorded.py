@@ -58,13 +58,18 @@ class RecordedConversation(Conversation):
         """Take a step. See `Conversation.emit`."""
         envelope = super().emit(step, payload, now)
         if self.recorder is not None:
-            kind = Kind.ALSO if self.also else Kind.SENT
+            self._said(Kind.ALSO if self.also else Kind.SENT, step, envelope)
             self.also = True
-            body = bytes(payload)
-            self.recorder.ledger.write(self.number, Record(kind, step.peer, envelope.seq, step.index, self.cause, body))
-            if envelope.seq % WINDOW == 0:  # so that a long conversation does not send all of itself again
-                self.confirmed_upto(step.peer)
         return envelope
+
+    def said(self, step: Step, envelope: Envelope) -> None:
+        """Note a message that was said to its one receiver."""
+        self._said(Kind.SENT, step, envelope)
+
+    def _said(self, kind: Kind, step: Step, envelope: Envelope) -> None:
+        self.note(Record(kind, step.peer, envelope.seq, step.index, self.cause, bytes(envelope.payload)))
+        if envelope.seq % WINDOW == 0:  # so that a long conversation does not send all of itself again
+            self.confirmed_upto(step.peer)
 
     def hear(self, envelope: Envelope, now: float) -> Step | None:
         """Take an envelope about which nothing is out of the ordinary. See `Conversation.hear`."""
@@ -72,15 +77,19 @@ class RecordedConversation(Conversation):
             return None
         step = super().hear(envelope, now)
         if step is not None:
-            self.taken += 1
-            recorder = self.recorder
-            if recorder is not None:
-                payload: Any = envelope.payload  # as it has come, unless it was read already
-                body = bytes(payload if type(payload) is Raw else recorder.arriving)
-                record = _arrived(Kind.TOOK, envelope, body, self.taken)
-                recorder.ledger.write(self.number, record)
-                recorder.took = self.number, record
+            self.took(envelope)
         return step
+
+    def took(self, envelope: Envelope) -> None:
+        """Note a message that was taken as it came."""
+        self.taken += 1
+        recorder = self.recorder
+        if recorder is not None:
+            payload: Any = envelope.payload  # as it has come, unless it was read already
+            body = bytes(payload if type(payload) is Raw else recorder.arriving)
+            record = _arrived(Kind.TOOK, envelope, body, self.taken)
+            recorder.ledger.write(self.number, record)
+            recorder.took = self.number, record
 
     def accept(self, envelope: Envelope, *, now: float = 0.0) -> Arrival:
         """Take an envelope, and keep its message. See `Conversation.accept`."""

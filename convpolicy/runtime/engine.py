@@ -42,7 +42,7 @@ from convpolicy.runtime.peers.processes import PING_AFTER, Peer, Peers
 from convpolicy.runtime.peers.vacancies import VACANT_AFTER, Vacancies
 from convpolicy.runtime.presence import ASLEEP, AWAKES, Presence
 from convpolicy.runtime.quarantine import VIOLATIONS, Quarantine
-from convpolicy.runtime.swift import SMALL, Long, Swift
+from convpolicy.runtime.swift import SMALL, Long, Notes, Swift
 from convpolicy.runtime.tombs import Tombs
 from convpolicy.runtime.vigil import Vigil
 from convpolicy.table import Step
@@ -77,7 +77,8 @@ class Engine(Presence):
     turn sets it first, with `tick`.
     """
 
-    _plain = True  # whether nothing but this engine looks at how its conversations move
+    _plain = True  # whether nothing but this engine looks at how its conversations move,
+    _notes: Notes | None = None  # and what writes it down
 
     def __init__(
         self,
@@ -122,7 +123,7 @@ class Engine(Presence):
     def _swift(self) -> Swift:
         long = Long(self._admit, self._envelope, self._control, self.settle, self._delivery.moved)
         plain = self._plain and not self._timed and not self._nested
-        return Swift(self.conversations, long, self.peers, self._delivery, plain=plain)
+        return Swift(self.conversations, long, self.peers, self._delivery, self._notes, plain=plain)
 
     # -------------------------------------------------------------------------------------------- the turn
 

@@ -13,7 +13,7 @@ short; a test drives both and compares everything that they say.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Raw
 
@@ -24,7 +24,7 @@ from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.table import Step
 from convpolicy.wire.frame import Item
 
-__all__ = ["SMALL", "Long", "Swift"]
+__all__ = ["SMALL", "Long", "Notes", "Swift"]
 
 SMALL = 8 * 1024  # bytes of a payload that need not be measured: no link takes fewer
 
@@ -39,15 +39,31 @@ class Long(NamedTuple):
     moved: Callable[[Conversation], None]
 
 
+class Notes(NamedTuple):
+    """Who writes down each message that was said, or taken, where conversations are written down."""
+
+    said: Callable[[Any, Step, Envelope], None]
+    took: Callable[[Any, Envelope], None]
+
+
 class Swift:
     """Takes the items of a frame for an engine whose open `conversations` it looks at, and says what is ordinary.
 
-    `plain` is whether nobody else looks at how the conversations move.
+    `plain` is whether nobody looks at how the conversations move but for `notes`.
     """
 
     def __init__(
-        self, conversations: Mapping[bytes, Conversation], long: Long, peers: Peers, delivery: Delivery, *, plain: bool
+        self,
+        conversations: Mapping[bytes, Conversation],
+        long: Long,
+        peers: Peers,
+        delivery: Delivery,
+        notes: Notes | None,
+        *,
+        plain: bool,
     ) -> None:
+        self._said = None if notes is None else notes.said
+        self._took = None if notes is None else notes.took
         self._find, self._long, self._plain = conversations.get, long, plain
         self._peers, self._watch = peers, delivery.watch
         self._hear = self._hear_plainly if plain else self._hear_by_law
@@ -112,11 +128,15 @@ class Swift:
         except Exception:  # noqa: BLE001 - the engine reads it again, and refuses it in words
             return False
         if envelope.ack > peering.acked:
+            if envelope.ack > peering.sent:
+                return False
             conversation.confirmed += peering.acknowledge(envelope.ack, now)
         peering.received = seq
         peering.owes_ack = True
         conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
         conversation.heard = sender
+        if self._took is not None:
+            self._took(conversation, envelope)
         conversation.owner.handle(conversation, step.label, step.move.peer, payload)
         if conversation.blocked:
             conversation.owner.relieved(conversation)
@@ -126,7 +146,7 @@ class Swift:
 
     def say(self, conversation: Conversation, step: Step, message: object, now: float) -> bool:
         """Send a message, and return True; when something is out of the ordinary, change nothing and return False."""
-        if not self._plain or step.write is None or not step.alone:
+        if not self._plain or step.write is None or not step.alone or conversation.error is not None:
             return False
         peering = conversation.peers[step.peer]
         unacked, peer = peering.unacked, peering.route
@@ -137,7 +157,6 @@ class Swift:
             or account.messages >= account.most_messages
             or account.bytes >= account.most_bytes
             or (unacked is not None and len(unacked) >= WINDOW)
-            or conversation.error is not None
             or conversation.clocks is not None
             or conversation.stopped is not None
         ):
@@ -157,10 +176,11 @@ class Swift:
         account.bytes += len(packed)
         conversation.emitted += 1
         conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
+        if self._said is not None:
+            self._said(conversation, step, envelope)
         if not conversation.watched:
             self._watch(conversation)
-        batch = peer.batch
-        batch.append(envelope)
-        if len(batch) == 1 or len(batch) >= self._peers.at_once:
+        peer.batch.append(envelope)
+        if len(peer.batch) in (1, self._peers.at_once):
             self._peers.queued(peer)
         return True

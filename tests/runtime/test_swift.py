@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
-from helpers import CHAIR, NINE, Buyer, Invoice, Order, Payment, Rig, Seller, Shipment, purchase
+from helpers import CHAIR, NINE, Actor, Buyer, Invoice, Order, Payment, Reply, Rig, Seller, Shipment, purchase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convpolicy import Faults, Memory, Policy, again, choice, loop, par, send, seq
 from convpolicy.conversation import Conversation, Envelope
+from convpolicy.journal.memory import MemoryJournal
+from convpolicy.journal.port import Record
+from convpolicy.journal.sqlite import SQLiteLedger
 from convpolicy.link.port import Delivery
+from convpolicy.runtime.durable.engine import DurableEngine
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.swift import Swift
 from convpolicy.wire.frame import Acknowledged, Forget, encode
@@ -38,7 +42,9 @@ instalments = Policy(
 class Recorded(Rig):
     """Two engines of which every frame is written down."""
 
-    def __init__(self, policy: Policy = purchase, *, prompt: bool, faults: Faults) -> None:
+    def __init__(self, policy: Policy = purchase, *, prompt: bool, faults: Faults, durable: bool = False) -> None:
+        names = "Buyer", "Seller"
+        self.journals = {name: MemoryJournal(id=name.ljust(16).encode()) for name in names if durable}
         super().__init__(Memory(faults=faults), policy=policy, prompt=prompt)
         if policy is instalments:
             self.buying.reply = lambda _message: []
@@ -49,6 +55,10 @@ class Recorded(Rig):
             self._record(engine)
         while not self.buyer.peers.greeted or not self.seller.peers.greeted:
             self.connect()
+
+    def _engine(self, policy: Any, role: str, reply: Reply, *, listen: bool) -> tuple[Engine, Actor]:
+        self._settings["journal"] = self.journals.get(role)
+        return super()._engine(policy, role, reply, listen=listen)
 
     def _record(self, engine: Engine) -> None:
         transmit = engine._port.transmit
@@ -62,6 +72,12 @@ class Recorded(Rig):
     def sends(self, envelope: Envelope) -> None:
         """Let the buyer's end say anything, whether it may or not."""
         self.buyer._port.transmit(next(iter(self.buyer.peers)).address, encode([envelope])[0])
+
+    def written(self) -> list[tuple[Record, ...]]:
+        """Return what is in the journals, conversation by conversation."""
+        ledgers = [cast("SQLiteLedger", each.ledger) for each in self.engines if isinstance(each, DurableEngine)]
+        accounts = [ledger.account(number) for ledger in ledgers for number in range(1, ledger._numbers + 1)]
+        return [tuple(record for _, record in account.records) for account in accounts]
 
     def result(self) -> tuple[Any, ...]:
         """Return everything that can be seen from outside, and what is left inside."""
@@ -144,13 +160,22 @@ def test_the_short_way_and_the_long_way_say_and_hear_the_same(policy: Policy, ac
         assert played(policy, acts, faults, prompt=False) == short
 
 
-def played(policy: Policy, acts: list[Act], faults: Faults, *, prompt: bool) -> tuple[Any, ...]:
+@settings(max_examples=EXAMPLES)
+@given(st.sampled_from([purchase, instalments]), st.lists(acts, min_size=2, max_size=8), faults)
+def test_what_is_written_down_is_the_same_either_way(policy: Policy, acts: list[Act], faults: Faults) -> None:
+    short = played(policy, acts, faults, prompt=True, durable=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "_plain", False)
+        assert played(policy, acts, faults, prompt=True, durable=True) == short
+
+
+def played(policy: Policy, acts: list[Act], faults: Faults, *, prompt: bool, durable: bool = False) -> tuple[Any, ...]:
     """Return what can be seen after all acts."""
-    rig = Recorded(policy, prompt=prompt, faults=faults)
+    rig = Recorded(policy, prompt=prompt, faults=faults, durable=durable)
     for act in (orders(2), *acts):
         act(rig)
     rig.run(2.0)
-    return rig.result()
+    return *rig.result(), rig.written()
 
 
 def test_an_ordinary_purchase_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class Call:
         conversation = self.conversation
         if self.repeats and self.rerun is not None:
             self.rerun.say(message, to)
-        else:
+        elif to is not None or not self._say_at_once(message):
             step = conversation.allows(name_of(message), to)
             credit = self.endpoint.engine.credits
             if patient and not self.wrote and not credit.fits(conversation, step):
@@ -104,6 +104,15 @@ class Call:
             self.endpoint.engine.send(conversation, step, message)
         self._turn.said()
         return True
+
+    def _say_at_once(self, message: object) -> bool:
+        """Say a message if nothing about it is out of the ordinary; return whether that is so."""
+        conversation, engine = self.conversation, self.endpoint.engine
+        step = conversation.node.sends.get(name_of(message))
+        conversation.cause = self.cause
+        said = step is not None and engine.swift.say(conversation, step, message, engine.now)
+        conversation.cause = 0
+        return said
 
     def goes_on(self) -> None:
         """The handler will await something: what it has written until now is in this turn."""

@@ -37,6 +37,7 @@ from convpolicy.runtime.endings import ended, error_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers.processes import Peer, rendezvous
+from convpolicy.runtime.swift import Notes
 from convpolicy.table import Step, Table
 from convpolicy.wire.frame import Acknowledged, Ended, Hello, Item, Superseded
 
@@ -56,7 +57,7 @@ class DurableEngine(Engine):
     `forked` is called when a peer knows of a later state of the journal than it has.
     """
 
-    _plain = False
+    _notes = Notes(RecordedConversation.said, RecordedConversation.took)
 
     def __init__(self, ledger: Ledger, part: Part, port: Port, *, patience: float, **settings: Any) -> None:
         self.ledger, self._recorder = ledger, Recorder(ledger)

@@ -49,12 +49,11 @@ class Playing(Generic[Sends]):
             without_deadline(deadline)
         conversation = endpoint.begun() or await endpoint.begin()
         dialogue = self._actor.begin(conversation)
-        if deadline is None and endpoint.say_at_once(conversation, message):
-            return dialogue
-        step = conversation.ready(name_of(message)) or await self._actor.credit(conversation, message)
-        if deadline is not None:
-            endpoint.limit(conversation, deadline)
-        endpoint.say(conversation, step, message)
+        if deadline is not None or not endpoint.say_at_once(conversation, message):
+            step = conversation.ready(name_of(message)) or await self._actor.credit(conversation, message)
+            if deadline is not None:
+                endpoint.limit(conversation, deadline)
+            endpoint.say(conversation, step, message)
         await endpoint.settled()
         return dialogue
 
