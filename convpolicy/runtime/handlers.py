@@ -184,6 +184,6 @@ def replies(result: object) -> Iterable[object] | None:
     kind = type(result)
     if kind is GeneratorType or kind is list:
         return cast("Iterable[object]", result)
-    if kind is AsyncGeneratorType or kind is CoroutineType or hasattr(kind, "__await__"):
+    if kind is AsyncGeneratorType or kind is CoroutineType or isinstance(result, Awaitable):
         return None
     return (result,)

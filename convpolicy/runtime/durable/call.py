@@ -79,11 +79,11 @@ class Call:
     @property
     def over(self) -> bool:
         """Whether it has nothing more to say, because its block was interrupted."""
-        return not self.repeats and self._turn.over
+        return (self.rerun is None or not self.repeats) and self._turn.over
 
     def excuses(self, problem: Exception) -> bool:
         """Return whether an error is only that the handler has gone on after an interrupt."""
-        return not self.repeats and self._turn.excuses(problem)
+        return (self.rerun is None or not self.repeats) and self._turn.excuses(problem)
 
     def say(self, message: object, *, patient: bool = True, to: str | None = None) -> bool:
         """Say a message, if it was not said before; return False when it has to wait for credit, if it is `patient`.
@@ -91,7 +91,7 @@ class Call:
         Raises ReplayDiffers when another one was said before.
         """
         conversation = self.conversation
-        if self.repeats and self.rerun is not None:
+        if self.rerun is not None and self.repeats:
             self.rerun.say(message, to)
         elif to is not None or not self._say_at_once(message):
             step = conversation.allows(name_of(message), to)
@@ -126,7 +126,7 @@ class Call:
 
     def end(self) -> None:
         """The handler has ended well: what it wrote stays. Raises ReplayDiffers when it had said more before."""
-        if self.repeats and self.rerun is not None:
+        if self.rerun is not None and self.repeats:
             self.rerun.end()
         self._keep()
 
