@@ -73,7 +73,8 @@ class RecordedConversation(Conversation):
 
     def hear(self, envelope: Envelope, now: float) -> Step | None:
         """Take an envelope about which nothing is out of the ordinary. See `Conversation.hear`."""
-        if envelope.ack > self.peers[envelope.sender].sent:  # more than was ever said here
+        sender = envelope.sender
+        if not 0 <= sender < len(self.peers) or envelope.ack > self.peers[sender].sent:  # more than was ever said here
             return None
         step = super().hear(envelope, now)
         if step is not None:

@@ -61,6 +61,12 @@ def test_a_journal_that_is_not_flushed_is_found(monkeypatch):
     assert "is there in parts, or others are gone" in str(report)
 
 
+def test_who_speaks_for_a_role_that_there_is_not_stops_nobody():
+    # Found by this seed: a service bus that lied ended a process that had a journal.
+    policy, faults = Policy.load(gallery.path("newsletter")), [Fault("impersonate", "bus→Reader", 3)]
+    assert simulate(policy, seeds=[2006], only=faults, durable=True)
+
+
 def test_commits_are_torn_only_where_there_are_journals():
     with pytest.raises(PolicyError, match="only where there are journals"):
         exhaust(purchase, torn=True)
