@@ -10,7 +10,7 @@ from chaos.havoc import havoc
 from chaos.log import Log
 from chaos.mischief import Measure
 from chaos.news import unexplained
-from chaos.topologies import TOPOLOGIES, counted_once, traded_once
+from chaos.topologies import TOPOLOGIES, counted_once, taken_again, traded_once
 from chaos.town import Town
 
 # `CONVPOLICY_CHAOS=1000/200/200` disturbs more, and takes as much longer.
@@ -55,8 +55,8 @@ async def test_an_order_that_is_lost_or_done_twice_is_noticed(tmp_path: Path) ->
         seller, buyer = town.programs["seller"].log, town.programs["buyer 1"].log
         for order in ("1-0-0", "1-0-1", "1-0-2", "9-0-0"):
             buyer.tell("asked", order)
-            seller.tell("took", order)
-        seller.tell("took", "1-0-1")
+            seller.tell("took", order, "7")
+        seller.tell("took", "1-0-1", "7")
         seller.tell("paid", "1-0-0")
         buyer.tell("answered", "1-0-0", "1-0-0")
         buyer.tell("answered", "1-0-1", "1-0-0")
@@ -66,6 +66,27 @@ async def test_an_order_that_is_lost_or_done_twice_is_noticed(tmp_path: Path) ->
             "1-0-1 got the answer of 1-0-0",
             "1-0-2 of buyer 1 came to no end",
         ]
+
+
+@pytest.mark.parametrize(
+    ("killed", "takers", "may_be"),
+    [
+        ({"bus": "1", "seller 1": "7"}, "78", True),
+        ({"bus": "1", "seller 1": "7"}, "77", False),  # the same process
+        ({"bus": "1"}, "78", False),  # both live
+        ({"seller 1": "7"}, "78", False),  # the bus lived
+    ],
+)
+async def test_an_order_is_taken_again_only_when_nobody_is_left_who_knows_of_it(
+    tmp_path: Path, killed: dict[str, str], takers: str, may_be: bool
+) -> None:
+    async with Town(tmp_path) as town:
+        await TOPOLOGIES["broker"].build(town)
+        for name, process in killed.items():
+            town.programs[name].killed.add(process)
+        for number, process in enumerate(takers, 1):
+            town.programs[f"seller {number}"].log.tell("took", "1-0-0", process)
+        assert list(taken_again(town)) == [("1-0-0", 2, may_be)]
 
 
 async def test_a_task_that_is_lost_or_counted_twice_is_noticed(tmp_path: Path) -> None:

@@ -65,13 +65,32 @@ def buyers_are_answered(town: Town) -> bool:
     return all(any(order.startswith(f"{each.pid}-") for order in each.log.of("answered")) for each in buyers)
 
 
+def taken_again(town: Town) -> Iterator[tuple[str, int, bool]]:
+    """Yield every order that was taken more than once, how often, and whether that may be.
+
+    The bus is killed, and a seller, before it is back, who has taken an order and said nothing yet: then nobody is left
+    who knows of it, and the order is given to another seller (docs/guarantees.md).
+    """
+    takers: dict[str, list[str]] = {}
+    for name, each in town.programs.items():
+        if name.startswith("seller"):
+            for words in each.log.lines():
+                if words[0] == "took":
+                    takers.setdefault(words[1], []).append(words[2])
+    killed = {process for each in town.programs.values() for process in each.killed}
+    forgetful = "bus" in town.programs and bool(town.programs["bus"].killed)
+    for order, by in takers.items():
+        if len(by) > 1:
+            yield order, len(by), forgetful and len(set(by)) == len(by) and len(set(by) - killed) <= 1
+
+
 def traded_once(town: Town) -> Iterator[str]:
     """Every order of a buyer who lives is answered once, or its buyer was told; none was taken or paid twice."""
     took, paid = heard(town, "seller", "took"), heard(town, "seller", "paid")
     asked, answered = heard(town, "buyer", "asked"), heard(town, "buyer", "answered")
     told = heard(town, "buyer", "told")
     yield from (f"{name} was answered {times} times" for name, times in answered.items() if times > 1)
-    yield from (f"{name} was taken {times} times" for name, times in took.items() if times > 1)
+    yield from (f"{name} was taken {times} times" for name, times, may_be in taken_again(town) if not may_be)
     yield from (f"{name} was paid {times} times" for name, times in paid.items() if times > 1)
     yield from (f"{name} was answered and never taken" for name in answered if not took[name])
     yield from (f"{name} was answered and never paid" for name in answered if not paid[name])
@@ -88,8 +107,10 @@ def trade(town: Town) -> str:
     """Return what was traded, in words."""
     asked, answered = heard(town, "buyer", "asked").total(), heard(town, "buyer", "answered").total()
     told = heard(town, "buyer", "told").total()
+    again = len(list(taken_again(town)))
     return (
         f"{asked:,} orders: {answered:,} answered, {told:,} told of a failure, {asked - answered - told:,} died asking"
+        f"{f'; {again} taken again after its seller and the bus were killed' if again else ''}"
     )
 
 

@@ -28,13 +28,16 @@ class Failed(Exception):
 
 
 class Program:
-    """A program that is started again whenever it was killed. `log` is what it has said in all its lives."""
+    """A program that is started again whenever it was killed. `log` is what it has said in all its lives.
+
+    `killed` are the processes of those lives that are over.
+    """
 
     def __init__(self, name: str, command: list[str], folder: Path) -> None:
         self.name, self.log = name, Log(folder / f"{name}.log")
         self._command, self._errors = command, folder / f"{name}.err"
         self._process: asyncio.subprocess.Process | None = None
-        self.lives = 0
+        self.lives, self.killed = 0, set[str]()
 
     async def start(self) -> None:
         with self._errors.open("ab") as errors:
@@ -61,6 +64,7 @@ class Program:
         """End it as nothing else does: without a word."""
         if self._running.returncode is None:
             self._running.kill()
+            self.killed.add(str(self.pid))
         await self._running.wait()
 
     async def pause(self, seconds: float) -> None:

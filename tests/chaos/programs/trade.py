@@ -29,7 +29,7 @@ def sell() -> None:
 
     @seller.on(Order)
     def fulfil(order: Order, conversation: Dialogue[Invoice | Shipment]) -> Iterator[Invoice | Shipment]:
-        log.tell("took", order.sku)
+        log.tell("took", order.sku, str(os.getpid()))
         conversation.data["order"] = order.sku
         yield Invoice(NINE)
         yield Shipment(order.sku)
