@@ -71,6 +71,8 @@ def sells(message: object) -> list[object]:
 class Actor:
     """An owner that answers every message as `reply` says, and remembers what happened; a `prompt` one at once."""
 
+    patient = False
+
     def __init__(self, reply: Reply, *, prompt: bool = False) -> None:
         self.reply, self.prompt = reply, prompt
         self.engine: Engine

@@ -20,7 +20,7 @@ from asyncio.tasks import (  # documented, for those who run tasks themselves
 )
 from collections.abc import Coroutine
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["Eager"]
 
@@ -31,60 +31,46 @@ class Eager:
     """Begins pieces of work, one after the other or one within the other, in the running event loop."""
 
     def __init__(self) -> None:
-        self._spare: _Task | None = None
+        self._spare: asyncio.Task[None] | None = None
 
-    def start(self, work: Work) -> asyncio.Task[None] | None:
+    def start(self, work: Work, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
         """Take the first step of some work; return the task in which it goes on, None when it has ended.
+
+        `loop` is the one that runs: to ask which one that is takes as long as all the rest.
 
         Raises what the work does, if not that it was cancelled.
         """
-        loop = asyncio.get_running_loop()
-        spare, self._spare = self._spare, None  # it is not there for work that is started by this
-        if spare is None or not spare.is_free:
-            spare = _Task(loop)
-        task, context, around = spare.task, copy_context(), asyncio.current_task(loop)
+        task, self._spare = self._spare, None  # it is not there for work that is started by this
+        if task is None or task.done() or task.cancelling():  # it was cancelled for who was in it last
+            task = asyncio.Task(_Rest(), loop=loop)  # not by the loop's factory, which may take a step of it at once
+        context, around = copy_context(), asyncio.current_task(loop)
         if around is not None:
             _leave_task(loop, around)
         _enter_task(loop, task)
         try:
             awaited = context.run(work.send, None)
         except (StopIteration, asyncio.CancelledError):
-            self._spare = spare
+            self._spare = task
             return None
         finally:
             _leave_task(loop, task)
             if around is not None:
                 _enter_task(loop, around)
-        spare.rest.go_on(work, context, awaited)
+        cast("_Rest", task.get_coro()).go_on(work, context, awaited)
         return task
-
-
-class _Task:
-    """A task that nobody has taken yet, and what it runs."""
-
-    __slots__ = ("rest", "task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.rest = _Rest()
-        self.task = asyncio.Task(self.rest, loop=loop)  # not by the loop's factory, which may take a step of it at once
-
-    @property
-    def is_free(self) -> bool:
-        """Whether it can be taken; when it was cancelled, that was meant for who was in it last."""
-        return not self.task.done() and not self.task.cancelling()
 
 
 class _Rest(Work):
     """What is left of some work whose first step was taken elsewhere; of none at all while nobody has come.
 
-    The first thing that it waits for is what the work has awaited in that step.
+    The first thing that it waits for is what the work has awaited in that step; not where that was only the next turn
+    of the loop, in which it is.
     """
 
-    __slots__ = ("_awaited", "_begun", "_context", "_work")
+    __slots__ = ("_awaited", "_context", "_work")
 
     def __init__(self) -> None:
         self._work: Work | None = None
-        self._begun = False
 
     def go_on(self, work: Work, context: Context, awaited: Any) -> None:
         """Go on with this work in its context."""
@@ -94,9 +80,10 @@ class _Rest(Work):
         """Take the next step."""
         if self._work is None:
             raise StopIteration
-        if self._begun:
+        if self._awaited is None:
             return self._context.run(self._work.send, value)
-        return self._first()
+        awaited, self._awaited = self._awaited, None
+        return awaited
 
     def throw(self, error: Any, *more: Any) -> Any:
         """Take the next step with an error: the task was cancelled.
@@ -105,16 +92,10 @@ class _Rest(Work):
         """
         if self._work is None:
             raise error
-        if not self._begun:
-            awaited = self._first()
-            if awaited is not None and awaited.cancel():
-                return awaited
-        return self._context.run(self._work.throw, error, *more)
-
-    def _first(self) -> Any:
-        self._begun = True
         awaited, self._awaited = self._awaited, None
-        return awaited
+        if awaited is not None and awaited.cancel():
+            return awaited
+        return self._context.run(self._work.throw, error, *more)
 
     def close(self) -> None:
         """Take no more steps."""

@@ -77,12 +77,12 @@ class Endpoint:
             LinkError: the address cannot be used.
         """
         self.part.ensure_found(self.link)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
-        self._met: asyncio.Future[None] = self._loop.create_future()
+        self._met: asyncio.Future[None] = self.loop.create_future()
         self._port = self.link.open(listen=self._listen)
         self.engine = self._new_engine(
-            clock=self._loop.time,
+            clock=self.loop.time,
             new_id=random_bytes(),
             welcome=self._welcome,
             met=self._on_met,
@@ -146,7 +146,7 @@ class Endpoint:
         if problem is not None and self._port.listens:
             return None  # the other side finds out by itself, and says so to its user
         if self._met.done():
-            self._met = self._loop.create_future()
+            self._met = self.loop.create_future()
         if problem is None:
             self._met.set_result(None)
             self._say_started()
@@ -186,7 +186,7 @@ class Endpoint:
         """Wait until there is somebody to begin a conversation with. Raises as `start` does."""
         self.check()
         if not self._port.listens and all(peer.hello is None for peer in self.engine.peers.servers):
-            self._met = self._loop.create_future()
+            self._met = self.loop.create_future()
             await self._reach(self._lost_after)
         await asyncio.shield(self._met)
 
@@ -207,7 +207,7 @@ class Endpoint:
         if not self._met.done() or not engine.peers.greeted:
             return None
         self._met.result()
-        engine.now = self._loop.time()
+        engine.now = self.loop.time()
         return engine.open()
 
     def limit(self, conversation: Conversation, seconds: float) -> None:
@@ -243,7 +243,11 @@ class Endpoint:
     def _said(self, conversation: Conversation) -> None:
         """Have a turn, and its owner look at what had come early: it may be possible now."""
         if conversation.keeps:
-            self._loop.call_soon(conversation.owner.relieved, conversation)
+            owner = conversation.owner
+            if owner.patient:
+                owner.relieved(conversation)
+            else:
+                self.loop.call_soon(owner.relieved, conversation)
         self.wake()
 
     def call(self, conversation: Conversation, call: Call) -> tuple[Conversation, Invited] | None:
@@ -259,8 +263,10 @@ class Endpoint:
         """Take a kept message that the policy allows now; see `Conversation.take`. What it never allows is refused."""
         if not conversation.keeps:
             return None
-        self.wake()
-        return self.engine.take(conversation, wanted, by)
+        received = None if by is not None else self.engine.swift.hand(conversation, wanted)
+        if received is None or conversation.node.sink:
+            self.wake()
+        return received or self.engine.take(conversation, wanted, by)
 
     def fail(self, conversation: Conversation, error: ConversationError) -> None:
         """End a conversation early, and tell the other roles."""
@@ -313,7 +319,7 @@ class Endpoint:
         """Go to another link as well, and return who listens there. Raises as `start` does."""
         self.check()
         address = self._port.reach(link)
-        end = self._loop.time() + timeout
+        end = self.loop.time() + timeout
         while True:
             self.engine.tick()
             peer = self.engine.peers.reach(address, self.engine.now)

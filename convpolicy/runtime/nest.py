@@ -214,6 +214,8 @@ class Nest:
 class _Waiting:
     """The owner of a conversation whose invitation the program has not taken yet: what comes is kept."""
 
+    patient = True
+
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Keep it."""
         conversation.accept(envelope, now=now)

@@ -13,14 +13,17 @@ __all__ = ["Owner"]
 class Owner(Protocol):
     """Whom the messages of a conversation are for.
 
-    One whose conversations are `prompt` is also told of messages that have moved the machine already: see `Prompt`.
+    One whose conversations are `prompt` is also told of messages that have moved the machine already: see `Prompt`. One
+    that is `patient` asks for what has come: of a message that is kept for it, it is only `relieved`.
     """
+
+    patient: bool
 
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Deal with an envelope whose payload is decoded. May raise RemoteViolation."""
 
     def relieved(self, conversation: Conversation) -> None:
-        """Something was acknowledged: there may be room to send, or nothing left to wait for."""
+        """Something has come or was acknowledged: there may be something to take, or room, or nothing to wait for."""
 
     def finished(self, conversation: Conversation) -> None:
         """Nothing more will be sent or received, and everything is acknowledged."""

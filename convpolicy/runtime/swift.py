@@ -12,12 +12,12 @@ short; a test drives both and compares everything that they say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Raw
 
-from convpolicy.conversation import Conversation, Envelope
+from convpolicy.conversation import Conversation, Envelope, Received
 from convpolicy.peering import FIRST_RESEND, WINDOW
 from convpolicy.runtime.peers.delivery import Delivery
 from convpolicy.runtime.peers.processes import Peer, Peers
@@ -65,19 +65,22 @@ class Swift:
         self._said = None if notes is None else notes.said
         self._took = None if notes is None else notes.took
         self._find, self._long, self._plain = conversations.get, long, plain
+        self._patient = plain and notes is None  # whether the short way goes to owners that ask for what has come, too
         self._peers, self._watch = peers, delivery.watch
         self._hear = self._hear_plainly if plain else self._hear_by_law
 
     def take(self, peer: Peer, items: list[Item], now: float) -> None:
         """Deal with the items that came in one frame from `peer`, in their order."""
-        find, hear = self._find, self._hear
+        find, hear, keep = self._find, self._hear, self._keep
         admit, envelope, control, _, _ = self._long
         for item in items:
             if type(item) is not Envelope:
                 control(peer, item, now)
                 continue
             conversation = find(item.conversation) or admit(peer, item)
-            if conversation is not None and not (conversation.prompt and hear(peer, conversation, item, now)):
+            if conversation is None:
+                continue
+            if not (hear if conversation.prompt else keep)(peer, conversation, item, now):
                 envelope(peer, conversation, item, now)
 
     def _hear_by_law(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
@@ -143,6 +146,73 @@ class Swift:
         if peering.owes_ack:
             self._long.settle(conversation)
         return True
+
+    def _keep(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
+        """Keep a message for an owner that asks for it later; when something is special, change nothing, return False.
+
+        That is `Conversation.accept` for the next message of its sender.
+        """
+        table, sender, held = conversation.table, envelope.sender, conversation.held
+        read = table.incoming.get(envelope.label)
+        if (
+            read is None
+            or not self._patient
+            or not conversation.owner.patient
+            or not table.sends(sender, envelope.label)
+            or envelope.receiver != table.role
+            or envelope.rounds is not None
+            or table.interruptible
+        ):
+            return False
+        peering = conversation.peers[sender]
+        if (
+            envelope.seq != peering.received + 1
+            or peering.route is not peer
+            or peering.ahead is not None
+            or conversation.stopped is not None
+            or (held is not None and len(held) >= WINDOW)
+        ):
+            return False
+        try:
+            envelope.payload = read(envelope.payload)
+        except Exception:  # noqa: BLE001 - the engine reads it again, and refuses it in words
+            return False
+        if envelope.ack > peering.acked:
+            conversation.confirmed += peering.acknowledge(envelope.ack, now)
+        peering.received = envelope.seq
+        peering.owes_ack = True
+        conversation.held = [envelope] if held is None else [*held, envelope]
+        conversation.owner.relieved(conversation)
+        self._long.settle(conversation)
+        return True
+
+    def hand(self, conversation: Conversation, wanted: Collection[str] | None) -> Received | None:
+        """Take what was kept first when nothing is special about it and it is `wanted`; else change nothing: None.
+
+        That is `Conversation.take` for a message that the state allows.
+        """
+        held = conversation.held
+        if held is None or not self._patient or conversation.stopped is not None or conversation.clocks is not None:
+            return None
+        envelope, table = held[0], conversation.table
+        step = conversation.node.plain.get(envelope.label)
+        if (
+            step is None
+            or (wanted is not None and step.label not in wanted)
+            or step.peer != envelope.sender
+            or envelope.rounds is not None
+            or table.interruptible
+            or conversation.error is not None
+            or conversation.peers[step.peer].full
+            or not (step.node.easy or table.fill(step.node).easy)
+        ):
+            return None
+        conversation.held = held[1:] or None
+        conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
+        conversation.heard = step.peer
+        if conversation.done:
+            self._long.settle(conversation)
+        return Received(step.label, envelope.payload, step.move.peer)
 
     def say(self, conversation: Conversation, step: Step, message: object, now: float) -> bool:
         """Send a message, and return True; when something is out of the ordinary, change nothing and return False."""

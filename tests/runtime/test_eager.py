@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 from convpolicy.runtime.eager import Eager
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+def start(eager: Eager, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    return eager.start(work, asyncio.get_running_loop())
 
 
 async def test_work_that_waits_for_nothing_ends_at_once_and_has_no_task() -> None:
@@ -29,9 +34,9 @@ async def test_work_that_waits_for_nothing_ends_at_once_and_has_no_task() -> Non
         said.append("plain")
 
     eager = Eager()
-    assert eager.start(plain()) is None
+    assert start(eager, plain()) is None
     assert said == ["plain"]
-    task = eager.start(work())
+    task = start(eager, work())
     assert said == ["plain", "begun"], "before Python 3.12 `wait_for` waits for a task"
     assert task is not None
     await task
@@ -47,7 +52,7 @@ async def test_work_that_waits_goes_on_in_one_task_which_it_sees_from_the_beginn
             await asyncio.sleep(0)
 
     around = asyncio.current_task()
-    task = Eager().start(work())
+    task = start(Eager(), work())
     assert asyncio.current_task() is around
     assert task is not None
     await task
@@ -72,7 +77,7 @@ async def test_a_timeout_and_a_group_hold_across_the_first_step() -> None:
         said.append("all")
 
     eager = Eager()
-    tasks = [eager.start(slow()), eager.start(together())]
+    tasks = [start(eager, slow()), start(eager, together())]
     await asyncio.gather(*(task for task in tasks if task is not None))
     assert None not in tasks
     assert said == ["late"] * 3 + ["all"]
@@ -90,8 +95,8 @@ async def test_each_piece_of_work_has_its_own_context_all_the_way() -> None:
 
     eager = Eager()
     who.set("everybody")
-    task = eager.start(work("one", waits=True))
-    assert eager.start(work("two", waits=False)) is None
+    task = start(eager, work("one", waits=True))
+    assert start(eager, work("two", waits=False)) is None
     assert task is not None
     await task
     assert seen == ["everybody", "everybody", "two", "one"]
@@ -110,12 +115,12 @@ async def test_work_that_begins_within_a_first_step_has_a_task_of_its_own() -> N
 
     async def outer() -> None:
         seen.append(asyncio.current_task())
-        started.append(eager.start(inner()))
+        started.append(start(eager, inner()))
         seen.append(asyncio.current_task())
         await asyncio.sleep(0)
         seen.append(asyncio.current_task())
 
-    one = eager.start(outer())
+    one = start(eager, outer())
     two = started[0]
     assert one is not None
     assert two is not None
@@ -144,7 +149,7 @@ async def test_what_is_waited_for_is_cancelled_with_the_task_though_that_has_not
         finally:
             ends.append("joins")
 
-    task = Eager().start(joins())
+    task = start(Eager(), joins())
     assert task is not None
     task.cancel("enough")
     with pytest.raises(asyncio.CancelledError):
@@ -164,7 +169,7 @@ async def test_what_had_come_already_does_not_hide_that_a_task_is_cancelled() ->
             ends.append("cancelled")
             raise
 
-    task = Eager().start(work())
+    task = start(Eager(), work())
     assert task is not None
     come.set_result("here")
     task.cancel()
@@ -190,8 +195,8 @@ async def test_a_task_that_was_cancelled_for_one_is_not_given_to_the_next() -> N
 
     eager = Eager()
     for work in (gives_up, raises):
-        assert eager.start(work()) is None
-    task = eager.start(waits())
+        assert start(eager, work()) is None
+    task = start(eager, waits())
     assert task is not None
     await task
     assert ended == ["well"]
@@ -203,7 +208,7 @@ async def test_an_error_of_the_first_step_is_raised_where_the_work_was_started()
 
     around = asyncio.current_task()
     with pytest.raises(ZeroDivisionError):
-        Eager().start(fails())
+        start(Eager(), fails())
     assert asyncio.current_task() is around
 
 
@@ -215,8 +220,8 @@ async def test_outside_of_a_task_work_begins_too_and_no_task_is_left_behind() ->
         seen.set()
 
     def from_the_loop() -> None:
-        assert eager.start(work()) is None
-        assert eager.start(work()) is None
+        assert start(eager, work()) is None
+        assert start(eager, work()) is None
         assert asyncio.current_task() is None
         assert len(asyncio.all_tasks()) == 2, "one for many, besides the test"
 
@@ -235,9 +240,9 @@ async def test_a_task_that_has_ended_because_nobody_took_it_is_given_to_nobody()
 
     eager = Eager()
     for _ in range(2):
-        assert eager.start(nothing()) is None
+        assert start(eager, nothing()) is None
         await asyncio.sleep(0)
-    task = eager.start(waits())
+    task = start(eager, waits())
     assert task is not None
     assert not task.done()
     await task
@@ -247,7 +252,7 @@ async def test_a_task_that_nobody_has_taken_can_be_cancelled() -> None:
     async def nothing() -> None:
         """End at once."""
 
-    Eager().start(nothing())
+    start(Eager(), nothing())
     (spare,) = asyncio.all_tasks() - {asyncio.current_task()}
     spare.cancel()
     await asyncio.gather(spare, return_exceptions=True)
@@ -268,8 +273,8 @@ def test_a_loop_that_ends_cancels_what_waits_and_what_nobody_has_taken() -> None
 
     async def main() -> None:
         eager = Eager()
-        eager.start(waits())
-        eager.start(nothing())
+        start(eager, waits())
+        start(eager, nothing())
 
     asyncio.run(main())
     assert ends == ["cancelled"]
@@ -280,6 +285,6 @@ def test_a_task_says_what_it_runs() -> None:
         await asyncio.Event().wait()
 
     async def main() -> str:
-        return repr(Eager().start(waits_for_ever()))
+        return repr(start(Eager(), waits_for_ever()))
 
     assert "waits_for_ever" in asyncio.run(main())

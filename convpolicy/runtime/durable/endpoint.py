@@ -69,7 +69,7 @@ class DurableEndpoint(Endpoint):
 
     def _on_forked(self, forked: Forked) -> None:
         if self._met.done():
-            self._met = self._loop.create_future()
+            self._met = self.loop.create_future()
         self._met.set_exception(forked)
         self._met.exception()
 

@@ -103,7 +103,7 @@ class Player(Generic[Sends, Receives]):
             )
         if not self._opens:
             return await self._opened.get()
-        return self._script(await self._endpoint.begin())
+        return self._script(self._endpoint.begun() or await self._endpoint.begin())
 
 
 class Joining(OneConversation[Script[Sends, Receives]], Generic[Sends, Receives]):

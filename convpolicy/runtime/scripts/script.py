@@ -7,9 +7,8 @@ may do depends on what it has done, never on how fast the network was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
-from itertools import chain
 from typing import Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from convpolicy.conversation import Conversation, Envelope, Received, name_of
@@ -36,12 +35,14 @@ Until: TypeAlias = type[Any] | Label | None  # a message of this role that has a
 class Script(Dialogue[Sends], Generic[Sends, Receives]):
     """A conversation that is played step by step: `send`, `receive`, `async for`, `abort`."""
 
-    __slots__ = ("_changed", "_told")
+    __slots__ = ("_told", "_waiters")
+
+    patient = True
 
     def __init__(self, endpoint: Endpoint, conversation: Conversation) -> None:
         super().__init__(endpoint, conversation)
         conversation.owner = self
-        self._changed = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []  # of those who wait until something has happened
         self._told = False  # whether the program knows already that the conversation has failed
 
     # -------------------------------------------------------------------- what the engine tells its owner
@@ -49,27 +50,35 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     def arrived(self, conversation: Conversation, envelope: Envelope, now: float) -> None:
         """Keep what has come until it is asked for."""
         conversation.accept(envelope, now=now)
-        self._changed.set()
+        self._wake()
 
     def relieved(self, conversation: Conversation) -> None:
         """There may be room to send."""
         del conversation
-        self._changed.set()
+        self._wake()
 
     def finished(self, conversation: Conversation) -> None:
         """Everything is said and acknowledged."""
         del conversation
-        self._changed.set()
+        self._wake()
 
     def rang(self, conversation: Conversation, timers: list[Move]) -> None:
         """These messages may be said now."""
         del conversation, timers
-        self._changed.set()
+        self._wake()
 
     def failed(self, conversation: Conversation) -> None:
         """Nothing more will come."""
         del conversation
-        self._changed.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have everybody who waits look again."""
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     # ------------------------------------------------------------------------------------------- sending
 
@@ -84,16 +93,16 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             PayloadError: it does not fit its declaration. Nothing has left the process.
             ConversationError: the conversation has ended early.
         """
-        self._endpoint.check()
-        conversation = self._conversation
-        self._endpoint.engine.tick()
-        if to is None and not self._endpoint.engine.doomed and self._endpoint.say_at_once(conversation, message):
+        endpoint, conversation = self._endpoint, self._conversation
+        endpoint.check()
+        endpoint.engine.tick()
+        if to is None and not endpoint.engine.doomed and endpoint.say_at_once(conversation, message):
             return None
         while True:
             self._ensure_alive()
             step = conversation.allows(name_of(message), None if to is None else to.name)
-            if self._endpoint.engine.credits.fits(conversation, step):
-                return self._endpoint.say(conversation, step, message)
+            if endpoint.engine.credits.fits(conversation, step):
+                return endpoint.say(conversation, step, message)
             await self._change("room to send")
 
     # ----------------------------------------------------------------------------------------- receiving
@@ -181,10 +190,11 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
             ConversationError: the conversation has ended early.
         """
         self._endpoint.check()
-        wanted = frozenset(chain.from_iterable(map(self._labels_of, messages))) or None
+        wanted = self._labels_of(messages) if messages else None
         sender = None if by is None else by.name
         self._ensure_receivable(wanted, sender)
-        self._ensure_timer(until)
+        if until is not None:
+            self._ensure_timer(until)
         received = self._take(wanted, sender)
         if received is not None:
             return received.payload
@@ -202,13 +212,13 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
     def _timed_out(self, late: TimeoutError) -> None:
         """Nothing came in time."""
 
-    def _labels_of(self, message: type[Any] | Label) -> Iterable[str]:
+    def _labels_of(self, messages: tuple[type[Any] | Label, ...]) -> frozenset[str]:
         """Return the labels that a program means; an invitation has one of its own for each role and protocol."""
-        if message is Invited:
-            part = self._endpoint.engine.nest.part_of(self._conversation)
-            if part.invitations:
-                return [part.table.labels[index] for index in part.invitations]
-        return [label_of(message)]
+        if Invited not in messages:
+            return _labels(messages)
+        part = self._endpoint.engine.nest.part_of(self._conversation)
+        invitations = [part.table.labels[index] for index in part.invitations] or [label_of(Invited)]
+        return _labels(tuple(each for each in messages if each is not Invited)).union(invitations)
 
     async def _next(self, wanted: frozenset[str] | None, sender: str | None, until: str | None) -> Received:
         while True:
@@ -249,8 +259,8 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
                 words = _words(None if label is None else frozenset({label}), sender)
                 raise self._conversation.violation(f"{self.role} never receives {words}", words)
 
-    def _ensure_timer(self, until: Until) -> None:
-        if until is not None and label_of(until) not in self._endpoint.engine.nest.part_of(self._conversation).timers:
+    def _ensure_timer(self, until: type[Any] | Label) -> None:
+        if label_of(until) not in self._endpoint.engine.nest.part_of(self._conversation).timers:
             label = label_of(until)
             raise self._conversation.violation(f"{self.role} has no timer for {label} to wait for", label)
 
@@ -278,11 +288,14 @@ class Script(Dialogue[Sends], Generic[Sends, Receives]):
         del awaited  # what a script that runs again would wait for in vain
         waiting = self._endpoint.engine.waiting
         waiting[self._conversation] = self._endpoint.engine.now
-        self._changed.clear()
+        waiter: asyncio.Future[None] = self._endpoint.loop.create_future()
+        self._waiters.append(waiter)
         try:
-            await self._changed.wait()
+            await waiter
         finally:
             waiting.pop(self._conversation, None)
+            if waiter in self._waiters:  # it was cancelled
+                self._waiters.remove(waiter)
 
     # --------------------------------------------------------------------- conversations that this one starts
 
@@ -397,6 +410,11 @@ class _Inner(OneConversation[Script[Any, Any]]):
 
     def _close_link(self) -> None:
         """Nothing to close."""
+
+
+@lru_cache
+def _labels(messages: tuple[type[Any] | Label, ...]) -> frozenset[str]:
+    return frozenset(map(label_of, messages))
 
 
 @lru_cache

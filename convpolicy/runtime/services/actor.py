@@ -42,6 +42,7 @@ class Actor:
     """The owner of all conversations of a running service: it calls the handlers and sends what they say."""
 
     prompt = True  # whether its conversations are
+    patient = False
 
     def __init__(self, handlers: dict[str, Handler], inner: dict[Cast, Actor]) -> None:
         self.endpoint: Endpoint
@@ -238,7 +239,7 @@ class Actor:
         self._start(conversation, self._go_through(conversation, received, attempt, result, turn))
 
     def _start(self, conversation: Conversation, work: Coroutine[Any, Any, None]) -> None:
-        task = self._eager.start(work)
+        task = self._eager.start(work, self.endpoint.loop)
         if task is not None:
             self._tasks.setdefault(conversation, set()).add(task)
             if conversation.error is not None:  # since that step, when nobody knew of the task
@@ -248,7 +249,7 @@ class Actor:
         """Forget the task of a handler, if it has one of its own: it is the one that runs now."""
         tasks = self._tasks.get(conversation)
         if tasks is not None:
-            tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            tasks.discard(cast("asyncio.Task[None]", asyncio.current_task(self.endpoint.loop)))
             if not tasks:
                 del self._tasks[conversation]
 

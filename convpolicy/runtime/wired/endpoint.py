@@ -71,7 +71,7 @@ class WiredEndpoint(Endpoint):
             WiringError: at an address nobody plays another role of this policy.
             LinkError: an address cannot be used.
         """
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._ownership = Ownership(f"the endpoint of {self.part.role}")
         self._port = self._ends = self._open()
         new_id = random_bytes()
@@ -79,7 +79,7 @@ class WiredEndpoint(Endpoint):
             self.part,
             self.seat,
             self._port,
-            clock=self._loop.time,
+            clock=self.loop.time,
             new_id=new_id,
             welcome=self._welcomed,
             met=self._on_met,
@@ -199,12 +199,12 @@ class WiredEndpoint(Endpoint):
     async def _wait(self, seconds: float) -> float:
         """Wait until something has changed, at most so long; return for how long it was."""
         self._changed.clear()
-        began = self._loop.time()
+        began = self.loop.time()
         try:
             await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return seconds
-        return min(seconds, self._loop.time() - began)
+        return min(seconds, self.loop.time() - began)
 
     async def ready(self) -> None:
         """Wait until there is everybody to begin a conversation with. Raises as `start` does."""

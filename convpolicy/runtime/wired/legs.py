@@ -36,6 +36,8 @@ class Leg:
     `parent` is the conversation in which it was said, as `envelope`.
     """
 
+    patient = False
+
     def __init__(self, legs: Legs, parent: Conversation, envelope: Envelope, header: Header) -> None:
         self.parent, self.envelope, self.header = parent, envelope, header
         self.tries = self.attempts = 0  # an attempt is a try for which there was somebody

@@ -21,6 +21,8 @@ __all__ = ["Receipt", "Receipts"]
 class Receipt:
     """The owner, at whoever collects, of a conversation in which a player of a stage delivers what it made of a leg."""
 
+    patient = False
+
     def __init__(self, receipts: Receipts, header: Header) -> None:
         self._receipts, self.header = receipts, header
 

@@ -49,7 +49,7 @@ class WiredScript(Script[Sends, Receives], Generic[Sends, Receives]):
         """Something has happened in a thread."""
         for stirred in self._watched:
             stirred[script] = None
-        self._changed.set()
+        self._wake()
 
     async def threads(self, *, within: float | None = None) -> AsyncIterator[Script[Sends, Receives]]:
         """Yield each thread in which something has come, once, for `within` seconds or until the conversation ends.

@@ -77,7 +77,7 @@ def test_the_two_twins_have_the_same_names() -> None:
         return {name for name, _ in inspect.getmembers(cls) if not name.startswith("_")}
 
     only_async = {"arrived", "relieved", "finished", "failed", "leave", "tell", "data", "role", "error"}
-    only_async |= {"transaction", "rang", "end_within"}
+    only_async |= {"transaction", "rang", "end_within", "patient"}
     assert public(Script) - public(BlockingScript) == only_async
 
 
