@@ -8,6 +8,7 @@ are taken round by round. Every benchmark checks that all it asked for has arriv
     suite.py      which there are          targets.py    what is to be reached; bars.py: drawn
     machine.py    what was measured on     programs.py   processes that are asked questions
     purchase.py   the policy               seller.py, buyer_service.py, buyer_script.py: its roles
+    coroutines.py what awaiting costs      async_seller.py, async_buyer.py: the roles with async handlers
     pairs.py      a seller and a buyer as processes; bare_seller.py, bare_buyer.py: the same over bare pyzmq and msgpack
     throughput.py, latency.py, tree.py, pipeline.py, durable.py, steps.py, memory.py     the benchmarks of the patterns
     bare_journal.py, bare_dbos.py                        what durable conversations are compared with

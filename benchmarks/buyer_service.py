@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from convpolicy import Bus, Service, SQLite
@@ -111,7 +112,13 @@ async def settled(playing: Playing[Order | Payment]) -> None:
 async def main(urls: list[str], journal: str | None, *, bus: bool) -> None:
     """Do what the parent asks."""
     playing = await buying(journal).start(Bus(*urls, broker=True) if bus else Bus(*urls))
-    many = throughput if journal is None else durably
+    await answer(playing, throughput if journal is None else durably)
+
+
+async def answer(
+    playing: Playing[Order | Payment], many: Callable[[Playing[Order | Payment], int, int], Awaitable[float]]
+) -> None:
+    """Hold what conversations the parent asks for, in the way `many` or one after the other, until it ends."""
     while line := await asyncio.to_thread(sys.stdin.readline):
         question = json.loads(line)
         measure = many if "in_flight" in question else latencies

@@ -9,8 +9,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from .pairs import BARE, Pair
-from .processes import processor
-from .purchase import MESSAGES
 from .rounds import Row, Size
 
 __all__ = ["TITLE", "run"]
@@ -30,7 +28,7 @@ def run(size: Size) -> list[Row]:
         pairs = {name: stack.enter_context(Pair(name)) for name in KINDS}
         for number in size.turns():
             for name, conversations in KINDS.items():
-                rate, cost = _round(pairs[name], size.of(conversations))
+                rate, cost = pairs[name].cost(IN_FLIGHT, size.of(conversations))
                 if number > 0:
                     found.setdefault((RATE, name), []).append(rate)
                     found.setdefault((COST, name), []).append(cost)
@@ -41,11 +39,3 @@ def run(size: Size) -> list[Row]:
 
 def _base(found: dict[tuple[str, str], list[float]], unit: str, name: str) -> list[float]:
     return [] if name == CHECKED else found[unit, CHECKED]
-
-
-def _round(pair: Pair, conversations: int) -> tuple[float, float]:
-    """Return the messages a second, and the microseconds of processor for one."""
-    pids = pair.seller.pid, pair.buyer.pid
-    before = sum(map(processor, pids))
-    rate = pair.throughput(IN_FLIGHT, conversations)
-    return rate, 1e6 * (sum(map(processor, pids)) - before) / (MESSAGES * conversations)

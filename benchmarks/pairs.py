@@ -7,23 +7,27 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from .processes import processor
 from .programs import Program
 from .purchase import MESSAGES
 
-__all__ = ["BARE", "DURABLE", "PAIRS", "Pair", "every_pair"]
+__all__ = ["ASYNC", "BARE", "DURABLE", "PAIRS", "SCRIPTS", "WAITING", "Pair", "every_pair"]
 
-BARE, DURABLE = "bare pyzmq + msgpack", "durable service"
+BARE, DURABLE, SCRIPTS = "bare pyzmq + msgpack", "durable service", "scripts"
+ASYNC, WAITING = "async handlers", "async handlers that wait"
 
 # What is compared: the modules of the seller and the buyer.
 PAIRS = {
     BARE: ("bare_seller", "bare_buyer"),
     "service": ("seller", "buyer_service"),
-    "scripts": ("seller", "buyer_script"),
+    SCRIPTS: ("seller", "buyer_script"),
 }
 
 # Others that a benchmark of their own looks at; an argument stands before the address.
 OTHERS = {
     DURABLE: ("seller", "buyer_service"),
+    ASYNC: ("async_seller", "async_buyer"),
+    WAITING: ("async_seller --wait", "async_buyer --wait"),
     "service, unchecked": ("unchecked seller", "unchecked buyer_service"),
     "bare zmq.asyncio + msgpack": ("asyncio_seller", "asyncio_buyer"),
 }
@@ -63,6 +67,13 @@ class Pair:
         self._asked += conversations
         took: float = self.buyer.ask(in_flight=in_flight, conversations=conversations)
         return MESSAGES * conversations / took
+
+    def cost(self, in_flight: int, conversations: int) -> tuple[float, float]:
+        """Do the same; return the messages a second, and the microseconds of processor, of both ends, for one."""
+        pids = self.seller.pid, self.buyer.pid
+        before = sum(map(processor, pids))
+        rate = self.throughput(in_flight, conversations)
+        return rate, 1e6 * (sum(map(processor, pids)) - before) / (MESSAGES * conversations)
 
     def latencies(self, conversations: int) -> list[float]:
         """Hold one conversation after the other; return the seconds of each."""

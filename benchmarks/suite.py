@@ -8,6 +8,7 @@ from typing import NamedTuple
 from . import (
     bus,
     check,
+    coroutines,
     cost,
     durable,
     footprint,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, tuple[Part, ...]] = {
         Part(throughput.TITLE, throughput.run),
         Part(latency.TITLE, latency.run),
         Part(bus.THROUGH, bus.through),
+        Part(coroutines.TITLE, coroutines.run),
     ),
     "publish-subscribe": (Part(tree.TITLE, tree.run, len(tree.READERS)),),
     "push-pull": (Part(pipeline.TITLE, pipeline.run, len(pipeline.WORKERS)),),

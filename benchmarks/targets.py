@@ -11,8 +11,9 @@ from statistics import median
 from typing import NamedTuple
 
 from . import growth
+from .coroutines import CONVERSATIONS, COST, case
 from .durable import DBOS
-from .pairs import DURABLE
+from .pairs import ASYNC, DURABLE, SCRIPTS, WAITING
 from .rounds import Row, columns, short, spread
 
 __all__ = ["TARGETS", "Reached", "Target", "reached", "table"]
@@ -83,6 +84,11 @@ TARGETS = (
     Target("request-reply, 64 in flight ÷ the same", "request-reply", "64 in flight", SERVICE, MESSAGES, 1.5, 2),
     Target("request-reply, 1,000 in flight ÷ zmq.asyncio", "cost", MANY, ASYNCIO, MESSAGES, 20, 30, inverse=True),
     Target("request-reply, one conversation: p50 ÷ bare", "request-reply", "p50", SERVICE, "µs", 1.5, 1.2),
+    *(
+        Target(f"{what}, {n:,} in flight ÷ plain: processor", "request-reply", case(COST, n), what, COST, 2, 1.5)
+        for what in (ASYNC, WAITING, SCRIPTS)
+        for n in CONVERSATIONS
+    ),
     Target("publish-subscribe 1→8 ÷ bare pyzmq + msgpack", "publish-subscribe", "8 readers", "tree", MESSAGES, 2, 4),
     Target("through one bus process ÷ direct", "request-reply", "1 bus, 1 seller", SERVICE, MESSAGES, 0.5, 0.8),
     Target("durable, 64 in flight: messages ÷ DBOS steps", "durable", "64 in flight", WORKFLOWS, MESSAGES, 100, 300),

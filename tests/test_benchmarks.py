@@ -92,6 +92,13 @@ def test_one_command_measures_everything_and_everything_arrives() -> None:
     assert {(row["case"], row["what"]) for row in purchase} == {(case, way) for case in cases for way in WAYS}
     assert {row["what"] for row in purchase if "ratio" in row} == {"service", "scripts"}
     assert {(row["case"], row["what"]) for row in latency} == {(case, way) for case in ("p50", "p99") for way in WAYS}
+    awaiting = [row for row in both if "in flight, " in row["case"]]
+    assert len({row["case"] for row in awaiting}) == 4
+    assert {row["what"] for row in awaiting if "ratio" in row} == {
+        "async handlers",
+        "async handlers that wait",
+        "scripts",
+    }
     durable = {(row["case"], row["what"]) for row in found["benchmarks"]["durable"] if "ratio" in row}
     assert durable >= {(case, what) for case in cases for what in ("durable service", SQLITE)}
     assert [row["what"] for row in step if "ratio" not in row] == ["transitions: a trigger"]
