@@ -480,10 +480,11 @@ class Engine(Presence):
         conversation = self.conversations.get(item.conversation)
         if conversation is None:
             answer = self._tombs.answer(item.conversation, item.receiver, item.sender)
-            if answer is None and (item.upto or not item.room):  # else its first message may be on its way still
-                self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
-            elif type(answer) is Ended:
+            asked = item.sender == item.receiver  # by a bus, which then has heard no end of it
+            if type(answer) is Ended:
                 self.peers.say(peer, answer)
+            elif asked or (answer is None and (item.upto or not item.room)):  # else its opening may be on its way still
+                self.peers.say(peer, Unknown(item.conversation, item.receiver, item.sender))
             return
         if not self._heard_from(conversation, item.sender, peer):
             return

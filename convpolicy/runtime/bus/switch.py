@@ -18,6 +18,7 @@ from convpolicy.conversation import Envelope
 from convpolicy.link.port import Port
 from convpolicy.policy.model import Policy
 from convpolicy.runtime.bus.enforcement import Enforcement, Monitor
+from convpolicy.runtime.bus.inquiry import Inquiry
 from convpolicy.runtime.bus.past import Past
 from convpolicy.runtime.bus.returning import GRACE, RETURN, SILENT, Returning
 from convpolicy.runtime.bus.seating import Bound, Cast, Vacant, crowded
@@ -74,6 +75,7 @@ class Switch(Returning):
         self._draining: set[Peer] = set()
         self._doubted: dict[Peer, float] = {}  # players that somebody has lost patience with, and since when
         self.bound: dict[bytes, Bound] = {}
+        self._inquiry = Inquiry(self.bound, clock())
         self._over = Past()
         self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
@@ -253,6 +255,9 @@ class Switch(Returning):
 
     def _control(self, peer: Peer, item: Item) -> None:
         match item:
+            case Unknown() if item.sender == item.receiver:  # the answer to what the bus has asked
+                if self._inquiry.is_over(peer, item):
+                    self._end(item.conversation, self.bound[item.conversation], None)
             case Acknowledged() | Refused() | Unknown() | Moved():
                 self._pass(peer, item)
             case Forget():
@@ -449,5 +454,7 @@ class Switch(Returning):
         if self._call_back_at and self.now >= self._call_back_at[0]:
             self._call_back_all()
         self._look_for_restored()
+        for player, question in self._inquiry.due(self.now):
+            self.peers.say(player, question)
         self._over.clear(self.now)
         self._release()
