@@ -59,7 +59,7 @@ class Pipeline(Link):
         credit: int | None = None,
         lease: float = 30.0,
         attempts: int = 5,
-        window: int = 8192,
+        window: int = 16384,
         volatile: bool = False,
     ) -> None:
         if min(1 if credit is None else credit, attempts, window) < 1 or lease < SHORTEST_LEASE:

@@ -32,6 +32,7 @@ from convpolicy.wire.bundles import in_a_row
 
 __all__ = ["Batch", "BatchReport", "Progress"]
 
+TOGETHER = 1024  # tasks that are put in between two turns
 MOST_BYTES = 16 * 1024 * 1024  # of tasks that are not over, whatever the window
 
 Sends = TypeVar("Sends", contravariant=True)
@@ -181,17 +182,20 @@ class Batch(Generic[Sends]):
         self._owner.check()
         tasks, count, left = self._engine.tasks, 0, iter(messages)
         while True:
-            most = LOT - tasks.total % LOT  # tasks of a lot travel together
-            if self._free < min(most, self._share):
+            most, free = LOT - tasks.total % LOT, self._free  # tasks of a lot travel together
+            if free < min(most, self._share):
                 await self._room()
+                free = self._free
             chunk: list[Sends] = []
             try:
-                chunk.extend(islice(left, min(most, self._free)))
+                chunk.extend(islice(left, min(most, free)))
             finally:
                 self._put_in(chunk)
             if not chunk:
                 return count
             count += len(chunk)
+            if count % TOGETHER < len(chunk):
+                await asyncio.sleep(0)  # a turn: workers begin with the first tasks while the others are put in
 
     def _put_in(self, messages: Sequence[Sends]) -> None:
         """Put in a task for each of up to 64 messages, in order: together as long as they are of one kind."""

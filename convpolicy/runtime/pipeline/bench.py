@@ -23,7 +23,7 @@ __all__ = ["Bench", "Piece"]
 
 AGAIN = 1.0  # seconds until what was not answered is said again
 AHEAD = 8192  # finished tasks that may wait for answers, at most
-LEAST, MOST = 2, 4096  # tasks to work on, without a credit of the worker's own
+LEAST, MOST = 2, 8192  # tasks to work on, without a credit of the worker's own
 HORIZON = 0.01  # seconds of work to hold
 SLOWEST = 1.0  # seconds between signs of life, at most
 

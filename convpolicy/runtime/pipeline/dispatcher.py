@@ -181,12 +181,13 @@ class Dispatcher:
         return jobs
 
     def _lend(self, job: Job, holder: Hashable, now: float) -> None:
+        size = job.size
         job.attempt += 1
         job.where, job.holder, job.lent_at, job.until = _LENT, holder, now, now + self.lease
         self._lent.setdefault(holder, {})[job] = None
-        self._held[holder] = self._held.get(holder, 0) + job.size
-        self._waits[job.stage] -= job.size
-        self.counts.lent += job.size
+        self._held[holder] = self._held.get(holder, 0) + size
+        self._waits[job.stage] -= size
+        self.counts.lent += size
 
     def passed(self, stage: int, lot: int, attempt: int, goods: Goods) -> Iterator[tuple[Verdict, int]]:
         """Take results of an inner stage, whose tasks now wait at the next; yield what became of which."""

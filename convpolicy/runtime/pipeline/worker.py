@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 # Seconds between Hellos to somebody who is not there, doubling: ZeroMQ keeps them, and delivers all when it comes.
 FIRST_CONNECT, LAST_CONNECT = 0.1, 5.0
-AT_ONCE = 16  # lots begun in one turn: what came of them is passed on while the next ones are done
+AT_ONCE = 32  # lots begun in one turn: what came of them is passed on while the next ones are done
 MISSED = 3  # signs of life without an answer, after which another connection is tried
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import pytest
@@ -207,6 +208,24 @@ async def test_many_tasks_are_put_in_at_once_and_wait_for_room_too() -> None:
         with pytest.raises(WiringError, match="this batch is closed"):
             await batch.put_all([Frame(1)])
     assert sorted(studio.seen) == list(range(51))
+
+
+async def test_workers_begin_with_the_first_tasks_while_the_others_are_put_in() -> None:
+    lent: list[int] = []
+
+    def frames(batch: Batch[Frame]) -> Iterator[Frame]:
+        for number in range(3_000):
+            lent.append(batch.statistics()["lent"])
+            yield Frame(number)
+
+    async with Studio(pipeline()) as studio, render.batch(Source, via=studio.via) as batch:
+        async with asyncio.timeout(20):
+            while batch.statistics()["workers"] == 0:
+                await asyncio.sleep(0)
+        await batch.put_all(frames(batch))
+        assert lent[0] == 0
+        assert lent[-1] > 0
+        assert await batch.done()
 
 
 async def test_a_player_says_how_many_tasks_it_takes_at_a_time() -> None:
