@@ -46,13 +46,12 @@ class Results:
             return self._digests
         return [digest for bit, digest in zip(bits(self._goods.mask), self._digests, strict=True) if bit & mask]
 
-    def are_short(self, mask: int) -> bool:
-        """Return whether these tasks are a whole lot, and what came of them is short."""
-        return mask == _ALL and size_of(self._goods.payloads) <= SHORT
-
-    def copy(self) -> Results:
-        """Return the same without the frame that it came in, which would be kept with it."""
-        return Results(Goods(self._goods.labels, self._goods.mask, Raw(bytes(self._goods.payloads))))
+    def short(self, mask: int) -> Goods | None:
+        """Return what came of these tasks without the frame that it is in, if they are a whole lot, and it is short."""
+        goods = self._goods
+        if mask != _ALL or size_of(goods.payloads) > SHORT:
+            return None
+        return Goods(goods.labels, mask, Raw(bytes(goods.payloads)))
 
 
 class _Lot:
@@ -64,13 +63,13 @@ class _Lot:
 
     def __init__(self) -> None:
         self.begun = self.counted = self.fenced = 0
-        self._whole: Results | None = None  # what all of the lot was counted with, as it came
+        self._whole: Goods | None = None  # what all of the lot was counted with, as it came
         self._digests: array[int] | None = None
 
     def keep(self, mask: int, results: Results) -> None:
         """Keep what some tasks are counted with."""
-        if results.are_short(mask):
-            self._whole = results.copy()
+        self._whole = results.short(mask)
+        if self._whole is not None:
             return
         digests = self._kept()
         for bit, digest in zip(bits(mask), results.digests(mask), strict=True):
@@ -83,7 +82,7 @@ class _Lot:
     def _kept(self) -> array[int]:
         whole, self._whole = self._whole, None
         if whole is not None:
-            self._digests = array("q", whole.digests(_ALL))
+            self._digests = array("q", whole.digests())
         elif self._digests is None:
             self._digests = array("q", _NOTHING)
         return self._digests

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from convpolicy.link.ends import Ends
 from convpolicy.link.pipeline import Pipeline
 from convpolicy.runtime.part import Part
@@ -33,8 +35,7 @@ LOOK = 1.0
 NAMED = 1000  # differing tasks that are named in a report
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """Results that are being handled: those of the tasks `mask`, of what a worker has delivered."""
 
     peer: Peer
