@@ -13,19 +13,20 @@ import doctest
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from ports import free_ports
 from processes import EXAMPLES, PATIENCE
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PORT = re.compile(r"(?<=127\.0\.0\.1:)[1-9]\d{3}\b|\b5555\b")
 
 
 class Block(NamedTuple):
@@ -46,15 +47,13 @@ def programs(page: Path) -> dict[str, str]:
 
 
 class Reader:
-    """Does what a page says, in a folder; the port 5555 of the text becomes one that is free."""
+    """Does what a page says, in a folder; every port of the text becomes one that is free."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._names: dict[str, Any] = {"__name__": "page"}
         self._running = ExitStack()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = str(free.getsockname()[1])
+        self._ports: dict[int, int] = {}
         for file in (*EXAMPLES.glob("*/*.py"), *EXAMPLES.glob("*/*.scr")):
             self._write(f"examples/{file.parent.name}/{file.name}", self._here(file.read_text(encoding="utf-8")))
 
@@ -81,7 +80,13 @@ class Reader:
                 raise AssertionError(f"nothing is known of blocks of {other!r}: is it tested?")
 
     def _here(self, text: str) -> str:
-        return text.replace("5555", self._port)
+        return _PORT.sub(lambda found: self._free(int(found[0])), text)
+
+    def _free(self, port: int) -> str:
+        """Return a port in place of one of the text: neighbours stay neighbours, for a tree has two."""
+        if port & ~1 not in self._ports:
+            (self._ports[port & ~1],) = free_ports(1)
+        return str(self._ports[port & ~1] + (port & 1))
 
     def _write(self, name: str, text: str) -> None:
         (self._folder / name).parent.mkdir(parents=True, exist_ok=True)

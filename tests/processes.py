@@ -14,7 +14,7 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PURCHASE = EXAMPLES / "purchase"
-PATIENCE = 30  # seconds; only a hanging test waits so long
+PATIENCE = 90  # seconds; only a hanging test waits so long
 
 Process = subprocess.Popen[str]
 

@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
+from ports import free_urls
+
 from convpolicy.journal.accounts import Accounts
 from convpolicy.journal.schema import opened_for_reading
 
 from .news import unexplained
-from .town import Town, free_urls
+from .town import Town
 
 
 class Topology(NamedTuple):

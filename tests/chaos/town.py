@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from faultproxy import FaultProxy
+from ports import free_urls
 
 from .log import Log
 
@@ -145,25 +144,3 @@ async def until(condition: Callable[[], bool], problem: str) -> None:
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise Failed(problem) from None
-
-
-def free_urls(count: int) -> list[str]:
-    """Return addresses at which nobody listens, nor at the next port.
-
-    They are below those that connections are given: who is killed finds its own again.
-    """
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000, 2)
-        if port not in found and all(map(_free, (port, port + 1))):
-            found.append(port)
-    return [f"tcp://127.0.0.1:{port}" for port in found]
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as one:
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import ExitStack
 
 from play import Play, a_bus, finished, play, stopped
+from ports import free_urls
 
 QUOTE = "received Quote(amount=Decimal('39.80'))"
 SHARE = "SecondBuyer received Share(amount=Decimal('19.90'))"
@@ -34,9 +34,7 @@ def test_the_second_buyer_accepts_and_then_another_one_declines():
 
 
 def test_the_bus_may_come_after_the_players():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    (url,) = free_urls(1)
     with ExitStack() as stack:
         example = Play("two-buyers", url, stack)
         seller, second = example.start("seller.py"), example.start("second_buyer.py")

@@ -11,7 +11,6 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from ports import free_urls
 
 from convpolicy.journal.accounts import Accounts
 from convpolicy.journal.schema import opened_for_reading
@@ -36,9 +36,7 @@ class Town:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self._folder, self._more = folder, more
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        (self._url,) = free_urls(1)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.failed = Counter[str]()
 
@@ -51,25 +49,25 @@ class Town:
         self._processes[role].send_signal(signal.SIGKILL)
         self._processes[role].communicate()
 
-    def fill(self, role: str) -> None:
+    def fill(self, role: str, within: float = 5.0) -> None:
         """Let its files grow no more: its disk is full."""
         with suppress(ProcessLookupError):
             resource.prlimit(self._processes[role].pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        self._fails(role)
+        self._fails(role, within)
 
-    def spoil(self, role: str) -> None:
+    def spoil(self, role: str, within: float = 5.0) -> None:
         """Let every flush fail."""
         calls = "fsync,fdatasync"
         command = ["strace", "-f", "-q", "-o", "/dev/null", "-p", str(self._processes[role].pid)]
         with subprocess.Popen([*command, "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"]) as tracing:
-            self._fails(role)
+            self._fails(role, within)
             tracing.terminate()
 
-    def _fails(self, role: str) -> None:
+    def _fails(self, role: str, within: float) -> None:
         """Wait until it has noticed, and ended by itself. What has nothing to write is killed in the end."""
         process = self._processes[role]
         try:
-            _, said = process.communicate(timeout=5)
+            _, said = process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
             self.kill(role)
             return
@@ -136,21 +134,26 @@ def test_both_are_killed_at_many_random_moments(town: Town, tmp_path: Path, seed
     trade(town, tmp_path, kills=20, seed=seed)
 
 
+def trade_on_bad_disks(town: Town, folder: Path, kills: int, seed: int, fails: Callable[..., None]) -> None:
+    """The same; the seller's disk fails at once, and then others at random moments, if there is anything to write."""
+    town.start("Seller")
+    fails(town, "Seller", PATIENCE)
+    assert town.failed == {"Seller": 1}
+    trade(town, folder, kills, seed, fails)
+
+
 def test_a_disk_is_full_at_random_moments_and_everything_is_sold_once(town: Town, tmp_path: Path) -> None:
-    trade(town, tmp_path, kills=2, seed=2, kill=Town.fill)
-    assert town.failed
+    trade_on_bad_disks(town, tmp_path, kills=2, seed=2, fails=Town.fill)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CONVPOLICY_EXAMPLES", "100")) // 20))
 def test_disks_are_full_at_many_random_moments(town: Town, tmp_path: Path, seed: int) -> None:
-    trade(town, tmp_path, kills=10, seed=seed, kill=Town.fill)
-    assert town.failed
+    trade_on_bad_disks(town, tmp_path, kills=10, seed=seed, fails=Town.fill)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the system call fail")
 @pytest.mark.parametrize("seed", range(int(os.environ.get("CONVPOLICY_EXAMPLES", "100")) // 20))
 def test_flushes_fail_at_many_random_moments(town: Town, tmp_path: Path, seed: int) -> None:
-    trade(town, tmp_path, kills=10, seed=seed, kill=Town.spoil)
-    assert town.failed
+    trade_on_bad_disks(town, tmp_path, kills=10, seed=seed, fails=Town.spoil)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 from runtime.pipeline.rendering import Frame, Image, Sink, Source, render
 from runtime.pipeline.studio import pipeline
 
@@ -49,14 +49,6 @@ class Company:
 
     def close(self) -> None:
         self._processes.close()
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import zmq
+from ports import free_ports
 from rich.console import Console
 from runtime.pipeline.rendering import Frame, Image, Painter, Scaler, Sink, Source, Worker, render
 from runtime.pipeline.test_pipeline import Studio, paint, paint_async
-from runtime.pipeline.test_processes import Company, free_ports, keeps, until
+from runtime.pipeline.test_processes import Company, keeps, until
 
 from convpolicy import Memory, NotReachable, PeerLost, Pipeline, WiringError
 from convpolicy.cli.progress import watch
