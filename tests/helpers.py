@@ -69,12 +69,13 @@ def sells(message: object) -> list[object]:
 
 
 class Actor:
-    """An owner that answers every message as `reply` says, and remembers what happened; a `prompt` one at once."""
+    """An owner that answers every message as `reply` says, and remembers what happened; a `prompt` one at once.
 
-    patient = False
+    One that is `patient` asks for what has come when it is told that something has.
+    """
 
-    def __init__(self, reply: Reply, *, prompt: bool = False) -> None:
-        self.reply, self.prompt = reply, prompt
+    def __init__(self, reply: Reply, *, prompt: bool = False, patient: bool = False) -> None:
+        self.reply, self.prompt, self.patient = reply, prompt, patient
         self.engine: Engine
         self.heard: list[object] = []
         self.errors: list[ConversationError | None] = []
@@ -96,7 +97,11 @@ class Actor:
             self.heard.append(received.payload)
             for message in self.reply(received.payload):
                 self.say(conversation, message)
-            received = self.engine.take(conversation)
+            received = self._next(conversation)
+
+    def _next(self, conversation: Conversation) -> Received | None:
+        handed = self.engine.swift.hand(conversation, None) if self.patient else None
+        return handed or self.engine.take(conversation)
 
     def say(self, conversation: Conversation, message: object) -> None:
         step = conversation.allows(name_of(message))
@@ -104,8 +109,8 @@ class Actor:
             self.engine.send(conversation, step, message)
 
     def relieved(self, conversation: Conversation) -> None:
-        if conversation.stopped:
-            self._take(conversation, self.engine.take(conversation))
+        if conversation.stopped or self.patient:
+            self._take(conversation, self._next(conversation))
 
     def finished(self, conversation: Conversation) -> None:
         self.finishes += 1
@@ -129,11 +134,12 @@ def an_engine(
     clock: ManualClock,
     new_id: Callable[[int], bytes],
     prompt: bool = False,
+    patient: bool = False,
     journal: Journal | None = None,
     **settings: Any,
 ) -> tuple[Engine, Actor]:
     """An engine that plays a role, and the owner of its conversations; with a journal, of those that are in it, too."""
-    actor = Actor(reply, prompt=prompt)
+    actor = Actor(reply, prompt=prompt, patient=patient)
     part = Part(policy, project(policy, role))
     settings = {"clock": clock, "new_id": new_id, "welcome": actor.welcome, "met": lambda _peer: None, **settings}
     if journal is None:

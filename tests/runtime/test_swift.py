@@ -42,10 +42,18 @@ instalments = Policy(
 class Recorded(Rig):
     """Two engines of which every frame is written down."""
 
-    def __init__(self, policy: Policy = purchase, *, prompt: bool, faults: Faults, durable: bool = False) -> None:
+    def __init__(
+        self,
+        policy: Policy = purchase,
+        *,
+        faults: Faults,
+        prompt: bool = False,
+        patient: bool = False,
+        durable: bool = False,
+    ) -> None:
         names = "Buyer", "Seller"
         self.journals = {name: MemoryJournal(id=name.ljust(16).encode()) for name in names if durable}
-        super().__init__(Memory(faults=faults), policy=policy, prompt=prompt)
+        super().__init__(Memory(faults=faults), policy=policy, prompt=prompt, patient=patient)
         if policy is instalments:
             self.buying.reply = lambda _message: []
             self.selling.reply = lambda message: [Invoice(NINE)] if isinstance(message, Order) else []
@@ -132,6 +140,12 @@ def forges(place: int, fields: tuple[int, int, int, int, int], payload: object) 
 small = st.integers(-1, 4)
 payloads = st.sampled_from([CHAIR, Payment(NINE), ["chair"], [], "no array", ["NaN"], {"a": 1}])
 instalment = st.sampled_from([*5 * [Payment(NINE)], Shipment("all")])
+lossless = st.builds(
+    Faults,
+    duplicate=st.sampled_from([0.0, 0.3]),
+    reorder=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 1_000),
+)
 acts = st.one_of(
     st.builds(says, st.integers(0, 1), st.lists(instalment, min_size=3, max_size=12)),
     st.builds(orders, st.integers(1, 20)),
@@ -157,7 +171,13 @@ def test_the_short_way_and_the_long_way_say_and_hear_the_same(policy: Policy, ac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Conversation, "hear", lambda *_: None)  # so that everything is accepted first, and then taken
         patch.setattr(Swift, "say", lambda *_: False)
-        assert played(policy, acts, faults, prompt=False) == short
+        assert played(policy, acts, faults) == short
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.sampled_from([purchase, instalments]), st.lists(acts, min_size=2, max_size=8), lossless)
+def test_who_asks_for_what_has_come_is_given_the_same(policy: Policy, acts: list[Act], faults: Faults) -> None:
+    assert played(policy, acts, faults, patient=True) == played(policy, acts, faults)
 
 
 @settings(max_examples=EXAMPLES)
@@ -169,9 +189,9 @@ def test_what_is_written_down_is_the_same_either_way(policy: Policy, acts: list[
         assert played(policy, acts, faults, prompt=True, durable=True) == short
 
 
-def played(policy: Policy, acts: list[Act], faults: Faults, *, prompt: bool, durable: bool = False) -> tuple[Any, ...]:
+def played(policy: Policy, acts: list[Act], faults: Faults, **settings: bool) -> tuple[Any, ...]:
     """Return what can be seen after all acts."""
-    rig = Recorded(policy, prompt=prompt, faults=faults, durable=durable)
+    rig = Recorded(policy, faults=faults, **settings)
     for act in (orders(2), *acts):
         act(rig)
     rig.run(2.0)

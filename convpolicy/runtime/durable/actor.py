@@ -228,7 +228,8 @@ class DurableActor(Actor):
         except Exception as problem:  # noqa: BLE001
             self._excused_or_raised(call, problem)
         finally:
-            self._has_ended(call.conversation)
+            if call.conversation in self._tasks:
+                self._has_ended(call.conversation)
 
     async def _say_it(self, call: Call, message: object) -> bool:
         """Say what a handler says, and return True; not when it was interrupted."""

@@ -247,11 +247,10 @@ class Actor:
 
     def _has_ended(self, conversation: Conversation) -> None:
         """Forget the task of a handler, if it has one of its own: it is the one that runs now."""
-        tasks = self._tasks.get(conversation)
-        if tasks is not None:
-            tasks.discard(cast("asyncio.Task[None]", asyncio.current_task(self.endpoint.loop)))
-            if not tasks:
-                del self._tasks[conversation]
+        tasks = self._tasks[conversation]
+        tasks.discard(cast("asyncio.Task[None]", asyncio.current_task(self.endpoint.loop)))
+        if not tasks:
+            del self._tasks[conversation]
 
     async def _go_through(
         self, conversation: Conversation, received: Received, attempt: int, result: object, turn: Turn
@@ -270,7 +269,8 @@ class Actor:
             if not turn.excuses(problem):
                 self._failed(conversation, received, attempt, problem, said=conversation.emitted != sent)
         finally:
-            self._has_ended(conversation)
+            if conversation in self._tasks:
+                self._has_ended(conversation)
 
     def _said(self, conversation: Conversation, message: object, turn: Turn) -> bool:
         """Say what a handler says, if nothing about it is out of the ordinary; return whether that is so."""

@@ -102,6 +102,9 @@ class Service(Generic[Sends, Receives]):
     ) -> Register[Any, Any]:
         """Register the handler of a message: `@seller.on(Order)`.
 
+        An async handler begins as soon as its message has come, as a plain one does, and goes on as a task where it has
+        to wait for something; the conversation goes on meanwhile, and when it ends early, the task is cancelled.
+
         `attempts` is how often a handler that raises is tried before its conversation is aborted, once where nothing
         is said; it is tried again only while it has not sent anything. With a journal it is tried 5 times, whatever it
         has sent, and then the conversation is set aside; and `effect` says what becomes of its effects elsewhere when
