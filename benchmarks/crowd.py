@@ -105,6 +105,8 @@ class Crowd:
 class AtEngine(Crowd):
     """Buyers who have ordered from a seller who does not answer."""
 
+    patient = False  # it asks for nothing
+
     def __init__(self, members: int, conversations: int) -> None:
         super().__init__()
         self.core = self.engine = Engine(
