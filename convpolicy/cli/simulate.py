@@ -24,12 +24,13 @@ from convpolicy.testing.simulation.faults import KINDS
 __all__ = ["simulate"]
 
 AnyService: TypeAlias = Service[Any, Any]
-Player: TypeAlias = AnyService | Callable[[Any], Awaitable[object]]
+Player: TypeAlias = AnyService | Callable[..., AnyService] | Callable[[Any], Awaitable[object]]
 
 _Targets = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="MODULE:SERVICE", help="Services to play, or ROLE=MODULE:SCRIPT. The others are improvised."
+        metavar="MODULE:SERVICE",
+        help="Services to play; or ROLE=MODULE:FUNCTION, a script or what makes a service. The others are improvised.",
     ),
 ]
 _Faults = Annotated[
@@ -81,9 +82,9 @@ def _print(report: Report, *, log: bool, as_json: bool) -> None:
 def _player(policy: Policy, target: str) -> tuple[Role[Any, Any], Player]:
     """Return a role and who plays it."""
     name, equals, place = target.rpartition("=")
-    player = defined(place, "service or script", "shop.seller:seller", _plays)
+    player = defined(place, "service or function", "shop.seller:seller", _plays)
     if not equals and not _is_service(player):
-        raise UsageError(f"{target} is a script, and does not say which role it plays\n  Write ROLE={target}.")
+        raise UsageError(f"{target} is a function, and does not say for which role\n  Write ROLE={target}.")
     role = player.role if _is_service(player) else name
     if role not in [each.name for each in policy.roles]:
         roles = one_of((each.name for each in policy.roles), word="and")
@@ -96,7 +97,7 @@ def _is_service(value: object) -> TypeGuard[AnyService]:
 
 
 def _plays(value: object) -> TypeGuard[Player]:
-    return _is_service(value) or inspect.iscoroutinefunction(value)
+    return _is_service(value) or inspect.isfunction(value)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import argparse
 import inspect
 import os
 import sys
+from pathlib import Path
 
 from .gate import gate
 from .planted import mutants
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--list", action="store_true", help="say what there is, and try nothing")
     parser.add_argument("--unchecked", action="store_true", help="do not try the checks without a defect first")
+    parser.add_argument("--page", type=Path, help="write the table into this page, when all were caught")
     chosen = parser.parse_args()
     found = [one for one in mutants() if not chosen.names or any(part in one.name for part in chosen.names)]
     if not found:
@@ -30,6 +32,8 @@ def main() -> int:
         return 0
     result = gate(found, jobs=chosen.jobs, sound=not chosen.unchecked, progress=lambda words: print(words, flush=True))
     print(result)
+    if chosen.page is not None and result:
+        chosen.page.write_text(result.page(chosen.page.read_text()))
     return 0 if result else 1
 
 

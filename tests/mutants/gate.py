@@ -6,6 +6,7 @@ that cannot be made or fails without any defect, all fail the gate.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from .checks import Caught, Check, Unable
 from .planted import Drifted, Mutant, copied
+
+BEGINS, ENDS = "<!-- planted -->", "<!-- /planted -->"  # where a page has the table
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,24 @@ class Result:
     def __bool__(self) -> bool:
         return not self.unsound and all(one.caught for one in self.tried)
 
+    def page(self, text: str) -> str:
+        """Return the text of a page with the table in its place: each defect, what it plants, and what caught it.
+
+        Raises:
+            ValueError: the page has no place for it, or a defect was not caught.
+        """
+        if not self:
+            raise ValueError("a defect was not caught, and a page does not say so")
+        rows = ["| defect | what it plants | caught by | seed |", "|---|---|---|---:|"]
+        for one in sorted(self.tried, key=lambda one: one.mutant.name):
+            seed = one.caught.seed if one.caught else ""
+            rows.append(f"| {one.mutant.name} | {one.mutant.reason} | {_short(one)} | {seed} |")
+        before, begins, rest = text.partition(BEGINS)
+        _, ends, after = rest.partition(ENDS)
+        if not begins or not ends:
+            raise ValueError(f"the page has no {BEGINS} … {ENDS}")
+        return "".join([before, begins, "\n", "\n".join(rows), "\n", ends, after])
+
     def __str__(self) -> str:
         """A table: the defect, what caught it, at which seed, after how many seconds."""
         rows = [("mutant", "caught by", "seed", "seconds")]
@@ -48,6 +69,16 @@ class Result:
         lines += [f"{check} fails without any defect: {why}" for check, why in self.unsound.items()]
         caught = sum(one.caught is not None for one in self.tried)
         return "\n".join([*lines, f"{caught} of {len(self.tried)} planted defects were caught"])
+
+
+def _short(one: Tried) -> str:
+    """Return what caught a defect, without where a test lies and what one run was about."""
+    by = one.caught.by if one.caught else ""
+    if by.startswith("tests/"):
+        path, _, test = by.partition("::")
+        return f"`{path.rpartition('/')[2]}::{test.partition('[')[0]}`"
+    check, _, words = by.partition(": ")
+    return f"`{check}`: {re.split(r': | [(]', words)[0]}"
 
 
 def gate(

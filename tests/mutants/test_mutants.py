@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mutants.checks import Check, Unable
-from mutants.gate import gate, try_one
+from mutants.checks import Caught, Check, Unable
+from mutants.gate import BEGINS, ENDS, Result, Tried, gate, try_one
 from mutants.planted import ROOT, Drifted, Mutant, copied, mutants
 
 # What catches these is quick. `CONVPOLICY_MUTANTS=all` tries all of them, as `python -m tests.mutants` does.
@@ -48,6 +48,26 @@ def test_every_test_that_should_catch_one_is_there() -> None:
             path, _, name = check.words[0].partition("::")
             assert (ROOT / path).exists(), check
             assert f"def {name}" in (ROOT / path).read_text(), check
+
+
+def test_the_page_has_every_planted_defect_and_what_caught_it() -> None:
+    page = (ROOT / "docs/trust.md").read_text()
+    rows = page.partition(BEGINS)[2].partition(ENDS)[0].strip().splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [cell[:2] for cell in cells] == [[one.name, one.reason] for one in mutants()], "see docs/trust.md"
+    assert all(by for _, _, by, _ in cells)
+
+
+def test_a_page_is_written_only_when_all_were_caught() -> None:
+    one = mutants()[0]
+    result = Result([Tried(one, Caught("tests/test_table.py::test_it[a]", "", 1.0))])
+    assert f"| {one.name} | {one.reason} | `test_table.py::test_it` |  |" in result.page(f"a {BEGINS} old {ENDS} b")
+    seeded = Result([Tried(one, Caught("simulate purchase: it ends: x (conversation 1)", "7", 1.0))])
+    assert f"| {one.reason} | `simulate purchase`: it ends | 7 |\n{ENDS} b" in seeded.page(f"{BEGINS}{ENDS} b")
+    with pytest.raises(ValueError, match="has no <!-- planted -->"):
+        result.page("nothing")
+    with pytest.raises(ValueError, match="was not caught"):
+        Result([Tried(one, None, "it survives")]).page(f"{BEGINS}{ENDS}")
 
 
 def test_a_patch_whose_lines_have_changed_fails_with_what_to_do(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ class Returning(ABC):
             return False
         if self._is_awaited(id, bound, role) or not self._is_free(id, bound):
             return True
-        late = self.now < self._settled_at + SILENT  # whoever was given it may not have answered yet
+        late = self.now < max(self._settled_at, bound.since) + SILENT  # whoever was given it may not have answered yet
         return bound.restored and (late or bound.had(envelope))  # it may be slow to come back
 
     def _is_free(self, id: bytes, bound: Bound) -> bool:  # noqa: A002

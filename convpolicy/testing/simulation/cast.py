@@ -97,15 +97,26 @@ def program_of(stage: Stage) -> Callable[[Process], Any]:
         return lambda process: _serves(stage, given, process)
     if inspect.iscoroutinefunction(given):
         return lambda process: _scripts(stage, cast("Plays", given), process)
-    return lambda process: _serves(stage, _made(cast("Makes", given), stage.journal), process)
+    return lambda process: _makes(stage, cast("Makes", given), process)
 
 
 def _made(make: Makes, journal: Journal | None) -> AnyService:
-    """Return a service that a user's function makes; with a journal where it takes one."""
-    parameters = inspect.signature(make).parameters.values()
-    if any(p.kind is not p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        return cast("Callable[[Journal | None], AnyService]", make)(journal)
-    return cast("Callable[[], AnyService]", make)()
+    """Return a service that a user's function makes; with a journal where it takes one.
+
+    Raises:
+        PolicyError: there is a journal, and the function made a service without it.
+    """
+    places = [p for p in inspect.signature(make).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    if any(journal is not None or place.default is place.empty for place in places):
+        service = cast("Callable[[Journal | None], AnyService]", make)(journal)
+    else:
+        service = cast("Callable[[], AnyService]", make)()
+    if service.journal is not journal:
+        raise PolicyError(
+            f"the service of {service.role} was made without the journal of its process.\n"
+            f"  Let the function take it: `def make(journal): … policy.service({service.role}, journal=journal)`."
+        )
+    return service
 
 
 def _is_service(given: Given) -> TypeGuard[AnyService]:
@@ -120,6 +131,10 @@ async def _serves(stage: Stage, service: AnyService, process: Process) -> None:
     async with _beside(_opens(stage, playing, stage.jobs, process) if stage.jobs is not None else None):
         await process.left()
     await playing.stop(drain=DRAIN)
+
+
+async def _makes(stage: Stage, make: Makes, process: Process) -> None:
+    await _serves(stage, _made(make, stage.journal), process)
 
 
 async def _opens(stage: Stage, playing: Playing[Any], jobs: Jobs, process: Process) -> None:

@@ -14,16 +14,22 @@ from convpolicy.verify.evidence.report import Json
 
 __all__ = ["Failure", "Report"]
 
+MOST_RAISED = 5  # exceptions that are shown
+
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that breaks rules: its seed, in words what happened, the faults that are enough for it, and a chart."""
+    """A run that breaks rules: its seed, in words what happened, the faults that are enough for it, and a chart.
+
+    `raised` are the exceptions of handlers, and the lines that raised them.
+    """
 
     seed: int
     problems: tuple[str, ...]
     faults: tuple[Fault, ...]
     chart: str
     events: tuple[Event, ...] = field(repr=False)
+    raised: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, failing: Failing) -> Failure:
@@ -32,13 +38,20 @@ class Failure:
         concerned = {problem.conversation for problem in failing.problems if problem.conversation}
         shown = tuple(id for id in record.parts if id in concerned or not concerned)  # noqa: A001
         words = tuple(f"{problem.words}{_in(problem.conversation)}" for problem in failing.problems)
-        return cls(failing.seed, words, failing.faults, picture(failing.world, shown), tuple(record.events))
+        return cls(
+            failing.seed,
+            words,
+            failing.faults,
+            picture(failing.world, shown),
+            tuple(record.events),
+            tuple(failing.world.raised),
+        )
 
     def __str__(self) -> str:
         enough = [f"  {fault}" for fault in self.faults] or ["  nothing has to go wrong for it"]
-        return "\n".join(
-            [f"seed {self.seed}", *(f"  {words}" for words in self.problems), "what goes wrong:", *enough, self.chart]
-        )
+        raised = ["what is raised:", *(f"  {words}" for words in self.raised[:MOST_RAISED])] if self.raised else []
+        problems = [f"  {words}" for words in self.problems]
+        return "\n".join([f"seed {self.seed}", *problems, *raised, "what goes wrong:", *enough, self.chart])
 
 
 def _in(conversation: bytes) -> str:
@@ -90,6 +103,7 @@ class Report:
         if failure is not None:
             faults: list[Json] = [[fault.kind, fault.where, fault.at, fault.value] for fault in failure.faults]
             shown = {"seed": failure.seed, "problems": list(failure.problems), "faults": faults, "chart": failure.chart}
+            shown["raised"] = list(failure.raised)
         return {
             "policy": self.policy,
             "good": bool(self),

@@ -45,7 +45,7 @@ class Failing:
 
 def shrunk(failing: Failing) -> Failing:
     """Make a failing run as small as it gets, and return it."""
-    if failing.fails(failing.faults, failing.most):
+    if failing.fails((), failing.most) or failing.fails(failing.faults, failing.most):
         for most in range(1, failing.most):
             if failing.fails(failing.faults, most):
                 break

@@ -8,11 +8,9 @@ nothing may be left of them.
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 import tempfile
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -36,6 +34,7 @@ from convpolicy.testing.simulation.moments import Moments
 from convpolicy.testing.simulation.network import Network
 from convpolicy.testing.simulation.process import PROCESS, Killed, Process, Program
 from convpolicy.testing.simulation.record import Record
+from convpolicy.testing.simulation.stillness import listening, seeded
 from convpolicy.testing.simulation.wire import Wire
 from convpolicy.verbs import Policy
 
@@ -90,6 +89,7 @@ class World:
         self.loop = Loop(self._step, self._trouble)  # type: ignore[abstract]
         self.record = Record(lambda: self.loop.time() - START)
         self.problems: dict[Problem, None] = {}
+        self.raised: dict[str, None] = {}  # by handlers, in words
         self.wire = Wire(
             lambda words, id: self._wrong("is true on the wire", words, id),  # noqa: A006
             durable=setting.durable,
@@ -119,7 +119,7 @@ class World:
 
     def run(self) -> World:
         """Play the run, and return it."""
-        with _silence(), _seeded(self.chance), ExitStack() as self._folders:
+        with listening(self._logged), seeded(self.chance), ExitStack() as self._folders:
             setting = self.setting
             self.jobs = Jobs(self.moments.differs)
             self._cast()
@@ -184,6 +184,13 @@ class World:
             disk.crash()
             disk.keep()
         self.loop.close()
+
+    def _logged(self, words: str) -> None:
+        """Note what the code of a process has raised."""
+        process = PROCESS.get()
+        if process is not None:
+            self.raised.setdefault(f"{process.name}: {words}")
+            self.record.tell(process.name, f"raises {words}")
 
     def _wrong(self, rule: str, words: str, conversation: bytes = b"") -> None:
         """Note that a rule was broken."""
@@ -459,25 +466,3 @@ class World:
         problem = trouble.get("exception")
         if not isinstance(problem, Killed | JournalFailed):  # whoever waited for that is gone
             self._wrong("raises nothing", f"{trouble['message']}: {problem!r}")
-
-
-@contextmanager
-def _silence() -> Generator[None]:
-    """Keep the logs of thousands of runs to themselves."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def _seeded(chance: Chance) -> Generator[None]:
-    """Let handlers that draw random numbers draw the same ones again."""
-    before = random.getstate()
-    random.seed(chance.seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)

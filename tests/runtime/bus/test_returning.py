@@ -130,6 +130,28 @@ def test_a_role_stays_with_whom_it_was_given_to_before_anything_came_back(
     assert (again.heard, buying.finishes, buying.errors) == ([Payment(NINE)], 1, [])
 
 
+def test_nobody_else_is_given_a_role_before_those_who_are_there_have_said_who_plays_it() -> None:
+    town, journal = Town(), MemoryJournal()
+    seller, selling = town.player("Seller", sells, journal=journal)
+    _, buying = town.player("Buyer", buys)
+    begins(buying)
+    while not selling.heard:
+        for each in (*town.players, town.switch):
+            if not selling.heard:
+                each.turn()  # type: ignore[attr-defined]
+    kill(town, seller, journal)
+    town.restart_bus()
+    say = town.switch.peers.say
+    town.switch.peers.say = lambda peer, item: None if type(item) is Given else say(peer, item)  # type: ignore[method-assign]
+    other = town.player("Seller", sells)[1]
+    town.run(GRACE + SILENT + 10.0)
+    assert other.heard == [], "what it asks is lost on its way"
+    town.switch.peers.say = say  # type: ignore[method-assign]
+    _, again = town.player("Seller", sells, journal=journal)
+    town.run(40.0)
+    assert (again.heard, other.heard, buying.finishes) == ([Payment(NINE)], [], 1)
+
+
 def test_a_bus_that_lives_passes_nothing_on_before_it_is_known_to_whom() -> None:
     town, journal = Town(), MemoryJournal()
     _, selling = town.player("Seller", silent, journal=journal)
