@@ -13,13 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from convpolicy.conversation import Conversation
+from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import ConversationError
+from convpolicy.machine import Move, move_of
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers.delivery import routes
 from convpolicy.runtime.peers.processes import Peer
 from convpolicy.runtime.peers.suspicion import Suspicion
+from convpolicy.runtime.swift import Notes
 from convpolicy.table import Step
 
 __all__ = ["Observation", "Observed", "ObservedEngine", "Telling", "What"]
@@ -72,11 +74,11 @@ class Observation:
         self._moved[conversation] = now
         self._say("opened", conversation)
 
-    def moved(self, conversation: Conversation, step: Step, now: float) -> None:
+    def moved(self, conversation: Conversation, move: Move, now: float) -> None:
         """A message was sent or received."""
         self._moved.pop(conversation, None)
         self._moved[conversation] = now
-        self._say("moved", conversation, message=step.move.words)
+        self._say("moved", conversation, message=move.words)
 
     def relinked(self, conversation: Conversation, link: str) -> None:
         """It goes on over another link."""
@@ -138,7 +140,7 @@ class Telling(Conversation):
     def _advance(self, step: Step, now: float) -> None:
         super()._advance(step, now)
         if self._tells():
-            self._observation.moved(self, step, now)
+            self._observation.moved(self, step.move, now)
 
     def _tells(self) -> bool:
         """Whether this move is news."""
@@ -148,12 +150,29 @@ class Telling(Conversation):
 class ObservedEngine(Engine):
     """An engine that tells an `observation` what happens. The rest is as for `Engine`."""
 
-    _plain = False
-
     def __init__(self, observation: Observation, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
         self._observation = observation
+        self._notes = self._telling(self._notes)
+        super().__init__(*arguments, **settings)
         self.peers.suspicions.listeners.append(self._suspected)
+
+    def _telling(self, notes: Notes | None) -> Notes:
+        """Return what tells of ordinary messages, besides who writes them down."""
+
+        def said(conversation: Conversation, step: Step, envelope: Envelope) -> None:
+            if notes is not None:
+                notes.said(conversation, step, envelope)
+            self._observation.moved(conversation, step.move, self.now)
+
+        def took(conversation: Conversation, envelope: Envelope) -> None:
+            if notes is not None:
+                notes.took(conversation, envelope)
+            machine = conversation.table.machine
+            move = move_of(machine.role, machine.symbols[envelope.label])
+            assert move is not None  # noqa: S101 - it was taken
+            self._observation.moved(conversation, move, self.now)
+
+        return Notes(said, took)
 
     def _suspected(self, suspicion: Suspicion) -> None:
         self._observation.suspected(self.part.policy, self.part.role, suspicion)

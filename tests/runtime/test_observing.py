@@ -126,7 +126,7 @@ def test_a_conversation_that_does_not_move_is_told_of_once_until_it_moves_again(
     watching.look(32.0)
     assert told[2:] == [("silent", "01", 31.0)]  # it waits for an Order
     assert isinstance(one.receive(buyer.send(CHAIR)), Received)
-    watching.moved(one, buyer.table.start.sends["Order"], 33.0)
+    watching.moved(one, buyer.table.start.sends["Order"].move, 33.0)
     watching.look(40.0)
     assert told[4:] == [("silent", "02", 30.0)]
     watching.look(63.0)

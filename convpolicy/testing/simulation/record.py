@@ -16,7 +16,7 @@ from convpolicy.machine import Lane, Machine, Move
 from convpolicy.policy.effects import Values, changed
 from convpolicy.rounds import Counts, Nesting, at
 from convpolicy.runtime.observing import Observation
-from convpolicy.table import Step
+from convpolicy.runtime.peers.suspicion import Suspicion
 from convpolicy.testing.simulation.process import Process
 
 __all__ = ["Event", "Part", "Record", "Said", "Walk"]
@@ -141,12 +141,12 @@ class Record:
         self.parts.setdefault(conversation.id, []).append(part)
         self.tell(process.name, f"{_short(conversation)} begins as {conversation.role}")
 
-    def moved(self, conversation: Conversation, step: Step) -> None:
+    def moved(self, conversation: Conversation, move: Move) -> None:
         """A message was said or taken."""
         part = self._open.get(conversation)
         if part is not None:
-            part.play(self.now(), step.move)
-            self.tell(part.process.name, f"{_short(conversation)} {step.move}")
+            part.play(self.now(), move)
+            self.tell(part.process.name, f"{_short(conversation)} {move}")
 
     def ended(self, conversation: Conversation) -> None:
         """A conversation is over for a process."""
@@ -190,17 +190,25 @@ class _Onlooker(Observation):
             if self._other is not None:
                 self._other.opened(conversation, now)
 
-    def moved(self, conversation: Conversation, step: Step, now: float) -> None:
+    def moved(self, conversation: Conversation, move: Move, now: float) -> None:
         if self._process.alive:
-            self._record.moved(conversation, step)
+            self._record.moved(conversation, move)
             if self._other is not None:
-                self._other.moved(conversation, step, now)
+                self._other.moved(conversation, move, now)
 
     def ended(self, conversation: Conversation) -> None:
         if self._process.alive:
             self._record.ended(conversation)
             if self._other is not None:
                 self._other.ended(conversation)
+
+    def relinked(self, conversation: Conversation, link: str) -> None:
+        if self._other is not None:
+            self._other.relinked(conversation, link)
+
+    def suspected(self, policy: str, role: str, suspicion: Suspicion) -> None:
+        if self._other is not None:
+            self._other.suspected(policy, role, suspicion)
 
     def look(self, now: float) -> None:
         if self._other is not None:
