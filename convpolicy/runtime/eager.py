@@ -42,7 +42,7 @@ class Eager:
         """
         task, self._spare = self._spare, None  # it is not there for work that is started by this
         if task is None or task.done() or task.cancelling():  # it was cancelled for who was in it last
-            task = asyncio.Task(_Rest(), loop=loop)  # not by the loop's factory, which may take a step of it at once
+            task = _new_task(loop)
         context, around = copy_context(), asyncio.current_task(loop)
         if around is not None:
             _leave_task(loop, around)
@@ -58,6 +58,12 @@ class Eager:
                 _enter_task(loop, around)
         cast("_Rest", task.get_coro()).go_on(work, context, awaited)
         return task
+
+
+def _new_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    """Return a task that has nothing to do yet; not from a factory, which may take a step of it at once."""
+    rest = _Rest()
+    return loop.create_task(rest) if loop.get_task_factory() is None else asyncio.Task(rest, loop=loop)
 
 
 class _Rest(Work):

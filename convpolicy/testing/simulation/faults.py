@@ -195,18 +195,19 @@ class Plan:
         away = (fault for fault in self.happened if fault.kind in {"partition", "pause"})
         return sum(fault.value for fault in away if name in fault.where.replace("↔", "→").split("→")) > PATIENCE
 
-    def excuses(self, now: float) -> bool:
+    def excuses(self, now: float, *, renewed: bool = False) -> bool:
         """Return whether so much has gone wrong by `now` that conversations may be given up.
 
         A process that is gone takes its conversations with it, but not a service bus, which holds no truth. A
         connection that breaks may be given up after three seconds: too soon only when something else made it silent.
+        One that was `renewed` has broken: a process that hears nothing for four seconds makes another one.
         """
         happened = [fault for fault, at in self.happened.items() if at <= now]
         if any(fault.kind in {"crash", "outage"} and fault.where != BUS for fault in happened):
             return True
         quiet = sum(fault.value for fault in happened if fault.kind in {"partition", "pause"})
         quiet += max([_SILENT.get(fault.kind, 0.0) for fault in happened], default=0.0)
-        broken = any(fault.kind in {"cut", "crash", "outage"} for fault in happened)
+        broken = renewed or any(fault.kind in {"cut", "crash", "outage"} for fault in happened)
         return quiet > PATIENCE or (broken and quiet > UNNOTICED)
 
 

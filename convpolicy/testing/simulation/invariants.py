@@ -132,7 +132,8 @@ def fails_for_a_reason(world: World, id: bytes, parts: list[Part]) -> Iterator[s
         if why is None or isinstance(why, Expired) or id in world.wire.lied:
             continue
         healed = world.healed is not None and part.opened >= world.healed
-        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0):
+        renewed = world.setting.bus and "its connection is down" in str(why)
+        if healed or world.setting.durable or not world.plan.excuses(part.ended or 0.0, renewed=renewed):
             when = "when all is well again" if healed else "and nothing was wrong"
             yield f"{part.process.name} gives up {when}: {type(why).__name__}: {_first(why)}"
 

@@ -185,6 +185,9 @@ class Loop(asyncio.AbstractEventLoop):
         task.add_done_callback(self._done)
         return task
 
+    def get_task_factory(self) -> None:
+        """Return that tasks are made by the loop itself."""
+
     def _done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.pop(task, None)
 
