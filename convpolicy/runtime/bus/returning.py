@@ -45,6 +45,7 @@ class Returning(ABC):
     _left: dict[bytes, float]
     _enforcement: Enforcement
     _settled_at: float
+    _all_back_at: float
     _call_back_at: list[float]
     _coming: dict[Peer, float]  # those who are in the middle of something, until when they have the time to say of what
     _restored: dict[bytes, float]  # the conversations of an earlier bus, and when they are looked at again
@@ -173,7 +174,7 @@ class Returning(ABC):
             return False
         if self._is_awaited(id, bound, role) or not self._is_free(id, bound):
             return True
-        late = self.now < max(self._settled_at, bound.since) + SILENT  # whoever was given it may not have answered yet
+        late = self.now < self._all_back_at  # whoever was given it may not have answered yet
         return bound.restored and (late or bound.had(envelope))  # it may be slow to come back
 
     def _is_free(self, id: bytes, bound: Bound) -> bool:  # noqa: A002

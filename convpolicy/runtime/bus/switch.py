@@ -80,7 +80,8 @@ class Switch(Returning):
         self._left: dict[bytes, float] = {}  # the conversations that go on elsewhere, and since when
         self.now = clock()
         self._settled_at = self.now + grace
-        self._call_back_at = [self._settled_at, self._settled_at + SILENT]  # when more may go on, of an earlier bus
+        self._all_back_at = self._settled_at + min(SILENT, grace)
+        self._call_back_at = [self._settled_at, self._all_back_at]  # when more may go on, of an earlier bus
         self._restored: dict[bytes, float] = {}
         self._coming: dict[Peer, float] = {}
         self._next_look = self.now + PING_AFTER
