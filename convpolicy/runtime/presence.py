@@ -17,7 +17,7 @@ from convpolicy.runtime.peers.delivery import Delivery
 from convpolicy.runtime.peers.fellows import Fellows
 from convpolicy.runtime.peers.processes import Peer, Peers, rendezvous
 from convpolicy.runtime.tombs import Tombs, part_of
-from convpolicy.wire.frame import Acknowledged, Draining, Given, Hello, Holds, Item
+from convpolicy.wire.frame import Acknowledged, Draining, Given, Hello, Holds, Item, Unknown
 
 __all__ = ["Presence"]
 
@@ -132,10 +132,18 @@ class Presence(ABC):
         if peer.hello is not None and peer.hello.bus:
             self.back(peer)
         else:
-            for conversation in peer.conversations:  # what was said of them may come after this
-                self.peers.forget(peer, conversation.id, conversation.table.role, now=True)
+            for conversation in peer.conversations:  # what was said of them may have come before this, or come after it
+                self._disown(peer, conversation)
             self._lose_conversations(peer, before.plays[0].role if before.plays else "the peer", "it was restarted")
         self._met(peer)
+
+    def _disown(self, peer: Peer, conversation: Conversation) -> None:
+        """Tell a process that was restarted that a conversation is over, whether it has begun that anew or will."""
+        id, role = conversation.id, conversation.table.role  # noqa: A001
+        for other, peering in enumerate(conversation.peers):
+            if peering.route is peer:
+                self.peers.say(peer, Unknown(id, role, other))
+        self.peers.forget(peer, id, role, now=True)
 
     def lost(self, peer: Peer, why: str) -> None:
         """A process is gone."""

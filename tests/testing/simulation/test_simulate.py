@@ -101,6 +101,17 @@ def test_every_policy_of_the_gallery_keeps_every_rule(name):
 @pytest.mark.parametrize(
     ("name", "seed", "faults"),
     [
+        # The Monitor was restarted and had begun anew what it was told too late is over: it waited for ever.
+        (
+            "activity",
+            90,
+            [
+                Fault("slow", "Shop", 0.012, 12.0),
+                Fault("cut", "Shop", 0.694),
+                Fault("crash", "Monitor", 6),
+                Fault("slow", "Monitor", 6.291, 12.0),
+            ],
+        ),
         # An interrupt that was lost at first came when the Exchange was done, and was never acknowledged.
         (
             "stream",
@@ -145,7 +156,7 @@ def test_every_policy_of_the_gallery_keeps_every_rule(name):
             ],
         ),
     ],
-    ids=["stream", "two-buyers", "marketplace", "render"],
+    ids=["activity", "stream", "two-buyers", "marketplace", "render"],
 )
 def test_what_was_found_before_is_not_found_again(name, seed, faults):
     report = simulate(loaded(name), seeds=[seed], only=faults)
