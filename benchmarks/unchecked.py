@@ -82,11 +82,7 @@ class Free(Swift):
         unchecked.moves += 1
         if unchecked.moves == MESSAGES:
             conversation.node = unchecked.steps.end
-        conversation.owner.handle(conversation, step.label, step.move.peer, payload)
-        if conversation.blocked:
-            conversation.owner.relieved(conversation)
-        if peering.owes_ack:
-            self._long.settle(conversation)
+        self._act(conversation, step, peering, payload)
         return True
 
     def say(self, conversation: Conversation, step: Step, message: object, now: float) -> bool:
@@ -99,7 +95,7 @@ class Free(Swift):
             or (unacked is not None and len(unacked) >= WINDOW)
         ):
             return False
-        self._put(conversation, step, peering, msgspec.Raw(cast("Any", step.write)(message)), now)
+        self._put(conversation, step, peering, cast("Any", step.write)(message), now)
         unchecked.moves += 1
         conversation.node = unchecked.steps.end if unchecked.moves == MESSAGES else unchecked.steps.anything
         return True

@@ -132,6 +132,12 @@ def test_the_machine_is_described_before_the_numbers() -> None:
     assert printed.index("pyzmq: ") < printed.index("one step of a role's machine") < printed.index("ns  x ")
 
 
+def test_those_that_reach_into_the_engine_know_it_as_it_is() -> None:
+    found = json.loads(benchmarks("--size", "0.0005", "--pattern", "cost", "--pattern", "memory", "--json"))
+    assert "service, unchecked" in {row["what"] for row in found["benchmarks"]["cost"]}
+    assert "an Order, at the seller" in {row["what"] for row in found["benchmarks"]["memory"]}
+
+
 def test_what_has_not_arrived_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks.pairs import BARE, Pair

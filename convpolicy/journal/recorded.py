@@ -78,11 +78,12 @@ class RecordedConversation(Conversation):
             return None
         step = super().hear(envelope, now)
         if step is not None:
-            self.took(envelope)
+            self.took(step, envelope)
         return step
 
-    def took(self, envelope: Envelope) -> None:
-        """Note a message that was taken as it came."""
+    def took(self, step: Step, envelope: Envelope) -> None:
+        """Note a message that was taken as it came, in this step."""
+        del step  # its number is in the envelope
         self.taken += 1
         recorder = self.recorder
         if recorder is not None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from convpolicy.conversation import Conversation, Envelope
 from convpolicy.errors import ConversationError
-from convpolicy.machine import Move, move_of
+from convpolicy.machine import Move
 from convpolicy.runtime.engine import Engine
 from convpolicy.runtime.part import Part
 from convpolicy.runtime.peers.delivery import routes
@@ -164,13 +164,10 @@ class ObservedEngine(Engine):
                 notes.said(conversation, step, envelope)
             self._observation.moved(conversation, step.move, self.now)
 
-        def took(conversation: Conversation, envelope: Envelope) -> None:
+        def took(conversation: Conversation, step: Step, envelope: Envelope) -> None:
             if notes is not None:
-                notes.took(conversation, envelope)
-            machine = conversation.table.machine
-            move = move_of(machine.role, machine.symbols[envelope.label])
-            assert move is not None  # noqa: S101 - it was taken
-            self._observation.moved(conversation, move, self.now)
+                notes.took(conversation, step, envelope)
+            self._observation.moved(conversation, step.move, self.now)
 
         return Notes(said, took)
 

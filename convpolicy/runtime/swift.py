@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from convpolicy.conversation import Conversation, Envelope, Received
-from convpolicy.peering import FIRST_RESEND, WINDOW
+from convpolicy.peering import FIRST_RESEND, WINDOW, Peering
 from convpolicy.runtime.peers.delivery import Delivery
 from convpolicy.runtime.peers.processes import Peer, Peers
 from convpolicy.table import Step
@@ -43,7 +43,7 @@ class Notes(NamedTuple):
     """Who writes down each message that was said, or taken, where conversations are written down."""
 
     said: Callable[[Any, Step, Envelope], None]
-    took: Callable[[Any, Envelope], None]
+    took: Callable[[Any, Step, Envelope], None]
 
 
 class Swift:
@@ -97,13 +97,7 @@ class Swift:
             return False
         if conversation.hear(envelope, now) is None:
             return False
-        conversation.owner.handle(conversation, step.label, step.move.peer, payload)
-        if conversation.blocked:
-            conversation.owner.relieved(conversation)
-        if conversation.clocks is not None:
-            self._long.moved(conversation)
-        if peering.owes_ack:
-            self._long.settle(conversation)
+        self._act(conversation, step, peering, payload)
         return True
 
     def _hear_plainly(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
@@ -139,13 +133,19 @@ class Swift:
         conversation.node, conversation.codes = step.node, (conversation.codes + step.code)[-table.remembered :]
         conversation.heard = sender
         if self._took is not None:
-            self._took(conversation, envelope)
+            self._took(conversation, step, envelope)
+        self._act(conversation, step, peering, payload)
+        return True
+
+    def _act(self, conversation: Conversation, step: Step, peering: Peering, payload: object) -> None:
+        """Have the owner act on a message that was taken, and do what follows from that."""
         conversation.owner.handle(conversation, step.label, step.move.peer, payload)
         if conversation.blocked:
             conversation.owner.relieved(conversation)
+        if conversation.clocks is not None:
+            self._long.moved(conversation)
         if peering.owes_ack:
             self._long.settle(conversation)
-        return True
 
     def _keep(self, peer: Peer, conversation: Conversation, envelope: Envelope, now: float) -> bool:
         """Keep a message for an owner that asks for it later; when something is special, change nothing, return False.
@@ -219,8 +219,7 @@ class Swift:
         if not self._plain or step.write is None or not step.alone or conversation.error is not None:
             return False
         peering = conversation.peers[step.peer]
-        unacked, peer = peering.unacked, peering.route
-        account = peer.account
+        unacked, account = peering.unacked, peering.route.account
         if (
             not (step.node.easy or conversation.table.fill(step.node).easy)
             or account is None
@@ -234,14 +233,21 @@ class Swift:
         packed = step.write(message)
         if len(packed) >= SMALL:
             return False
-        table, received, seq = conversation.table, peering.received, peering.sent + 1
+        self._put(conversation, step, peering, packed, now)
+        return True
+
+    def _put(self, conversation: Conversation, step: Step, peering: Peering, packed: bytes, now: float) -> None:
+        """Take a step, and queue its message."""
+        table, peer = conversation.table, peering.route
+        seq, received = peering.sent + 1, peering.received
         policy = None if received or peering.acked else table.fingerprint
         envelope = Envelope(conversation.id, table.role, step.peer, seq, received, step.index, Raw(packed), policy)
         peering.sent, peering.owes_ack, peering.said = seq, False, peer.number
-        if unacked is None:
+        if peering.unacked is None:
             peering.unacked, peering.resend_at, peering.attempts = [envelope], now + FIRST_RESEND, 0
         else:
-            unacked.append(envelope)
+            peering.unacked.append(envelope)
+        account = peer.account
         account.messages += 1
         account.bytes += len(packed)
         conversation.emitted += 1
@@ -253,4 +259,3 @@ class Swift:
         peer.batch.append(envelope)
         if len(peer.batch) in (1, self._peers.at_once):
             self._peers.queued(peer)
-        return True
