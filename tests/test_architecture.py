@@ -45,22 +45,10 @@ BELOW["cli"] = {*BELOW["testing"], "testing"}
 
 # Within `verify` and `runtime` the ideas stand one upon the other, in this order; the loose modules of `runtime`,
 # with the engine among them, stand at the dot.
-IDEAS = {
-    "verify": [
-        "runs",
-        "values",
-        "roles",
-        "coherence",
-        "exploration",
-        "decide",
-        "evidence",
-        "check",
-        "machines",
-        "evolution",
-        "links",
-    ],
-    "runtime": ["peers", ".", "bus", "scripts", "services", "pipeline", "tree", "durable", "wired", "anylink"],
-}
+CHECKING = ["runs", "values", "roles", "coherence", "exploration", "decide", "evidence", "check"]
+CHECKING += ["machines", "evolution", "links"]
+PLAYING = ["peers", ".", "bus", "scripts", "services", "pipeline", "tree", "durable", "wired", "anylink"]
+IDEAS = {"verify": CHECKING, "runtime": PLAYING}
 
 PURE = {"errors", "policy", "machine", "interop", "rounds", "clocks", "table", "verify", "show"}
 PURE |= {"peering", "refusals", "position", "conversation"}

@@ -297,7 +297,7 @@ class Engine(Presence):
         return None
 
     def _admit(self, peer: Peer, envelope: Envelope) -> Conversation | None:
-        if (self._nested and self.nest.expects(envelope)) or (self.now < self._awake_at and self._is_stale(peer)):
+        if (self._nested and self.nest.expects(envelope)) or self._is_stale(peer):
             return None  # it comes again: when the invitation is there, or to whom the role is given now
         self._tombs.late(envelope)
         return self._open(peer, envelope.conversation, envelope.sender, envelope.policy)

@@ -81,11 +81,11 @@ class Presence(ABC):
             self.doomed.pop(conversation, None)
 
     def _is_stale(self, peer: Peer) -> bool:
-        """Return whether what opens a conversation may have lain here, just after the process has stood still.
+        """Return whether a message that would open a conversation has lain here while the process stood still.
 
         Then a bus may have given it to somebody else, or to nobody. What is still wanted comes again.
         """
-        return peer.hello is not None and peer.hello.bus
+        return self.now < self._awake_at and peer.hello is not None and peer.hello.bus
 
     def _partner(self, id: bytes) -> Peer:  # noqa: A002
         """Return with whom a conversation begins. Raises LinkError when nobody is connected."""

@@ -146,7 +146,7 @@ class Delivery:
     def part(self, conversation: Conversation) -> None:
         """Tell the other roles that nothing more comes: at once where they wait for that, or have to be warned."""
         id, role = conversation.id, conversation.table.role  # noqa: A001
-        owed = [peering for peering in conversation.peers if peering.owes_ack]
+        owed = any(peering.owes_ack for peering in conversation.peers)
         repeated = id in self._repeated
         for peer in routes(conversation):
             peer.conversations.pop(conversation, None)
@@ -154,9 +154,8 @@ class Delivery:
                 self._peers.say(peer, Forget(role, [id], repeated=True))
             else:
                 # It says too that everything was received, and somebody may be waiting for that.
-                self._peers.forget(peer, id, role, now=bool(owed))
-        if repeated:
-            self.drop(conversation)
+                self._peers.forget(peer, id, role, now=owed)
+        self.drop(conversation)
 
     def drop(self, conversation: Conversation) -> None:
         """Forget a conversation that is over."""
