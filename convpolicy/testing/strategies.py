@@ -31,6 +31,7 @@ from convpolicy.policy.model import (
     Send,
     Seq,
     Statement,
+    statements,
 )
 
 try:
@@ -241,6 +242,8 @@ class _Grower:
         name = f"I{self._blocks}"
         inside = place._replace(loops=(), ends=not self._rarely(), lane=f"{place.lane}i{self._blocks}")
         body = self.block(inside, size)
+        if not any(isinstance(each, Send) for each in statements(body)):
+            body = Seq((self.send(inside), body))
         by = self._some(list(self._order(place.roles)))[:2]
         ends = tuple(Interrupt(self._label_of(f"{name}{role}"), role) for role in by)
         return Interruptible(body, ends)

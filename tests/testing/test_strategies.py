@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
 
 from convpolicy.errors import MissingExtra
-from convpolicy.policy.model import Again, Call, Choice, Loop, Par, Policy, Send, Statement, statements
+from convpolicy.policy.model import Again, Call, Choice, Loop, Par, Policy, Role, Send, Seq, Statement, statements
 from convpolicy.policy.scribble import render
+from convpolicy.testing import strategies
 from convpolicy.testing.strategies import policies
+
+A, B = Role[Any, Any]("A"), Role[Any, Any]("B")
 
 # The first example will do: shrinking it shows nothing.
 ANY = settings(phases=[Phase.generate], database=None, max_examples=500)
@@ -75,6 +79,15 @@ def test_without_being_asked_for_there_are_no_timers(policy: Policy) -> None:
 
 def test_loops_without_choices_start_over_too() -> None:
     find(policies(choice=False), lambda policy: any(isinstance(s, Again) for s in everything(policy)), settings=ANY)
+
+
+@given(st.data())
+def test_something_is_said_in_every_block_that_may_be_interrupted(data: st.DataObject) -> None:
+    grower = strategies._Grower(data.draw, strategies._Shape((2, 3), 6, 3, ("choice",), False, False, False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grower, "block", lambda *_: Choice(A, (Seq(()), Seq(()))))  # as it is drawn now and then
+        block = grower.interruptible(strategies._Place((A, B)), 3)
+    assert Policy("P", block)
 
 
 def test_examples_shrink_to_one_message() -> None:
