@@ -13,7 +13,7 @@ import random
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from convpolicy.conversation import Conversation, Envelope, Received
+from convpolicy.conversation import Arrival, Conversation, Envelope, Received
 from convpolicy.machine import Direction
 from convpolicy.policy.builder import again, choice, interrupt, interruptible, labels, loop, par, roles, send, seq
 from convpolicy.policy.model import Message, Policy
@@ -205,9 +205,10 @@ class Table:
         first = {(e.sender, e.receiver): e for e in reversed(self.under_way)}
         chosen = self.random.choice([*moves, *first.values(), None]) if moves or first else None
         if isinstance(chosen, Envelope):
-            self.under_way.remove(chosen)
             side = self.sides[self.roles[chosen.receiver]]
             taken = side.receive(chosen)
+            if taken is not Arrival.FULL:  # else it is not acknowledged, and comes again
+                self.under_way.remove(chosen)
             while isinstance(taken, Received):
                 taken = side.take()
         elif chosen is not None:
